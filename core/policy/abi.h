@@ -1,0 +1,111 @@
+/* Everything that C and Lua both read: LuaJIT parses the text between the two marks of this file, word for
+ * word (lua/neap/abi.lua, made by core/script/embed.cmake), so it stays free of macros, bit-fields and
+ * atomics.
+ *
+ * A *board* is the memory that the engine shares with one policy instance, handed over once at create.
+ * Questions, answers and events are written on it; nothing is passed on the Lua stack (a call costs 20 ns
+ * that way, 200 ns with arguments). Only the trusted runtime sees a board; a policy sees bounds-checked views
+ * made by the runtime.
+ *
+ * Numbers in Lua are doubles: int32_t where the JIT is to stay on integers, double for what may be larger. A
+ * hash is the top 53 bits of the entry's 64-bit hash, so that it is exact as a double.
+ */
+#ifndef NEAP_POLICY_ABI_H
+#define NEAP_POLICY_ABI_H
+
+#include <stdint.h>
+
+/* neap-abi: begin */
+/* --- evict
+ * ---------------------------------------------------------------------------------------------------- */
+enum {
+  NEAP_SLOT_FIRST = 16,  /* slots 0..15 are never entries: heads of lists and "none" (0) */
+  NEAP_EVENT_SHIFT = 28, /* what = kind << 28 | slot */
+  NEAP_SLOT_MASK = 0x0fffffff,
+  NEAP_EVENTS_MAX = 256, /* most events in one batch */
+  NEAP_VICTIMS_MAX = 128 /* most victims asked for at once */
+};
+
+/* HIT is 0, so that a hit's `what` is its slot. */
+enum {
+  NEAP_EVENT_HIT = 0,    /* slot */
+  NEAP_EVENT_INSERT = 1, /* slot, size, hash: a new entry, or a victim given back */
+  NEAP_EVENT_UPDATE = 2, /* slot, size, hash: same key, new value */
+  NEAP_EVENT_REMOVE = 3, /* slot: gone other than as a victim of this policy */
+  NEAP_EVENT_MISS = 4,   /* size (0: not yet known), hash: a put is about to ask for room. No slot */
+  NEAP_EVENT_TICK = 5    /* about once a second; the time is on the board. No slot */
+};
+
+typedef struct neap_event {
+  int32_t what;
+  int32_t size; /* bytes charged, at most 2^31 - 1; 1 in a cache that counts objects */
+  double hash;
+} neap_event;
+
+typedef struct neap_evict_board {
+  /* The question. */
+  int32_t event_count;    /* of `events`, for observe */
+  int32_t want;           /* victims asked for, for decide; 1..NEAP_VICTIMS_MAX */
+  int32_t steps;          /* most step() calls for this ask */
+  int32_t slot_end;       /* every slot number is below; fixed for the life of the policy */
+  int32_t candidate_size; /* of the object that room is made for; 0: none, the cache is shrinking */
+  int32_t reserved;
+  double candidate_hash;
+  double limit;  /* what may be held: in bytes, or objects in a cache that counts them */
+  double used;   /* what is held, same unit */
+  double now_ms; /* engine time of the newest event */
+  /* The answer. */
+  int32_t
+      victim_count; /* of `victims`: distinct live slots, which the policy has forgotten. 0: sulk, fallback */
+  int32_t refused;  /* 1: the candidate is not to be admitted */
+  int32_t admit_max; /* objects above this size are refused unasked; 0: no such bound. May change any time */
+  int32_t calls;     /* step() calls used */
+  int32_t victims[128];
+  neap_event events[256];
+} neap_evict_board;
+
+/* --- balance and route
+ * ---------------------------------------------------------------------------------------- */
+typedef struct neap_slice {
+  const char *ptr; /* never shown to a policy */
+  int32_t size;
+  int32_t reserved;
+} neap_slice;
+
+typedef struct neap_header_row {
+  neap_slice name; /* as received; compared without regard to case */
+  neap_slice value;
+} neap_header_row;
+
+/* One request, as routing and balancing see it. The engine zeroes it when the request is over. */
+typedef struct neap_request_board {
+  neap_slice method, target, path, query, host, client; /* query without "?"; client: address without port */
+  int32_t header_count;
+  int32_t version_minor; /* of HTTP/1 */
+  const neap_header_row *headers;
+} neap_request_board;
+
+enum { NEAP_BACKEND_UP = 0, NEAP_BACKEND_DOWN = 1, NEAP_BACKEND_DRAINING = 2, NEAP_BACKEND_UNKNOWN = 3 };
+
+/* One backend. Written by the engine with relaxed atomics, read by policies as it is. */
+typedef struct neap_backend_row {
+  int32_t state; /* NEAP_BACKEND_... ; UNKNOWN may be picked */
+  int32_t weight;
+  int32_t in_flight; /* requests, over all workers */
+  int32_t tried;     /* 1: this exchange has tried it already */
+  double ewma_us;    /* response time, peak-sensitive */
+  double error_rate; /* 0..1 */
+} neap_backend_row;
+
+typedef struct neap_pick_board {
+  int32_t count;            /* backends; the answer is 0..count-1 */
+  int32_t answer;           /* -1: none */
+  int32_t random1, random2; /* uniform draws in 0..count-1, distinct where count > 1 */
+  double key;               /* hash of what the pool balances by, 53 bits */
+  double now_ms;
+  const neap_backend_row *rows;
+  const neap_request_board *request;
+} neap_pick_board;
+/* neap-abi: end */
+
+#endif

@@ -1,0 +1,13 @@
+# Writes every Lua file as a C array: core/script/script.c serves them to `require` and to policy names.
+set(body "#include <stddef.h>\n\n#include \"script/embed.h\"\n\n")
+set(table "")
+set(count 0)
+foreach(file IN LISTS FILES)
+  file(READ ${ROOT}/${file} hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND body "static const unsigned char file_${count}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${file}\", (const char *)file_${count}, sizeof file_${count} - 1},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+string(APPEND body "\nconst neap_embedded_file neap_embedded_files[] = {\n${table}    {NULL, NULL, 0},\n};\n")
+file(WRITE ${OUT} "${body}")
