@@ -134,7 +134,8 @@ void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *o
 /* The native references, ended by NULL. */
 extern const neap_policy_vt *const neap_native_policies[];
 
-/* Fills every member of `out` that `host` leaves zero. */
+/* Copies `host` (which may be NULL) to `out` and fills what it leaves zero, but for the clocks: those are the
+ * caller's to set, since only loop/ reads one. */
 void neap_host_complete(const neap_host *host, neap_host *out);
 
 /* --- leaves

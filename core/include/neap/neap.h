@@ -91,8 +91,9 @@ typedef struct neap_host {
                       size_t size); /* bytes `alloc(size)` really takes; default measures malloc */
   void (*log)(void *user, neap_log_level level,
               const char *line);         /* one event per call; default drops them */
-  uint64_t (*now_ms)(void *user);        /* monotonic clock */
-  uint64_t (*thread_cpu_ns)(void *user); /* CPU time of the calling thread: budgets */
+  uint64_t (*now_ms)(void *user);        /* monotonic; may be cached for a loop turn */
+  uint64_t (*now_ns)(void *user);        /* monotonic, fine: latencies */
+  uint64_t (*thread_cpu_ns)(void *user); /* CPU time of the calling thread: budgets of policies */
   uint64_t seed; /* seeds hashes and policies' random numbers; 0: taken from the system */
 } neap_host;
 

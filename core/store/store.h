@@ -1,0 +1,28 @@
+/* The cache's facade inside the engine: the public neap/cache.h plus what only the engine uses. */
+#ifndef NEAP_STORE_STORE_H
+#define NEAP_STORE_STORE_H
+
+#include <stdbool.h>
+
+#include "neap/cache.h"
+#include "policy/policy.h"
+
+typedef enum neap_store_mode {
+  NEAP_STORE_VALUES, /* the live cache */
+  NEAP_STORE_KEYS    /* replay: no values; max_memory counts the sizes that neap_store_replay is told, nothing
+                        else */
+} neap_store_mode;
+
+/* As neap_cache_create, without an engine. `host` has every member set and is copied; `registry` is borrowed
+ * until the cache is destroyed. */
+int neap_store_create(neap_registry *registry, const neap_host *host, const neap_cache_options *options,
+                      neap_store_mode mode, neap_cache **out, neap_err *err);
+
+/* One request of a replay, the way a live cache's get and put go: looks up `key`, and on a miss puts it with
+ * `size`. Returns true on a hit. hot: NEAP_STORE_KEYS only. */
+bool neap_store_replay(neap_cache *cache, uint64_t key, uint32_t size);
+
+/* Counters of the eviction policy in use. */
+void neap_store_policy_counters(neap_cache *cache, neap_policy_counters *out);
+
+#endif
