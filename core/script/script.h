@@ -1,9 +1,15 @@
 /* The facade of the only folder that knows LuaJIT: policies and configuration written in Lua.
- * script/vm.h has the virtual machine, script/evict.c the evict policies, script/config.c the configuration
- * and the functions in it. */
+ * script/vm.h has the virtual machine, script/evict.c and script/balance.c the policies, script/config.c the
+ * configuration, script/worker.c the functions in it. */
 #ifndef NEAP_SCRIPT_SCRIPT_H
 #define NEAP_SCRIPT_SCRIPT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/match.h"
+#include "neap/cache.h"
 #include "policy/policy.h"
 
 /* Proves that the lua_* functions this library is bound to are LuaJIT's. 0 or NEAP_EHOSTLUA. */
@@ -11,5 +17,147 @@ int neap_script_check_host(neap_err *err);
 
 /* Adds the loader of Lua policies: shipped names, "Custom(name)", files. `host` is complete and borrowed. */
 void neap_script_register(neap_registry *registry, const neap_host *host);
+
+/* --- configuration
+ * -------------------------------------------------------------------------------------------------
+ * neap.lua is run in the sandbox and yields a plain table, which is checked whole: every problem is reported,
+ * none is skipped. What comes out is this struct, immutable, shared by all workers of a generation. Times are
+ * milliseconds, sizes bytes, indexes count from 0, texts are never NULL unless it says so. */
+
+typedef struct neap_config_listener {
+  const char *address;        /* as given, for logs: "127.0.0.1:8080" */
+  const char *host;           /* "" for all interfaces; IPv6 without brackets */
+  uint16_t port;              /* 0: any free port */
+  uint64_t header_timeout_ms; /* from the first byte of a request head (or the accept) to its end */
+  uint64_t idle_timeout_ms;   /* between requests of a connection */
+  uint64_t max_header_size;   /* request line and headers together */
+} neap_config_listener;
+
+typedef struct neap_config_backend {
+  const char *address; /* "127.0.0.1:9001": its identity over reloads */
+  const char *host;    /* an IP address without brackets, or a name */
+  uint16_t port;       /* 1..65535 */
+  int32_t weight;      /* 1..1000 */
+} neap_config_backend;
+
+typedef struct neap_config_pool {
+  const char *name;
+  const char
+      *balance;       /* for neap_policy_open in NEAP_BALANCE with neap_worker_registry: "native:round_robin",
+                         "p2c", a file's path, "inline:app" for a function in neap.lua */
+  const char *source; /* text of the file that `balance` names, read once for all workers; NULL: shipped */
+  const neap_param *params;
+  size_t param_count;
+  neap_match_key key;   /* for neap_route_key in route/route.h */
+  const char *key_name; /* of the header or the cookie; "" for the others */
+  const neap_config_backend *backends;
+  size_t backend_count;         /* at least 1 */
+  uint64_t connect_timeout_ms;  /* to a backend */
+  uint64_t response_timeout_ms; /* from the request sent to the head received, and between parts of a body */
+  uint64_t idle_timeout_ms;     /* of a kept connection */
+  uint32_t max_idle;            /* kept connections per backend and worker */
+  uint32_t max_retries;         /* other backends tried after the first, for requests safe to repeat */
+  uint64_t down_time_ms;        /* a backend that refused a connection is left alone for so long */
+} neap_config_pool;
+
+/* Changes to a head, applied in this order: remove, then set (which replaces all of that name). */
+typedef struct neap_config_edits {
+  const char *const *remove;
+  size_t remove_count;
+  const neap_match_field *set;
+  size_t set_count;
+} neap_config_edits;
+
+typedef enum neap_config_action {
+  NEAP_ACTION_POOL,
+  NEAP_ACTION_RESPOND,
+  NEAP_ACTION_REDIRECT
+} neap_config_action;
+
+typedef struct neap_config_route {
+  const char *name; /* as given, or made of its matchers: "GET example.com/api/*"; for logs and metrics */
+  neap_match match; /* match.conditional: ask neap_worker_when before it is taken */
+  neap_config_action action;
+  int32_t pool; /* NEAP_ACTION_POOL: index; -1 otherwise */
+
+  bool cache;              /* may its responses be stored and served from the cache */
+  uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
+  const char *cache_space; /* part of the cache key; default the pool's name: pools never share entries */
+
+  int32_t status;           /* RESPOND, REDIRECT */
+  const char *body;         /* RESPOND; may be empty, never holds a NUL */
+  const char *content_type; /* RESPOND */
+  const char *location;     /* REDIRECT: absolute, or a path */
+
+  neap_config_edits request;  /* to the head sent to the backend */
+  neap_config_edits response; /* to the head sent to the client */
+} neap_config_route;
+
+typedef struct neap_config {
+  const neap_config_listener *listeners;
+  size_t listener_count; /* at least 1 */
+  bool cache_enabled;    /* neap.cache{} was called, or a route caches */
+  neap_cache_options cache;
+  const char *cache_source; /* text of the file that cache.evict names, as in neap_config_pool.source */
+  const neap_config_pool *pools;
+  size_t pool_count;
+  const neap_config_route *routes; /* in order of declaration */
+  size_t route_count;
+  uint32_t workers;  /* 0: as many as there are cores */
+  uint64_t grace_ms; /* for exchanges in flight when stopping */
+  neap_log_level log_level;
+  const char *access_log; /* a file's path; "-": standard output; "" none */
+  uint64_t hash;          /* of all of the above: equal tables hash alike */
+  uint64_t generation;
+} neap_config;
+
+/* Where a configuration comes from. Borrowed during the call, kept as a copy in the neap_config. */
+typedef struct neap_config_source {
+  const char *name;   /* for messages: the path as the user gave it */
+  const char *folder; /* relative policy files and `require` start here; NULL: neither is allowed */
+  const char *text;
+  size_t size;
+  const char *const *environment; /* "NAME=value", ended by NULL: overrides. NULL: none */
+} neap_config_source;
+
+/* Runs and checks a configuration in a scratch VM. `host` is complete and borrowed during the call.
+ * `*report` is set in every case: NULL, or lines "file:line: error: text\n" ("warning:" where it may go on),
+ * to be given to free(). 0, or NEAP_EINVAL (checked, and wrong), NEAP_ESYNTAX, NEAP_EFAULT, NEAP_EFUEL,
+ * NEAP_EMEMCAP (its own code did not run through), NEAP_ENOMEM. Any thread. */
+int neap_config_load(const neap_host *host, const neap_config_source *source, uint64_t generation,
+                     neap_config **out, char **report);
+void neap_config_destroy(neap_config **config);
+
+/* The configuration in force as JSON, keys sorted, functions shown as "function". Borrowed from `config`. */
+const char *neap_config_json(const neap_config *config);
+
+/* --- one worker's VM
+ * -----------------------------------------------------------------------------------------------
+ * Runs the same file once more, in a VM of the worker, and keeps its functions: predicates of routes and
+ * inline balance policies. Used by one thread at a time. */
+typedef struct neap_worker_vm neap_worker_vm;
+
+/* `config` and `host` (complete) are borrowed until destroy; policies opened through the VM's registry must
+ * be closed before. NEAP_ESTATE when the file yields another table than the one in `config`. */
+int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_worker_vm **out,
+                          neap_err *err);
+void neap_worker_vm_destroy(neap_worker_vm **vm);
+
+/* The natives, the shipped policies, files, and the functions of this VM ("inline:<pool>"). */
+neap_registry *neap_worker_registry(neap_worker_vm *vm);
+
+/* Asks the predicate of a route. 1: it matches; 0: it does not; NEAP_EFAULT, NEAP_EFUEL, NEAP_EMEMCAP,
+ * NEAP_EANSWER: it failed, which was counted and logged, and counts as 0. After three failures in a row (or
+ * one that kills the VM) it is asked no more: NEAP_ESTATE until the next generation. hot: no allocation. */
+int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request);
+
+typedef struct neap_worker_counters {
+  uint64_t asks, faults, trips; /* of predicates */
+  uint64_t trace_aborts;
+  size_t memory; /* bytes of the VM */
+} neap_worker_counters;
+void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out);
+/* The newest fault of a predicate, "file:line: text"; "" before the first. */
+const char *neap_worker_fault(const neap_worker_vm *vm);
 
 #endif
