@@ -75,7 +75,7 @@ typedef enum neap_config_action {
 } neap_config_action;
 
 typedef struct neap_config_route {
-  const char *name; /* as given, or made of its matchers: "GET example.com/api/*"; for logs and metrics */
+  const char *name; /* as given, or made of its matchers: "GET example.com/api"; for logs and metrics */
   neap_match match; /* match.conditional: ask neap_worker_when before it is taken */
   neap_config_action action;
   int32_t pool; /* NEAP_ACTION_POOL: index; -1 otherwise */
