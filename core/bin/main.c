@@ -1,0 +1,92 @@
+/* The `neap` program: one verb per task. The table below is the whole of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/nearest.h"
+#include "bin/verbs.h"
+
+static int run_version(neap_args *args);
+static int run_help(neap_args *args);
+
+static const neap_verb verb_version = {
+    .name = "version", .summary = "Prints the version.", .operands = "", .run = run_version};
+static const neap_verb verb_help = {
+    .name = "help", .summary = "Explains a verb.", .operands = "[VERB]", .run = run_help};
+
+static const neap_verb *const verbs[] = {
+    &verb_help,
+    &verb_version,
+};
+
+static const neap_verb *find_verb(const char *name) {
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
+    if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
+  return NULL;
+}
+
+static void print_overview(FILE *out) {
+  fputs("usage: neap VERB [OPTION...]\n\n", out);
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
+    fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+  fputs("\n'neap help VERB' explains one of them.\n", out);
+}
+
+static int unknown_verb(const char *name) {
+  neap_nearest nearest;
+  neap_nearest_init(&nearest, name);
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++) neap_nearest_offer(&nearest, verbs[i]->name);
+  if (nearest.name)
+    fprintf(stderr, "neap: unknown verb '%s', did you mean '%s'? (see: neap help)\n", name, nearest.name);
+  else
+    fprintf(stderr, "neap: unknown verb '%s' (see: neap help)\n", name);
+  return NEAP_EXIT_USAGE;
+}
+
+/* Takes the operands of a verb that has no options of its own. False: the program ends with args->status. */
+static bool plain_operands(neap_args *args, int most) {
+  if (neap_args_next(args) == NEAP_ARGS_STOP) return false;
+  if (args->operand_count <= most) return true;
+  args->status = neap_args_fail(args, "unexpected '%s'", args->operands[most]);
+  return false;
+}
+
+static int run_version(neap_args *args) {
+  if (!plain_operands(args, 0)) return args->status;
+  printf("neap %s\n", neap_version());
+  return 0;
+}
+
+static int run_help(neap_args *args) {
+  if (!plain_operands(args, 1)) return args->status;
+  if (args->operand_count == 0) {
+    print_overview(stdout);
+    return 0;
+  }
+  const neap_verb *verb = find_verb(args->operands[0]);
+  if (verb == NULL) return unknown_verb(args->operands[0]);
+  neap_verb_help(verb, stdout);
+  return 0;
+}
+
+/* Written out and ended well: a full disk or a closed pipe under our output is a failure. */
+static int finish(int status) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  if (status == 0) perror("neap: writing the output");
+  return status ? status : NEAP_EXIT_FAILED;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) {
+    print_overview(stderr);
+    return NEAP_EXIT_USAGE;
+  }
+  const char *name = argv[1];
+  if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) name = "help";
+  if (strcmp(name, "-v") == 0 || strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) name = "version";
+  const neap_verb *verb = find_verb(name);
+  if (verb == NULL) return unknown_verb(name);
+  neap_args args;
+  neap_args_init(&args, verb, argc - 2, (const char **)argv + 2);
+  return finish(verb->run(&args));
+}

@@ -1,0 +1,8 @@
+/* The verbs, one per file: verb_<name>.c. To add one: write its file, name it here and in main.c's table,
+ * describe it in docs/man/neap.1. */
+#ifndef NEAP_BIN_VERBS_H
+#define NEAP_BIN_VERBS_H
+
+#include "bin/args.h"
+
+#endif
