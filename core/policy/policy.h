@@ -138,6 +138,16 @@ extern const neap_policy_vt *const neap_native_policies[];
  * caller's to set, since only loop/ reads one. */
 void neap_host_complete(const neap_host *host, neap_host *out);
 
+/* --- parts of a request
+ * -----------------------------------------------------------------------------------------------------
+ * hot: all of them. What is found is a part of the request's own bytes, as sent: nothing is decoded. */
+
+/* The first row at or after `from` with that header name, without regard to case; -1: none. */
+int32_t neap_request_header(const neap_request_board *request, neap_view name, int32_t from);
+/* A parameter of the query or a cookie, by its exact name; empty where it stands there without "=". */
+bool neap_request_query(const neap_request_board *request, neap_view name, neap_slice *out);
+bool neap_request_cookie(const neap_request_board *request, neap_view name, neap_slice *out);
+
 /* --- leaves
  * --------------------------------------------------------------------------------------------------- */
 

@@ -31,9 +31,9 @@ void neap_routes_destroy(neap_routes **routes);
 typedef struct neap_route_walk {
   const neap_routes *routes;
   const neap_request_board *request;
-  int32_t host, node, rule; /* where the walk stands */
-  int32_t phase;
-  uint32_t method;
+  uint64_t method;    /* its bit in the table; 0: no rule names it */
+  int32_t host, node; /* whose rules come when those in hand are through; node -1: those of hosts[host].up */
+  int32_t rule, rule_end; /* in hand */
 } neap_route_walk;
 
 /* hot: both; no allocation. `request` is borrowed until the last call of next. */

@@ -1,0 +1,78 @@
+/* What a look-up in a table of 1,000 routes costs: 900 paths without a host, 100 hosts with a path each.
+ * Usage: bench_route [SECONDS]. Prints nanoseconds per look-up for each kind of request. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loop/loop.h"
+#include "route/route.h"
+
+enum { PATHS = 900, HOSTS = 100, REQUESTS = 1024 };
+
+static const char *const AREAS[] = {"users", "orders", "items", "search", "carts",
+                                    "stock", "prices", "media", "events"};
+
+static neap_match matches[PATHS + HOSTS];
+static char paths[PATHS + HOSTS][64], hosts[HOSTS][32];
+static neap_request_board requests[REQUESTS];
+static char targets[REQUESTS][96], names[REQUESTS][48];
+
+static neap_slice slice_of(const char *text) {
+  return (neap_slice){.ptr = text, .size = (int32_t)strlen(text)};
+}
+
+static neap_routes *make_table(void) {
+  const neap_match *pointers[PATHS + HOSTS];
+  for (int i = 0; i < PATHS + HOSTS; i++) {
+    snprintf(paths[i], sizeof paths[i], "/api/v%d/%s/%d/", i % 4, AREAS[i % 9], i);
+    matches[i] = (neap_match){.path = paths[i], .path_how = NEAP_PATH_PREFIX};
+    if (i >= PATHS) {
+      snprintf(hosts[i - PATHS], sizeof hosts[0], "shop%d.example.com", i - PATHS);
+      matches[i].host = hosts[i - PATHS];
+    }
+    pointers[i] = &matches[i];
+  }
+  neap_routes *routes;
+  if (neap_routes_create(pointers, PATHS + HOSTS, &routes)) abort();
+  return routes;
+}
+
+/* Requests spread over rules [low, high), in an order that no predictor knows. */
+static void make_requests(int low, int high) {
+  uint32_t seed = 1;
+  for (int i = 0; i < REQUESTS; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    int rule = low + (int)(seed >> 8) % (high - low);
+    snprintf(targets[i], sizeof targets[i], "%slist/page-%d", paths[rule], i);
+    snprintf(names[i], sizeof names[i], "%s:8080", rule >= PATHS ? hosts[rule - PATHS] : "www.example.com");
+    requests[i] = (neap_request_board){.method = slice_of("GET"), .host = slice_of(names[i])};
+    requests[i].target = requests[i].path = slice_of(targets[i]);
+  }
+}
+
+static void measure(const neap_routes *routes, const char *what, int low, int high, double seconds) {
+  make_requests(low, high);
+  uint64_t begin = neap_clock_thread_cpu_ns(NULL), spent, count = 0, found = 0;
+  do {
+    for (int i = 0; i < REQUESTS; i++, count++) {
+      neap_route_walk walk;
+      neap_routes_find(routes, &requests[i], &walk);
+      found += neap_routes_next(&walk) >= 0;
+    }
+    spent = neap_clock_thread_cpu_ns(NULL) - begin;
+  } while ((double)spent < seconds * 1e9);
+  printf("%-28s %6.1f ns per look-up, %.0f %% found\n", what, (double)spent / (double)count,
+         100.0 * (double)found / (double)count);
+}
+
+int main(int argc, char **argv) {
+  double seconds = argc > 1 ? atof(argv[1]) : 0.5;
+  neap_routes *routes = make_table();
+  printf("%d routes\n", PATHS + HOSTS);
+  measure(routes, "by path", 0, PATHS, seconds);
+  measure(routes, "by host and path", PATHS, PATHS + HOSTS, seconds);
+  measure(routes, "by path, one in 1,000 hot", 5, 6, seconds);
+  neap_routes_destroy(&routes);
+  return 0;
+}
