@@ -18,7 +18,7 @@ typedef struct neap_http_body {
   uint64_t extension_total;
   const neap_http_limits *limits;
   uint32_t line_bytes; /* of the extension or the trailer section being read */
-  uint8_t framing, phase, digits, quote;
+  uint8_t framing, phase, digits;
   bool done;               /* the body ended as it should */
   neap_http_reason reason; /* set when refused */
 } neap_http_body;
