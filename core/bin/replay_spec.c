@@ -1,0 +1,129 @@
+#include "bin/replay_spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "bin/args.h"
+
+/* A copy that lives as long as the process: the command line is read once. */
+static char *keep(const char *text, size_t size) {
+  char *copy = strndup(text, size);
+  if (copy == NULL) neap_fatal(__FILE__, __LINE__, "out of memory");
+  return copy;
+}
+
+/* Where the item at `text` ends: at a comma outside parentheses, or the end. NULL: parentheses do not match.
+ */
+static const char *item_end(const char *text) {
+  int depth = 0;
+  for (; *text && (depth > 0 || *text != ','); text++) {
+    depth += (*text == '(') - (*text == ')');
+    if (depth < 0) return NULL;
+  }
+  return depth == 0 ? text : NULL;
+}
+
+/* Takes the next item off a list: a kept copy; *list is NULL after the last. */
+static int next_item(const char **list, size_t taken, const char *option, char **out, neap_err *err) {
+  const char *end = item_end(*list);
+  if (end == NULL)
+    return neap_fail(err, NEAP_EINVAL, "--%s: parentheses do not match in '%s'", option, *list);
+  if (end == *list)
+    return neap_fail(err, NEAP_EINVAL, "--%s: there is nothing before or behind a comma", option);
+  if (taken == NEAP_SPECS_MAX)
+    return neap_fail(err, NEAP_EINVAL, "--%s: more than %d", option, NEAP_SPECS_MAX);
+  *out = keep(*list, (size_t)(end - *list));
+  *list = *end ? end + 1 : NULL;
+  return 0;
+}
+
+/* --- policies --- */
+
+/* "name=value", cut apart in place. */
+static int parse_param(neap_policy_spec *spec, char *text, neap_err *err) {
+  char *equals = strchr(text, '=');
+  if (equals == NULL || equals == text || equals[1] == '\0')
+    return neap_fail(err, NEAP_EINVAL, "--policy %s: '%s' is not param=value", spec->label, text);
+  if (spec->param_count == NEAP_SPEC_PARAMS_MAX)
+    return neap_fail(err, NEAP_EINVAL, "--policy %s: more than %d parameters", spec->label,
+                     NEAP_SPEC_PARAMS_MAX);
+  *equals = '\0';
+  char *end;
+  double number = strtod(equals + 1, &end);
+  spec->params[spec->param_count++] =
+      (neap_param){.name = text, .number = *end ? 0 : number, .text = *end ? equals + 1 : NULL};
+  return 0;
+}
+
+/* Parameters are the last parentheses, if there is an "=" in them: "Custom(mine)" has none. */
+static int parse_policy(neap_policy_spec *spec, const char *label, neap_err *err) {
+  size_t size = strlen(label);
+  char *text = keep(label, size), *open = strrchr(text, '(');
+  *spec = (neap_policy_spec){.label = label, .name = text};
+  if (open == NULL || open == text || text[size - 1] != ')' || strchr(open, '=') == NULL) return 0;
+  text[size - 1] = *open = '\0';
+  char *rest = open + 1;
+  for (char *param; (param = strsep(&rest, ";")) != NULL;) {
+    int rc = parse_param(spec, param, err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *err) {
+  while (list) {
+    char *label;
+    int rc = next_item(&list, specs->count, "policy", &label, err);
+    if (rc == 0) rc = parse_policy(&specs->items[specs->count], label, err);
+    if (rc) return rc;
+    specs->count++;
+  }
+  return 0;
+}
+
+/* --- sizes --- */
+
+static bool parse_percentage(const char *text, double *fraction) {
+  char *end;
+  if (strchr("0123456789.", text[0]) == NULL) return false;
+  double percentage = strtod(text, &end);
+  *fraction = percentage / 100;
+  return strcmp(end, "%") == 0 && percentage > 0 && percentage <= 100;
+}
+
+static int parse_size(neap_size_spec *spec, const char *label, bool bytes, neap_err *err) {
+  *spec = (neap_size_spec){.label = label};
+  if (strchr(label, '%')) {
+    if (parse_percentage(label, &spec->fraction)) return 0;
+    return neap_fail(err, NEAP_EINVAL, "--size: '%s' is not a percentage above 0%% and up to 100%%", label);
+  }
+  bool plain = label[strspn(label, "0123456789")] == '\0';
+  if (!neap_parse_bytes(label, &spec->count))
+    return neap_fail(err, NEAP_EINVAL, "--size: '%s' is not a number%s or a percentage", label,
+                     bytes ? ", a number with KB, MB or GB," : "");
+  if (!plain && !bytes)
+    return neap_fail(err, NEAP_EINVAL, "--size: '%s' counts objects; units are for --unit bytes", label);
+  if (spec->count == 0) return neap_fail(err, NEAP_EINVAL, "--size: a cache of size 0 holds nothing");
+  return 0;
+}
+
+int neap_size_specs_add(neap_size_specs *specs, const char *list, bool bytes, neap_err *err) {
+  while (list) {
+    char *label;
+    int rc = next_item(&list, specs->count, "size", &label, err);
+    if (rc == 0) rc = parse_size(&specs->items[specs->count], label, bytes, err);
+    if (rc) return rc;
+    specs->count++;
+  }
+  return 0;
+}
+
+int neap_size_spec_resolve(const neap_size_spec *spec, uint64_t unique, uint64_t *out, neap_err *err) {
+  uint64_t size = spec->fraction > 0 ? (uint64_t)((double)unique * spec->fraction) : spec->count;
+  if (size == 0)
+    return neap_fail(err, NEAP_EINVAL, "--size: %s of %llu is less than 1", spec->label,
+                     (unsigned long long)unique);
+  *out = size;
+  return 0;
+}
