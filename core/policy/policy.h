@@ -133,6 +133,7 @@ void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *o
 
 /* The native references, ended by NULL. */
 extern const neap_policy_vt *const neap_native_policies[];
+extern const neap_policy_vt neap_native_round_robin;
 
 /* Copies `host` (which may be NULL) to `out` and fills what it leaves zero, but for the clocks: those are the
  * caller's to set, since only loop/ reads one. */
