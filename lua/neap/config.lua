@@ -1,0 +1,276 @@
+--- From the calls that neap.lua made to one checked table, as canonical JSON, and the functions in it.
+-- lua/neap/init.lua records the calls; core/script/config.c calls `finish` once the file has run.
+local check = require "neap.check"
+local schema = require "neap.schema"
+local environment = require "neap.environment"
+local json = require "neap.json"
+local locate = require "neap.locate"
+
+local M = {}
+
+local format = string.format
+local concat, sort = table.concat, table.sort
+
+-- What the file declared, in order: { name, value, file, line }.
+local declarations = {}
+
+--- Records one call of neap.<name>.
+function M.declare(name, value, file, line)
+  declarations[#declarations + 1] = { name = name, value = value, file = file, line = line }
+end
+
+local records = {}
+for name, fields in pairs(schema) do records[name] = check.record(fields) end
+
+-- --- each function's calls ---
+
+local function count(name)
+  local found = 0
+  for _, declaration in ipairs(declarations) do found = found + (declaration.name == name and 1 or 0) end
+  return found
+end
+
+-- Checks all calls of `name`; each result has its scope beside it.
+local function check_all(name, report, overrides)
+  local out = {}
+  for _, declaration in ipairs(declarations) do
+    if declaration.name == name then
+      local scope = { declaration = declaration, report = report }
+      local value, hint = records[name](declaration.value, scope, overrides[name])
+      if value then out[#out + 1] = { value = value, scope = scope } else check.problem(scope, hint) end
+    end
+  end
+  return out
+end
+
+-- For what is called at most once: its fields, which are the defaults where it was not called.
+local function check_once(name, report, overrides)
+  local all = check_all(name, report, overrides)
+  for i = 2, #all do
+    check.problem(all[i].scope, format("is called a second time; the first is on line %d",
+                                       all[1].scope.declaration.line))
+  end
+  if all[1] then return all[1].value, true end
+  local declaration = { name = name, file = "environment" }
+  return records[name]({}, { declaration = declaration, report = report }, overrides[name]), overrides[name] ~= nil
+end
+
+-- --- what only shows between them ---
+
+local function check_unique(all, field, what)
+  local first = {}
+  for _, one in ipairs(all) do
+    local value = one.value[field]
+    if value and first[value] then
+      check.problem(check.inside(one.scope, field),
+                    format("%s %q is already on line %d", what, value, first[value]))
+    elseif value then
+      first[value] = one.scope.declaration.line
+    end
+  end
+end
+
+local function check_backends(pool)
+  local seen = {}
+  for i, backend in ipairs(pool.value.backends or {}) do
+    if seen[backend.address] then
+      check.problem(check.inside(check.inside(pool.scope, "backends"), i), backend.address .. " is there twice")
+    end
+    seen[backend.address] = true
+  end
+end
+
+-- NEAP_LISTEN stands for every address of the file, also where that has none.
+local function check_listeners(report, overrides)
+  if not (overrides.listen and overrides.listen.http) then return check_all("listen", report, overrides) end
+  if count("listen") == 0 then M.declare("listen", {}, "environment") end
+  return { check_all("listen", report, overrides)[1] }
+end
+
+local function flatten_listeners(listens)
+  local out, seen = {}, {}
+  for _, listen in ipairs(listens) do
+    for i, address in ipairs(listen.value.http or {}) do
+      local place = address.host .. "|" .. address.port
+      if seen[place] and address.port ~= 0 then
+        check.problem(check.inside(check.inside(listen.scope, "http"), i), address.address .. " is there twice")
+      end
+      seen[place] = true
+      out[#out + 1] = { address = address.address, host = address.host, port = address.port,
+                        header_timeout = listen.value.header_timeout, idle_timeout = listen.value.idle_timeout,
+                        max_header_size = listen.value.max_header_size }
+    end
+  end
+  return out
+end
+
+-- --- routes ---
+
+-- path, prefix and exact to one path and how it is meant.
+local function match_path(route, scope)
+  local given = 0
+  for _, name in ipairs { "path", "prefix", "exact" } do
+    if route[name] then given = given + 1 end
+  end
+  if given > 1 then check.problem(scope, "takes one of path, prefix and exact") end
+  if route.exact then return "exact", route.exact end
+  local below = route.prefix and string.gsub(route.prefix, "/+$", "")
+  if below then return below == "" and "any" or "below", below end
+  if not route.path or route.path == "/" or route.path == "/*" then return "any", "" end
+  local begin = string.match(route.path, "^(.*)%*$")
+  return begin and "prefix" or "exact", begin or route.path
+end
+
+local function match_of(route, scope)
+  local how, path = match_path(route, scope)
+  return { host = route.host ~= "*" and route.host or nil, path_how = how, path = path, method = route.method or {},
+           header = route.header, query = route.query, conditional = route.when ~= nil }
+end
+
+local function name_of(match)
+  local path = match.path .. (match.path_how == "prefix" and "*" or match.path_how == "below" and "/" or "")
+  local words = { #match.method > 0 and concat(match.method, "|") .. " " or "", match.host or "",
+                  path == "" and "/" or path }
+  return concat(words)
+end
+
+local function action_of(scope)
+  local found = {}
+  for _, name in ipairs { "pool", "respond", "redirect" } do
+    if scope.declaration.value[name] ~= nil then found[#found + 1] = name end
+  end
+  if #found ~= 1 then check.problem(scope, "takes one of pool, respond and redirect") end
+  return found[1] or "pool"
+end
+
+local function find_pool(route, scope, pools)
+  local words = {}
+  for i, pool in ipairs(pools) do
+    if pool.value.name == route.pool then return i - 1 end
+    words[#words + 1] = pool.value.name
+  end
+  check.problem(check.inside(scope, "pool"), format("there is no pool %q%s", route.pool,
+                                                    check.suggest(scope, route.pool, words)))
+end
+
+local function finish_route(route, scope, pools)
+  local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
+                request = route.request_headers, response = route.response_headers }
+  out.name = route.name or name_of(out.match)
+  out.pool = route.pool and find_pool(route, scope, pools)
+  out.respond, out.redirect = route.respond, route.redirect
+  if route.cache and route.cache.enabled then
+    if out.action ~= "pool" then check.problem(check.inside(scope, "cache"), "only responses of a pool are cached") end
+    route.cache.space = route.cache.space or route.pool
+  end
+  return out
+end
+
+-- Two routes that match the same: the second is never reached, unless the first may say no.
+local function check_shadowed(routes, finished)
+  local first = {}
+  for i, route in ipairs(finished) do
+    local text = json.encode(route.match)
+    if first[text] and not route.match.conditional then
+      check.problem(routes[i].scope, format("is never reached: line %d matches the same", first[text]), "warning")
+    end
+    first[text] = first[text] or routes[i].scope.declaration.line
+  end
+end
+
+local function finish_routes(routes, pools)
+  local out, when = {}, {}
+  for i, route in ipairs(routes) do
+    out[i], when[i] = finish_route(route.value, route.scope, pools), route.value.when
+  end
+  check_shadowed(routes, out)
+  return out, when
+end
+
+-- Inline policies stay in this VM: the table names the pool instead.
+local function finish_pools(pools)
+  local out, pick = {}, {}
+  for i, pool in ipairs(pools) do
+    check_backends(pool)
+    local value = pool.value
+    if type(value.balance) == "function" then
+      value.balance, pick[i] = "inline:" .. tostring(value.name), value.balance
+    end
+    value.key = value.key or { kind = "client", name = "" }
+    out[i] = value
+  end
+  return out, pick
+end
+
+-- --- the report ---
+
+local function place(problem, input)
+  local declaration = problem.declaration
+  if not declaration.line then return declaration.file end
+  local line = declaration.line
+  if declaration.file == input.name then
+    line = locate.line(input.text, line, declaration.name, problem.path)
+  end
+  return format("%s:%d", declaration.file, line), line
+end
+
+local function write_report(problems, input)
+  local lines, seen, fatal = {}, {}, false
+  for _, problem in ipairs(problems) do
+    local where, line = place(problem, input)
+    local text = format("%s: %s: %s\n", where, problem.severity, problem.text)
+    fatal = fatal or problem.severity == "error"
+    if not seen[text] then lines[#lines + 1] = { text = text, line = line or 0 } end
+    seen[text] = true
+  end
+  sort(lines, function(a, b)
+    if a.line ~= b.line then return a.line < b.line end
+    return a.text < b.text
+  end)
+  for i, line in ipairs(lines) do lines[i] = line.text end
+  return concat(lines), fatal
+end
+
+local function require_something(report, input)
+  local whole = { declaration = { name = "neap", file = input.name, line = 1 }, report = report }
+  if count("listen") == 0 then
+    check.problem(whole, 'nothing to listen on: add neap.listen { http = "127.0.0.1:8080" }')
+  end
+  if count("route") == 0 then check.problem(whole, 'no route: add neap.route { path = "/", pool = "..." }') end
+end
+
+--- Checks everything that was declared.
+---@param input table name, text, environment, shipped, files, nearest(word, words), find_policy(domain, name)
+---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick
+function M.finish(input)
+  local report = { problems = {}, nearest = input.nearest, shipped = input.shipped, find_policy = input.find_policy }
+  local overrides = environment.overrides(input.environment)
+  local listens = check_listeners(report, overrides)
+  local pools = check_all("pool", report, overrides)
+  local routes = check_all("route", report, overrides)
+  check_unique(pools, "name", "pool")
+  check_unique(routes, "name", "route")
+
+  local out = {}
+  local when, pick
+  out.listeners = flatten_listeners(listens)
+  out.pools, pick = finish_pools(pools)
+  out.routes, when = finish_routes(routes, pools)
+  local cached
+  out.cache, cached = check_once("cache", report, overrides)
+  out.log = check_once("log", report, overrides)
+  out.engine = check_once("engine", report, overrides)
+  for _, route in ipairs(out.routes) do cached = cached or route.cache and route.cache.enabled end
+  out.cache.enabled = cached
+  out.files = input.files()
+
+  for _, idle in ipairs(environment.idle(input.environment, input.nearest)) do
+    check.problem({ declaration = { name = idle.variable, file = "environment" }, report = report }, idle.text,
+                  "warning")
+  end
+  require_something(report, input)
+  local text, fatal = write_report(report.problems, input)
+  return fatal and "" or json.encode(out), text, fatal, when, pick
+end
+
+return M

@@ -1,0 +1,134 @@
+--- The module that neap.lua requires: what to listen on, what to cache, where to send what.
+--
+--     local neap = require "neap"
+--     neap.listen { http = "127.0.0.1:8080" }
+--     neap.cache  { max_memory = "256MB", evict = "sieve" }
+--     neap.pool   { name = "app", balance = "p2c", backends = { "127.0.0.1:9001", "127.0.0.1:9002 weight=2" } }
+--     neap.route  { path = "/", pool = "app", cache = true }
+--
+-- Each function records its table and where it was called; neap.config checks them all once the file has run.
+local config = require "neap.config"
+
+local getinfo = debug.getinfo
+local sub, format = string.sub, string.format
+
+local M = { version = require "neap.version" }
+
+-- The file and line that called a function of this module. A tail call has no line of its own: its caller's.
+local function caller()
+  for level = 4, 9 do
+    local info = getinfo(level, "Sl")
+    if not info then break end
+    if info.currentline > 0 and info.what ~= "C" then
+      return (string.gsub(info.source, "^[@=]", "")), info.currentline
+    end
+  end
+  return "neap.lua", 1
+end
+
+local function declare(name, value)
+  config.declare(name, value, caller())
+end
+
+---@class neap.Listen
+---@field http string|string[] "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one
+---@field header_timeout? string|number for a whole request head to arrive (10s)
+---@field idle_timeout? string|number between two requests of a connection (60s)
+---@field max_header_size? string|integer request line and headers together (32KB)
+
+--- Listens for clients. May be called several times.
+---@param options neap.Listen
+function M.listen(options) declare("listen", options) end
+
+---@class neap.Cache
+---@field max_memory? string|integer most memory, everything included (64MB)
+---@field max_entries? integer most entries (bounded by memory alone)
+---@field max_object_size? string|integer largest key and value together (max_memory / 20)
+---@field default_ttl? string|number of what is put without a time to live (none)
+---@field evict? string policy that evicts: "sieve", "LRU", neap.custom("file"), "file.lua", "native:lru"
+---@field params? table<string, number|string|boolean> its parameters
+
+--- The cache.
+---@param options neap.Cache
+function M.cache(options) declare("cache", options) end
+
+---@class neap.Pool
+---@field name string what routes call it
+---@field backends (string|table)[] "host:port", "host:port weight=2"
+---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? policy that picks ("round_robin")
+---@field params? table<string, number|string|boolean> its parameters
+---@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
+---@field connect_timeout? string|number to reach a backend (2s)
+---@field response_timeout? string|number for the head of a response, and between parts of a body (60s)
+---@field idle_timeout? string|number of a connection kept to a backend (60s)
+---@field max_idle? integer connections kept per backend and worker (64)
+---@field max_retries? integer other backends tried for a request that is safe to repeat (2)
+---@field down_time? string|number a backend that could not be reached is left alone for so long (5s)
+
+--- A pool of backends.
+---@param options neap.Pool
+function M.pool(options) declare("pool", options) end
+
+---@class neap.Edits
+---@field set? table<string, string> headers to set, replacing any
+---@field remove? string|string[] headers to take out, before any are set
+
+---@class neap.Route
+---@field name? string for logs
+---@field path? string "/a": this path; "/a*": all that begin so; "/": every path
+---@field prefix? string "/a": this path and all below it
+---@field exact? string this path, "/" too
+---@field host? string "example.com", or "*.example.com" for all below it
+---@field method? string|string[]
+---@field header? table<string, string|true> headers that must be there
+---@field query? table<string, string|true> parameters of the query that must be there
+---@field when? fun(req: neap.Request): boolean? asked when all else matches
+---@field pool? string send it there
+---@field respond? integer|{ status?: integer, body?: string, content_type?: string } answer it
+---@field redirect? string|{ to: string, status?: integer } redirect it
+---@field cache? boolean|{ ttl?: string|number, space?: string }
+---@field request_headers? neap.Edits changes to what the backend gets
+---@field response_headers? neap.Edits changes to what the client gets
+
+--- A route: what it matches, and what is done then. The most specific one is taken, whatever the order.
+---@param options neap.Route
+function M.route(options) declare("route", options) end
+
+---@class neap.Log
+---@field level? "debug"|"info"|"warn"|"error" (info)
+---@field access? string the access log: a file, "stdout" or "off" (stdout)
+
+--- Logs.
+---@param options neap.Log
+function M.log(options) declare("log", options) end
+
+---@class neap.Engine
+---@field workers? integer threads that serve (one per core)
+---@field grace? string|number for requests in flight when it stops (30s)
+
+--- The engine itself.
+---@param options neap.Engine
+function M.engine(options) declare("engine", options) end
+
+--- Threads that serve; the same as neap.engine { workers = count }.
+---@param count integer
+function M.workers(count) declare("engine", { workers = count }) end
+
+--- A policy in a file beside the configuration: "mine" is mine.lua, or policies/<evict or balance>/mine.lua.
+---@param name string
+---@return string
+function M.custom(name)
+  if type(name) ~= "string" then error("neap.custom wants the name of a file", 2) end
+  return format("Custom(%s)", sub(name, 1, 240))
+end
+
+local words = {}
+for name in pairs(M) do words[#words + 1] = name end
+
+-- A mistyped function ends the file: nothing after it could be trusted.
+return setmetatable(M, {
+  __index = function(_, name)
+    local near = config.nearest and type(name) == "string" and config.nearest(name, words)
+    error(format("neap has no %s%s", tostring(name), near and "; did you mean neap." .. near .. "?" or ""), 2)
+  end,
+})

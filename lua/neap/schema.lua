@@ -1,0 +1,239 @@
+--- What neap.lua may say: one table per function of the module, from which configurations are checked and
+-- docs/configuration.md is checked in turn. `text` says what a field is for; durations are in ms, sizes in bytes.
+local check = require "neap.check"
+local address = require "neap.address"
+
+local M = {}
+
+local lower, match, format = string.lower, string.match, string.format
+local record, list, map, text, integer = check.record, check.list, check.map, check.text, check.integer
+local duration, size = check.duration, check.size
+
+local DAY = 24 * 3600 * 1000
+local NAME = text { most = 64, pattern = "^[%w_][%w_.-]*$", hint = "write letters, digits, _ . -" }
+
+-- --- policies ---
+
+-- The guide's names, in lower case and without "_", which covers RoundRobin and round_robin alike.
+local ALIASES = {
+  evict = {},
+  balance = { roundrobin = "native:round_robin", weightedroundrobin = "native:round_robin",
+              leastconnections = "least_connections", weightedleastconnections = "weighted_least_connections",
+              consistenthash = "consistent_hash", iphash = "consistent_hash", random = "random" },
+}
+
+local function shipped_policy(domain, name, scope)
+  local words = scope.report.shipped[domain]
+  for _, word in ipairs(words) do
+    if word == name or word == lower(name) then return word end
+  end
+  local alias = ALIASES[domain][(string.gsub(lower(name), "_", ""))]
+  if alias then return alias end
+  return nil, format("there is no such policy to %s%s", domain, check.suggest(scope, name, words))
+end
+
+--- A shipped name ("sieve", the guide's "LRU"), "native:name", neap.custom("file"), "file.lua".
+local function policy(domain)
+  return function(value, scope)
+    if type(value) == "function" and domain == "balance" then return value end
+    if type(value) ~= "string" or value == "" or #value > 255 then return nil, "write the name of a policy" end
+    local custom = match(value, "^[Cc]ustom%((.*)%)$") or match(value, "%.lua$") and value
+    if not custom then return shipped_policy(domain, value, scope) end
+    return scope.report.find_policy(domain, custom) -- its path, or nil and why not
+  end
+end
+
+local function param(value)
+  if type(value) == "boolean" then return value and 1 or 0 end
+  if type(value) == "number" and value == value and value > -math.huge and value < math.huge then return value end
+  if type(value) == "string" then return text { empty = true } (value) end
+  return nil, "write a number, a text or true or false"
+end
+
+local PARAMS = map(NAME, param)
+
+-- --- matchers and edits ---
+
+local function field_value(value)
+  if value == true then return true end
+  return text { empty = true, pattern = "^[^%c]*$", hint = "write a text, or true for any" } (value)
+end
+
+-- What frames a message or belongs to one connection is the engine's.
+local FRAMING = { connection = true, ["keep-alive"] = true, ["proxy-connection"] = true, te = true, trailer = true,
+                  upgrade = true, ["transfer-encoding"] = true, ["content-length"] = true }
+
+local function header_name(value)
+  local name, hint = check.token(value)
+  if name and FRAMING[name] then return nil, "is set by the engine alone" end
+  return name, hint
+end
+
+local HEADER_TEXT = text { empty = true, pattern = "^[^%c]*$", hint = "write a text of one line" }
+
+local EDITS = record {
+  { name = "set", kind = map(header_name, HEADER_TEXT), default = {}, text = "headers to set, replacing any" },
+  { name = "remove", kind = list(header_name), default = {}, text = "headers to take out, before any are set" },
+}
+
+local function path(value)
+  local hint = 'write a path that begins with "/"'
+  local checked, problem = text { most = 4000, pattern = "^/[^%c ?#]*$", hint = hint } (value)
+  if checked and match(checked, "%*.") then return nil, 'the only "*" of a path is its last letter' end
+  return checked, problem
+end
+
+local function host(value)
+  if type(value) ~= "string" or #value > 250 then return nil, "write a host" end
+  local name = lower(value)
+  if name == "*" or match(name, "^%*%.[%w_-][%w_.-]*$") or match(name, "^[%w_-][%w_.-]*$")
+    or match(name, "^%[[%x:.]+%]$") then return name end
+  return nil, 'write a host without port, or "*.example.com" for all below one'
+end
+
+local function method(value)
+  if type(value) == "string" and #value <= 32 and match(value, "^[%u-]+$") then return value end
+  return nil, "write a method in capital letters"
+end
+
+local function key(value)
+  if type(value) ~= "string" then value = "" end
+  if match(value, "^%a+$") and (value == "client" or value == "path" or value == "query" or value == "host") then
+    return { kind = value, name = "" }
+  end
+  local kind, name = match(value, "^(%a+)%s+(%S+)$")
+  if (kind == "header" or kind == "cookie") and check.token(name) then return { kind = kind, name = name } end
+  return nil, 'write client, path, query, host, "header NAME" or "cookie NAME"'
+end
+
+-- --- what a route does ---
+
+local CACHE_RULE = record {
+  { name = "ttl", kind = duration(0, 365 * DAY), default = 0,
+    text = "freshness of responses that do not state theirs; 0: those are not stored" },
+  { name = "space", kind = NAME, text = "responses are shared between routes of one space; default: the pool's name" },
+}
+
+local function cache_rule(value, scope)
+  if value == false then return { enabled = false, ttl = 0 } end
+  local rule, hint = CACHE_RULE(value == true and {} or value, scope)
+  if not rule then return nil, hint and "write true, false or a table" end
+  rule.enabled = true
+  return rule
+end
+
+local function status_alone(value)
+  return type(value) == "number" and { status = value } or value
+end
+
+local RESPOND = check.shorthand(status_alone, record {
+  { name = "status", kind = integer(200, 599), default = 200, text = "status code" },
+  { name = "body", kind = text { most = 65536, empty = true }, default = "", text = "body" },
+  { name = "content_type", kind = HEADER_TEXT, default = "text/plain; charset=utf-8", text = "its type" },
+})
+
+local function redirect_status(value)
+  local status = integer(300, 399) (value)
+  for _, known in ipairs { 301, 302, 303, 307, 308 } do
+    if status == known then return status end
+  end
+  return nil, "write 301, 302, 303, 307 or 308"
+end
+
+local function target_alone(value)
+  return type(value) == "string" and { to = value } or value
+end
+
+local REDIRECT = check.shorthand(target_alone, record {
+  { name = "to", required = true, text = "where to: an absolute URL or a path",
+    kind = text { pattern = "^[^%c%s]+$", hint = "write a URL without spaces" } },
+  { name = "status", kind = redirect_status, default = 302, text = "status code" },
+})
+
+-- --- the functions of the module ---
+
+local function listen_address(value)
+  local parsed, hint = address.parse(value, 0)
+  if parsed then parsed.address = value end
+  return parsed, hint
+end
+
+M.listen = {
+  { name = "http", kind = list(listen_address, 1), required = true, words = true,
+    text = 'address or addresses for HTTP/1: "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one' },
+  { name = "header_timeout", kind = duration(1, DAY), default = 10000, text = "for a whole request head to arrive" },
+  { name = "idle_timeout", kind = duration(1, DAY), default = 60000, text = "between two requests of a connection" },
+  { name = "max_header_size", kind = size(1024, 2 ^ 20), default = 32768, text = "request line and headers together" },
+}
+
+M.cache = {
+  { name = "max_memory", kind = size(65536), default = 64 * 2 ^ 20, text = "most memory, everything included" },
+  { name = "max_entries", kind = integer(1, 2 ^ 28 - 17), also = { "max_size" },
+    text = "most entries; default: bounded by memory alone" },
+  { name = "max_object_size", kind = size(1), text = "largest key and value together; default: max_memory / 20" },
+  { name = "default_ttl", kind = duration(1, 100 * 365 * DAY),
+    text = "of what is put without a time to live; default: none" },
+  { name = "evict", kind = policy "evict", default = "sieve", also = { "strategy" }, text = "policy that evicts" },
+  { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
+  { name = "enable_compression", kind = check.unsupported, text = "not yet: only false is accepted" },
+  { name = "enable_encryption", kind = check.unsupported, text = "not yet: only false is accepted" },
+}
+
+M.pool = {
+  { name = "name", kind = NAME, required = true, text = "what routes call it" },
+  { name = "backends", kind = list(address.backend, 1), required = true,
+    text = '"host:port", "host:port weight=2" or { address =, port =, weight = }' },
+  { name = "balance", kind = policy "balance", default = "native:round_robin", also = { "algorithm" },
+    text = "policy that picks, or function(req, pool)" },
+  { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
+  { name = "key", kind = key,
+    text = 'what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"' },
+  { name = "connect_timeout", kind = duration(1, DAY), default = 2000, text = "to reach a backend" },
+  { name = "response_timeout", kind = duration(1, DAY), default = 60000,
+    text = "for the head of a response, and between parts of a body" },
+  { name = "idle_timeout", kind = duration(1, DAY), default = 60000, text = "of a connection kept to a backend" },
+  { name = "max_idle", kind = integer(0, 65536), default = 64, text = "connections kept per backend and worker" },
+  { name = "max_retries", kind = integer(0, 16), default = 2,
+    text = "other backends tried for a request that is safe to repeat" },
+  { name = "down_time", kind = duration(0, DAY), default = 5000,
+    text = "a backend that could not be reached is left alone for so long" },
+  { name = "health_check_interval", kind = check.unsupported, text = "not yet" },
+  { name = "health_check_timeout", kind = check.unsupported, text = "not yet" },
+  { name = "retry_delay", kind = check.unsupported, text = "not yet: the next backend is tried at once" },
+  { name = "enable_sticky_sessions", kind = check.unsupported, text = "not yet: only false is accepted" },
+  { name = "session_timeout", kind = check.unsupported, text = "not yet" },
+}
+
+M.route = {
+  { name = "name", kind = text { most = 128 }, text = "for logs; default: made of what it matches" },
+  { name = "path", kind = path, text = '"/a": this path; "/a*": all that begin so; "/": every path' },
+  { name = "prefix", kind = path, text = '"/a": this path and all below it, not "/ab"' },
+  { name = "exact", kind = path, text = 'this path, "/" too' },
+  { name = "host", kind = host, text = '"example.com", or "*.example.com" for all below it' },
+  { name = "method", kind = list(method, 1), text = "method or methods" },
+  { name = "header", kind = map(check.token, field_value), default = {},
+    text = "headers that must be there: name and value, or true for any" },
+  { name = "query", kind = map(text {}, field_value), default = {}, text = "parameters of the query, likewise" },
+  { name = "when", kind = check.func, text = "function(req) that says true where the route is to be taken" },
+  { name = "pool", kind = NAME, text = "send it there" },
+  { name = "respond", kind = RESPOND, text = "answer: { status, body, content_type }, or a status" },
+  { name = "redirect", kind = REDIRECT, text = "redirect: a URL or path, or { to, status }" },
+  { name = "cache", kind = cache_rule, default = { enabled = false, ttl = 0 }, text = "true, or { ttl, space }" },
+  { name = "request_headers", kind = EDITS, default = { set = {}, remove = {} },
+    text = "{ set, remove }: changes to what the backend gets" },
+  { name = "response_headers", kind = EDITS, default = { set = {}, remove = {} },
+    text = "{ set, remove }: changes to what the client gets" },
+}
+
+M.log = {
+  { name = "level", kind = check.one_of({ "debug", "info", "warn", "error" }, { warning = "warn" }), default = "info",
+    text = "debug, info, warn or error" },
+  { name = "access", kind = text {}, default = "stdout", text = 'the access log: a file, "stdout" or "off"' },
+}
+
+M.engine = {
+  { name = "workers", kind = integer(1, 1024), text = "threads that serve; default: one per core" },
+  { name = "grace", kind = duration(0, DAY), default = 30000, text = "for requests in flight when it stops" },
+}
+
+return M
