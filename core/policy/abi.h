@@ -58,7 +58,8 @@ typedef struct neap_evict_board {
   int32_t
       victim_count; /* of `victims`: distinct live slots, which the policy has forgotten. 0: sulk, fallback */
   int32_t refused;  /* 1: the candidate is not to be admitted */
-  int32_t admit_max; /* objects above this size are refused unasked; 0: no such bound. May change any time */
+  int32_t admit_max; /* objects above this size are refused unasked; 0: no such bound, -1: all are. May change
+                        any time */
   int32_t calls;     /* step() calls used */
   int32_t victims[128];
   neap_event events[256];

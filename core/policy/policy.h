@@ -65,7 +65,15 @@ typedef struct neap_policy_env {
   neap_pick_board *pick;         /* balance: the board; NULL otherwise */
 } neap_policy_env;
 
-/* The vtable. `create` to `decide` are required, `save` and `load` optional. All return 0 or NEAP_E... */
+/* What an instance tells of itself. */
+typedef struct neap_policy_report {
+  size_t memory;          /* bytes, whatever the number of entries: VM, ghosts, heaps */
+  size_t memory_per_slot; /* and for every slot in use: columns */
+  uint64_t trace_aborts;
+  const char *fault; /* newest, "file:line: text"; borrowed until the next call; NULL or "" for none */
+} neap_policy_report;
+
+/* The vtable. `create` to `decide` are required, the others optional. All return 0 or NEAP_E... */
 typedef struct neap_policy_vt {
   const char *name;
   neap_domain domain;
@@ -79,6 +87,7 @@ typedef struct neap_policy_vt {
   /* Hands learned state from `self` to the next generation's instance, same vtable or not; NEAP_ESTATE when
    * they do not match: then live entries are replayed. */
   int (*load)(void *self, void *previous);
+  void (*report)(void *self, neap_policy_report *out); /* `out` is zeroed before */
 } neap_policy_vt;
 
 /* A guarded policy. */
@@ -160,6 +169,9 @@ typedef struct neap_column {
 } neap_column;
 int neap_column_init(neap_column *column, size_t width, int32_t slot_end);
 void neap_column_fini(neap_column *column);
+/* Moves what `from` holds to where `to` stands, without copying; `from` is gone then. Both initialised, for
+ * the same slot_end. NEAP_ESTATE when their widths differ, NEAP_ENOMEM: nothing has changed. */
+int neap_column_take(neap_column *to, neap_column *from);
 
 /* A ghost list: the newest hashes put in, up to a total of sizes, oldest out first. */
 typedef struct neap_ghost neap_ghost;
@@ -169,6 +181,7 @@ void neap_ghost_add(neap_ghost *ghost, double hash, double size); /* moves it to
 double neap_ghost_take(neap_ghost *ghost, double hash); /* its size, now out; -1 where it is not in */
 bool neap_ghost_has(const neap_ghost *ghost, double hash);
 void neap_ghost_resize(neap_ghost *ghost, double limit);
+void neap_ghost_swap(neap_ghost *a, neap_ghost *b); /* contents and limits */
 int32_t neap_ghost_count(const neap_ghost *ghost);
 size_t neap_ghost_memory(const neap_ghost *ghost);
 
@@ -180,6 +193,8 @@ void neap_heap_put(neap_heap *heap, int32_t slot, double key, double order); /* 
 void neap_heap_remove(neap_heap *heap, int32_t slot);                        /* nothing where it is not in */
 int32_t neap_heap_min(const neap_heap *heap);                                /* 0: empty */
 double neap_heap_key(const neap_heap *heap, int32_t slot);                   /* 0 where it is not in */
+bool neap_heap_has(const neap_heap *heap, int32_t slot);
+void neap_heap_swap(neap_heap *a, neap_heap *b); /* of the same slot_end */
 int32_t neap_heap_count(const neap_heap *heap);
 size_t neap_heap_memory(const neap_heap *heap);
 
@@ -190,6 +205,7 @@ int neap_sketch_create(int32_t width, neap_sketch **out);
 void neap_sketch_destroy(neap_sketch **sketch);
 void neap_sketch_add(neap_sketch *sketch, double hash);
 int32_t neap_sketch_estimate(const neap_sketch *sketch, double hash);
+void neap_sketch_swap(neap_sketch *a, neap_sketch *b);
 size_t neap_sketch_memory(const neap_sketch *sketch);
 
 #endif

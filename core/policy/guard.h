@@ -1,0 +1,15 @@
+/* What registry and guard share. Private to policy/. */
+#ifndef NEAP_POLICY_GUARD_H
+#define NEAP_POLICY_GUARD_H
+
+#include "policy/policy.h"
+
+/* The native policies (native_*.c); neap_native_policies lists them for the registry. */
+extern const neap_policy_vt neap_native_fifo, neap_native_lfu, neap_native_lru, neap_native_s3fifo,
+    neap_native_sieve;
+
+/* Puts the guard around an instance, which it owns from then on, as it does `source` (malloc'd or NULL).
+ * NULL: out of memory; nothing was taken. */
+neap_policy *neap_guard_wrap(const neap_policy_vt *vt, void *self, const neap_policy_env *env, char *source);
+
+#endif
