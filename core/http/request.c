@@ -5,7 +5,9 @@ enum { EMPTY_LINES_MAX = 4 }; /* before the request line: some clients send one 
 
 void neap_http_request_init(neap_http_request *request, neap_http_field *fields,
                             const neap_http_limits *limits) {
-  *request = (neap_http_request){0};
+  const neap_http_slice none = {"", 0, 0}; /* so that no view is NULL */
+  *request = (neap_http_request){
+      .method = none, .target = none, .path = none, .query = none, .authority = none, .host = none};
   neap_http_head_init(&request->head, fields, limits, NEAP_HTTP_PHASE_EMPTY);
 }
 
