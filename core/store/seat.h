@@ -1,0 +1,73 @@
+/* A seat: what one thread keeps at one cache, so that its reads write nothing that others read.
+ *
+ *   epoch   the thread is inside since that epoch, or 0            (reclaiming, epoch.c)
+ *   ring    events in program order: one writer, the drainer reads (events.c)
+ *   hand    a few free slots, so that a put asks for none          (slots.c)
+ *   counts  metrics, summed by stats.c
+ *
+ * A thread finds its seat in a small table in thread-local storage. Seats live as long as their cache: when a
+ * thread exits, its seats are left with whatever is still on their rings and the next new thread takes them.
+ */
+#ifndef NEAP_STORE_SEAT_H
+#define NEAP_STORE_SEAT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/base.h"
+#include "base/histogram.h"
+#include "neap/cache.h"
+
+enum { NEAP_HAND = 32, NEAP_SEATS_RECENT = 16 };
+
+#define NEAP_COUNT_INDEX(name, text) NEAP_COUNT_##name,
+enum { NEAP_CACHE_COUNTERS(NEAP_COUNT_INDEX) NEAP_COUNTS };
+#undef NEAP_COUNT_INDEX
+
+typedef struct neap_seat {
+  /* Written by the thread, read by reclaimers. */
+  _Alignas(NEAP_CACHE_LINE) _Atomic uint64_t epoch;
+  uint32_t depth;  /* of nested enters */
+  uint32_t ticket; /* counts calls, for sampling */
+  /* Ring: `head` is the thread's, `tail` the drainer's. */
+  uint32_t *ring;
+  uint32_t mask;
+  uint32_t mark; /* where a hit looks up: the ring is half full, or full */
+  _Atomic uint32_t head;
+  uint32_t hand_count;
+  _Atomic uint64_t counts[NEAP_COUNTS];
+  uint32_t hand[NEAP_HAND];
+  uint64_t random;
+
+  _Alignas(NEAP_CACHE_LINE) _Atomic uint32_t tail;
+  _Atomic bool taken; /* by a living thread */
+  neap_cache *cache;
+  struct neap_seat *next;      /* of this cache; set once */
+  struct neap_seat *of_thread; /* of this thread, under the lock of all seats */
+  struct neap_seat **holder;   /* the head of that list */
+  neap_histogram get, put;
+} neap_seat;
+
+typedef struct neap_seat_recent {
+  uint64_t cache; /* id; ids are never used again */
+  neap_seat *seat;
+} neap_seat_recent;
+
+extern __thread neap_seat_recent neap_seats_recent[NEAP_SEATS_RECENT];
+
+/* The slow way: finds or makes the seat of the calling thread. Out of memory is fatal here: reads cannot
+ * fail. */
+neap_seat *neap_seat_find(neap_cache *cache);
+/* Gives back all seats of a cache that is going. */
+void neap_seats_destroy(neap_cache *cache);
+/* A number that no other cache of this process has. */
+uint64_t neap_seats_cache_id(void);
+
+static inline void neap_seat_count(neap_seat *seat, unsigned counter, uint64_t n) {
+  _Atomic uint64_t *count = &seat->counts[counter];
+  atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+#define NEAP_COUNT(seat, name) neap_seat_count(seat, NEAP_COUNT_##name, 1)
+
+#endif
