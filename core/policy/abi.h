@@ -13,6 +13,7 @@
 #ifndef NEAP_POLICY_ABI_H
 #define NEAP_POLICY_ABI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* neap-abi: begin */
@@ -64,6 +65,59 @@ typedef struct neap_evict_board {
   int32_t victims[128];
   neap_event events[256];
 } neap_evict_board;
+
+/* C functions for the runtime of evict policies (core/script/evict.c). Slots, hashes and sizes may be
+ * anything: each leaf checks them. The runtime keeps the pointers to itself. */
+typedef struct neap_ghost neap_ghost;
+typedef struct neap_heap neap_heap;
+typedef struct neap_sketch neap_sketch;
+typedef struct neap_evict_leaves {
+  void *(*column)(void *self, const char *name,
+                  int32_t width); /* for each slot; NULL: no memory, or too many */
+  neap_ghost *(*ghost)(void *self, double limit);
+  neap_heap *(*heap)(void *self);
+  neap_sketch *(*sketch)(void *self, int32_t width);
+  void (*ghost_add)(neap_ghost *ghost, double hash, double size);
+  double (*ghost_take)(neap_ghost *ghost, double hash);
+  bool (*ghost_has)(const neap_ghost *ghost, double hash);
+  void (*ghost_resize)(neap_ghost *ghost, double limit);
+  int32_t (*ghost_count)(const neap_ghost *ghost);
+  void (*heap_put)(neap_heap *heap, int32_t slot, double key, double order);
+  void (*heap_remove)(neap_heap *heap, int32_t slot);
+  int32_t (*heap_min)(const neap_heap *heap);
+  double (*heap_key)(const neap_heap *heap, int32_t slot);
+  bool (*heap_has)(const neap_heap *heap, int32_t slot);
+  int32_t (*heap_count)(const neap_heap *heap);
+  void (*sketch_add)(neap_sketch *sketch, double hash);
+  int32_t (*sketch_estimate)(const neap_sketch *sketch, double hash);
+  int32_t (*random)(void *self, int32_t bound); /* 0..bound-1 */
+  void (*stat)(void *self, const char *name, double value);
+  /* facts of an entry; 0 for what is no live slot */
+  double (*size)(void *self, int32_t slot);
+  double (*cost)(void *self, int32_t slot);
+  double (*created_ms)(void *self, int32_t slot);
+  double (*expires_ms)(void *self, int32_t slot);
+  double (*last_access_ms)(void *self, int32_t slot);
+  double (*access_count)(void *self, int32_t slot);
+  double (*version)(void *self, int32_t slot);
+  double (*hash)(void *self, int32_t slot);
+  int32_t (*key)(void *self, int32_t slot, char *out, int32_t capacity);
+} neap_evict_leaves;
+
+/* What countdown and place a policy keeps while it runs: core/script/fuel.h. */
+typedef struct neap_fuel {
+  int32_t n;  /* checks left before the clock is read */
+  int32_t at; /* file << 20 | line of the last check */
+  int32_t reserved;
+  int32_t trace_aborts;
+} neap_fuel;
+
+/* C functions for the runtime: leaves, which never re-enter Lua. `vm` is neap.core's. */
+typedef struct neap_vm_leaves {
+  int32_t (*refill)(void *vm); /* 0: out of time */
+  int32_t (*charge)(void *vm,
+                    double bytes); /* counts work that a built-in function is about to do. 0: out of time */
+} neap_vm_leaves;
 
 /* --- balance and route
  * ---------------------------------------------------------------------------------------- */
