@@ -1,13 +1,153 @@
-/* The facade of the only folder that knows libuv and reads clocks. */
+/* The facade of the only folder that knows libuv and reads clocks: loops, tasks from other threads, timers,
+ * signals, listeners and byte streams.
+ *
+ * One loop belongs to one thread. Every function is for that thread ("worker only") unless its comment says
+ * "any thread". Callbacks run on the loop's thread, never from inside the call that asked for them.
+ *
+ * Streams use libuv's poll handle and do their own recv and sendmsg: that is the same number of system calls
+ * as libuv's streams, without their requests, queues and per-stream memory (docs/decisions has the figures).
+ */
 #ifndef NEAP_LOOP_LOOP_H
 #define NEAP_LOOP_LOOP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
-/* Clocks. Any thread. `user` is ignored: the signatures are those of neap_host. */
+#include "neap/neap.h"
+
+/* --- clocks. Any thread. `user` is ignored: the signatures are those of neap_host. */
 uint64_t neap_clock_now_ms(void *user);        /* monotonic */
 uint64_t neap_clock_now_ns(void *user);        /* monotonic */
 uint64_t neap_clock_thread_cpu_ns(void *user); /* CPU time of the calling thread */
 uint64_t neap_clock_wall_ms(void);             /* since 1970, for the borders: HTTP dates, logs */
+
+/* --- loop */
+typedef struct neap_loop neap_loop;
+
+int neap_loop_create(neap_loop **out);
+/* Closes what the loop itself holds and frees it. Streams, listeners and signals must be closed before; the
+ * memory of those is given back here at the latest. */
+void neap_loop_destroy(neap_loop **loop);
+/* Serves until neap_loop_stop. */
+void neap_loop_run(neap_loop *loop);
+void neap_loop_stop(neap_loop *loop);
+/* Monotonic milliseconds, read once per turn. hot: */
+uint64_t neap_loop_now_ms(const neap_loop *loop);
+/* The same moment as milliseconds since 1970, read at most once per turn. hot: */
+uint64_t neap_loop_wall_ms(neap_loop *loop);
+/* Memory to read into, the same for everybody: what is in it is gone when the callback returns. */
+enum { NEAP_LOOP_SCRATCH = 65536 };
+char *neap_loop_scratch(neap_loop *loop);
+/* Calls `run` before every wait for events: for what is gathered in a turn and done once, such as writing
+ * logs. */
+void neap_loop_on_turn(neap_loop *loop, void (*run)(void *user), void *user);
+
+/* --- tasks */
+/* Something to be done on the loop's thread. Embedded in whatever it is about; owned by the loop from post to
+ * run. */
+typedef struct neap_task {
+  struct neap_task *next;
+  void (*run)(struct neap_task *task);
+} neap_task;
+/* Any thread. Tasks posted by one thread run in the order in which they were posted. */
+void neap_loop_post(neap_loop *loop, neap_task *task);
+
+/* --- timers */
+/* A timer embedded in what it guards. Setting it later, the usual case of a deadline that moves with every
+ * request, is a plain store. It fires at its time or up to 16 ms after. */
+typedef struct neap_timer {
+  struct neap_timer *prev, *next; /* in a slot of the wheel; NULL: not set */
+  uint64_t due_ms;
+  uint64_t tick; /* of the slot it is in */
+  void (*fire)(struct neap_timer *timer);
+} neap_timer;
+void neap_timer_init(neap_timer *timer, void (*fire)(neap_timer *timer));
+/* Fires `delay_ms` from now, once. Replaces what was set before. hot: */
+void neap_timer_set(neap_loop *loop, neap_timer *timer, uint64_t delay_ms);
+void neap_timer_clear(neap_timer *timer);
+static inline bool neap_timer_is_set(const neap_timer *timer) {
+  return timer->next != NULL;
+}
+
+/* --- signals */
+typedef struct neap_signal neap_signal;
+int neap_signal_open(neap_loop *loop, int number, void (*caught)(void *user, int number), void *user,
+                     neap_signal **out);
+void neap_signal_close(neap_signal **signal);
+
+/* --- addresses */
+typedef struct neap_address {
+  struct sockaddr_storage bytes;
+  socklen_t size;
+} neap_address;
+enum { NEAP_ADDRESS_TEXT = 64 }; /* "[v6]:port", NUL included */
+/* Reads "1.2.3.4:80", "[::1]:80", "name:80", "*:80" or ":80". Names are looked up, which may block: any
+ * thread but a worker. NEAP_EINVAL with a sentence in `err`. */
+int neap_address_parse(const char *text, neap_address *out, neap_err *err);
+/* Writes "1.2.3.4:80" and returns its length. Any thread. */
+size_t neap_address_format(const neap_address *address, char out[NEAP_ADDRESS_TEXT]);
+/* The same without the port. Any thread. */
+size_t neap_address_format_host(const neap_address *address, char out[NEAP_ADDRESS_TEXT]);
+uint16_t neap_address_port(const neap_address *address);
+void neap_address_set_port(neap_address *address, uint16_t port);
+
+/* --- streams */
+typedef struct neap_stream neap_stream;
+
+/* What the owner of a stream is told. The owner may close the stream in any of them. */
+typedef struct neap_stream_vt {
+  const char *name;
+  void (*readable)(void *user);             /* neap_stream_read has something: bytes, the end, an error */
+  void (*sent)(void *user);                 /* all that the last send kept is with the kernel */
+  void (*failed)(void *user);               /* nothing can be sent any more */
+  void (*connected)(void *user, int error); /* of neap_stream_connect; 0 or NEAP_EIO. Optional */
+} neap_stream_vt;
+
+/* Starts to connect. `connected` is told; on NEAP_EIO the stream is still to be closed. */
+int neap_stream_connect(neap_loop *loop, const neap_address *address, const neap_stream_vt *vt, void *user,
+                        neap_stream **out);
+/* Hands the stream to another owner. */
+void neap_stream_own(neap_stream *stream, const neap_stream_vt *vt, void *user);
+/* Reads what is there. Bytes read, 0 at the end, NEAP_EBUSY when there is nothing now, NEAP_EIO. hot: */
+ssize_t neap_stream_read(neap_stream *stream, void *buffer, size_t capacity);
+/* Wants `readable`, as every stream does at first, or not. Costs nothing until bytes come in that nobody
+ * wants. */
+void neap_stream_reading(neap_stream *stream, bool wanted);
+enum { NEAP_STREAM_PIECES = 64 }; /* most pieces of one send */
+/* Sends all pieces in order. 0: they are with the kernel. NEAP_EBUSY: some are kept, their bytes stay valid
+ * until `sent` or close; no other send until then. NEAP_EIO: nothing can be sent any more (`failed` is not
+ * called). hot: */
+int neap_stream_send(neap_stream *stream, const struct iovec *pieces, int count);
+/* Bytes that the last send has kept. */
+bool neap_stream_sending(const neap_stream *stream);
+/* Bytes sent or kept that the peer has not yet acknowledged: falls as long as it reads. */
+size_t neap_stream_unsent(const neap_stream *stream);
+/* Closes; nothing is told any more. Clears the pointer. */
+void neap_stream_close(neap_stream **stream);
+/* Closes with a reset, so that the peer cannot take what it got for the whole. */
+void neap_stream_reset(neap_stream **stream);
+/* Says the end, then reads and forgets what the peer still sends, for at most `limit_ms`, so that it gets to
+ * see what was sent last: closing with unread bytes would reset the connection and lose it. */
+void neap_stream_linger(neap_stream **stream, uint64_t limit_ms);
+/* Address of the peer. */
+void neap_stream_peer(const neap_stream *stream, neap_address *out);
+
+/* --- listeners */
+typedef struct neap_listener neap_listener;
+/* Binds a listening socket. Port 0 takes a free one. Every further worker's socket of the same address is
+ * bound with `share`; the first without it fails where anybody listens there already. Any thread. */
+int neap_listen_socket(const neap_address *address, bool share, int *out, neap_err *err);
+/* The address that a socket is bound to. Any thread. */
+int neap_socket_address(int socket, neap_address *out);
+/* Closes a socket that no listener has taken. Any thread. */
+void neap_socket_close(int socket);
+/* Takes the socket and accepts from it. `accepted` owns the stream and must call neap_stream_own. */
+int neap_listener_open(neap_loop *loop, int socket, void (*accepted)(void *user, neap_stream *stream),
+                       void *user, neap_listener **out);
+/* Stops accepting. Connections that the kernel has already taken for this socket are accepted first. */
+void neap_listener_close(neap_listener **listener);
 
 #endif

@@ -1,0 +1,104 @@
+/* A loop: libuv's, with tasks from other threads, a hook once per turn and the time of the turn. */
+#include "loop/inside.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+
+static neap_task *take_tasks(neap_loop *loop) {
+  pthread_mutex_lock(&loop->lock);
+  neap_task *first = loop->first_task;
+  loop->first_task = NULL;
+  loop->last_task = &loop->first_task;
+  pthread_mutex_unlock(&loop->lock);
+  return first;
+}
+
+static void on_wake(uv_async_t *async) {
+  neap_loop *loop = NEAP_CONTAINER_OF(async, neap_loop, wake);
+  for (neap_task *task = take_tasks(loop), *next; task != NULL; task = next) {
+    next = task->next; /* run() may free the task */
+    task->run(task);
+  }
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+  neap_loop *loop = NEAP_CONTAINER_OF(prepare, neap_loop, turn);
+  loop->on_turn(loop->on_turn_user);
+}
+
+int neap_loop_create(neap_loop **out) {
+  neap_loop *loop = calloc(1, sizeof *loop);
+  if (loop == NULL) return NEAP_ENOMEM;
+  if (uv_loop_init(&loop->uv)) goto fail_loop;
+  if (uv_async_init(&loop->uv, &loop->wake, on_wake)) goto fail_async;
+  uv_prepare_init(&loop->uv, &loop->turn);
+  neap_loop_timers_init(loop);
+  pthread_mutex_init(&loop->lock, NULL);
+  loop->last_task = &loop->first_task;
+  *out = loop;
+  return 0;
+
+fail_async:
+  uv_loop_close(&loop->uv);
+fail_loop:
+  free(loop);
+  return NEAP_EIO;
+}
+
+void neap_loop_destroy(neap_loop **loop_ptr) {
+  neap_loop *loop = *loop_ptr;
+  if (loop == NULL) return;
+  *loop_ptr = NULL;
+  neap_streams_stop_lingering(loop);
+  uv_close((uv_handle_t *)&loop->wake, NULL);
+  uv_close((uv_handle_t *)&loop->turn, NULL);
+  uv_close((uv_handle_t *)&loop->wheel.alarm, NULL);
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+  neap_assert(uv_loop_close(&loop->uv) == 0); /* fails where somebody has left something open */
+  neap_streams_free(loop);
+  pthread_mutex_destroy(&loop->lock);
+  free(loop);
+}
+
+void neap_loop_run(neap_loop *loop) {
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void neap_loop_stop(neap_loop *loop) {
+  uv_stop(&loop->uv);
+}
+
+uint64_t neap_loop_now_ms(const neap_loop *loop) {
+  return uv_now(&loop->uv);
+}
+
+uint64_t neap_loop_wall_ms(neap_loop *loop) {
+  uint64_t now_ms = uv_now(&loop->uv);
+  if (loop->wall_read_ms != now_ms) {
+    loop->wall_read_ms = now_ms;
+    loop->wall_ms = neap_clock_wall_ms();
+  }
+  return loop->wall_ms;
+}
+
+char *neap_loop_scratch(neap_loop *loop) {
+  return loop->scratch;
+}
+
+void neap_loop_on_turn(neap_loop *loop, void (*run)(void *user), void *user) {
+  loop->on_turn = run;
+  loop->on_turn_user = user;
+  uv_prepare_start(&loop->turn, on_prepare);
+  uv_unref((uv_handle_t *)&loop->turn);
+}
+
+void neap_loop_post(neap_loop *loop, neap_task *task) {
+  task->next = NULL;
+  pthread_mutex_lock(&loop->lock);
+  *loop->last_task = task;
+  loop->last_task = &task->next;
+  pthread_mutex_unlock(&loop->lock);
+  uv_async_send(&loop->wake);
+}
