@@ -1,0 +1,28 @@
+/* A backend, as the files of upstream/ see it. */
+#ifndef NEAP_UPSTREAM_BACKEND_H
+#define NEAP_UPSTREAM_BACKEND_H
+
+#include <stdatomic.h>
+
+#include "upstream/upstream.h"
+
+/* All numbers are written by any worker and read by any, relaxed: they are about the world, which moves
+ * anyway. */
+struct neap_backend {
+  neap_backend *next; /* in the registry */
+  neap_address address;
+  uint32_t id;      /* small and dense: index of per-worker tables; used again after the last give */
+  uint64_t serial;  /* never used again: tells backends of one id apart */
+  uint32_t holders; /* under the registry's lock */
+  _Atomic uint64_t down_until_ms; /* 0: not known to be down */
+  _Atomic int32_t in_flight;
+  _Atomic double ewma_us; /* 0 before the first answer */
+  _Atomic uint64_t ewma_at_ms;
+  _Atomic uint64_t requests, failures;
+  _Atomic bool answered; /* since it was last down */
+  char text[];           /* its address as configured: its identity */
+};
+
+int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms);
+
+#endif

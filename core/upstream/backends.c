@@ -1,0 +1,112 @@
+/* All backends of the process. */
+#include "upstream/backend.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+
+struct neap_backends {
+  pthread_mutex_t lock;
+  neap_backend *first;
+  uint64_t last_serial;
+};
+
+int neap_backends_create(neap_backends **out) {
+  neap_backends *backends = calloc(1, sizeof *backends);
+  if (backends == NULL) return NEAP_ENOMEM;
+  pthread_mutex_init(&backends->lock, NULL);
+  *out = backends;
+  return 0;
+}
+
+void neap_backends_destroy(neap_backends **backends) {
+  if (*backends == NULL) return;
+  neap_assert((*backends)->first == NULL);
+  pthread_mutex_destroy(&(*backends)->lock);
+  free(*backends);
+  *backends = NULL;
+}
+
+static neap_backend *find(neap_backends *backends, const char *address) {
+  for (neap_backend *backend = backends->first; backend; backend = backend->next)
+    if (strcmp(backend->text, address) == 0) return backend;
+  return NULL;
+}
+
+/* The list is kept in the order of ids, so that the first gap is the smallest free one. */
+static void insert(neap_backends *backends, neap_backend *made) {
+  neap_backend **at = &backends->first;
+  while (*at && (*at)->id == made->id) {
+    made->id++;
+    at = &(*at)->next;
+  }
+  made->serial = ++backends->last_serial;
+  made->next = *at;
+  *at = made;
+}
+
+int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err) {
+  neap_backend *made = NULL;
+  pthread_mutex_lock(&backends->lock);
+  neap_backend *backend = find(backends, address);
+  if (backend) backend->holders++;
+  pthread_mutex_unlock(&backends->lock);
+  if (backend == NULL) {
+    size_t size = strlen(address) + 1;
+    made = calloc(1, sizeof *made + size);
+    if (made == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+    memcpy(made->text, address, size);
+    int code = neap_address_parse(address, &made->address, err); /* may block: outside the lock */
+    if (code) {
+      free(made);
+      return code;
+    }
+    made->holders = 1;
+    pthread_mutex_lock(&backends->lock);
+    backend = find(backends, address);
+    if (backend) {
+      backend->holders++;
+      free(made);
+    } else {
+      insert(backends, made);
+      backend = made;
+    }
+    pthread_mutex_unlock(&backends->lock);
+  }
+  *out = backend;
+  return 0;
+}
+
+void neap_backend_give(neap_backends *backends, neap_backend *backend) {
+  pthread_mutex_lock(&backends->lock);
+  if (--backend->holders == 0) {
+    neap_backend **at = &backends->first;
+    while (*at != backend) at = &(*at)->next;
+    *at = backend->next;
+    free(backend);
+  }
+  pthread_mutex_unlock(&backends->lock);
+}
+
+const char *neap_backend_address(const neap_backend *backend) {
+  return backend->text;
+}
+
+int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms) {
+  uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
+  if (down_until_ms > now_ms) return NEAP_BACKEND_DOWN;
+  return atomic_load_explicit(&backend->answered, memory_order_relaxed) ? NEAP_BACKEND_UP
+                                                                        : NEAP_BACKEND_UNKNOWN;
+}
+
+void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out) {
+  *out = (neap_backend_info){
+      .state = neap_backend_state(backend, now_ms),
+      .in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed),
+      .ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed),
+      .requests = atomic_load_explicit(&backend->requests, memory_order_relaxed),
+      .failures = atomic_load_explicit(&backend->failures, memory_order_relaxed),
+  };
+}

@@ -1,0 +1,169 @@
+/* Pools: members, their rows on the board, and the policy that picks.
+ *
+ * Rows are this worker's copy of what is known of the backends. They are read again when the clock has moved
+ * on; within a millisecond only what this worker itself does is written through, so that a pick in a pool of
+ * a thousand does not read a thousand cache lines of others.
+ */
+#include "upstream/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/random.h"
+
+enum { EWMA_HALF_US = 5000000 }; /* an answer this long after the last one counts for half */
+
+struct neap_pool {
+  neap_pool_options options;
+  neap_pick_board board;
+  neap_policy *policy;
+  neap_random random;
+  uint64_t rows_ms; /* when the rows were read */
+  neap_backend_row rows[];
+};
+
+/* --- what is known of a backend */
+
+static void count(_Atomic int32_t *number, int32_t change) {
+  atomic_fetch_add_explicit(number, change, memory_order_relaxed);
+}
+
+static neap_backend *backend_of(const neap_pool *pool, int32_t member) {
+  return pool->options.members[member].backend;
+}
+
+void neap_pool_begin(neap_pool *pool, int32_t member) {
+  neap_backend *backend = backend_of(pool, member);
+  count(&backend->in_flight, 1);
+  atomic_fetch_add_explicit(&backend->requests, 1, memory_order_relaxed);
+  pool->rows[member].in_flight++;
+}
+
+void neap_pool_end(neap_pool *pool, int32_t member) {
+  count(&backend_of(pool, member)->in_flight, -1);
+  pool->rows[member].in_flight--;
+}
+
+/* Peak-sensitive: a slower answer counts at once and in full, faster ones wear it down with time. Two workers
+ * may overwrite each other's sample; the next one mends that. */
+static double ewma_after(double old_us, double took_us, double elapsed_us) {
+  if (took_us >= old_us) return took_us;
+  double share = elapsed_us / (elapsed_us + EWMA_HALF_US);
+  return old_us + (took_us - old_us) * NEAP_MAX(share, 0.02);
+}
+
+void neap_pool_answered(neap_pool *pool, int32_t member, uint64_t took_us, uint64_t now_ms) {
+  neap_backend *backend = backend_of(pool, member);
+  double old_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
+  uint64_t at_ms = atomic_load_explicit(&backend->ewma_at_ms, memory_order_relaxed);
+  double new_us = ewma_after(old_us, (double)took_us, now_ms > at_ms ? (double)(now_ms - at_ms) * 1e3 : 0);
+  atomic_store_explicit(&backend->ewma_us, new_us, memory_order_relaxed);
+  atomic_store_explicit(&backend->ewma_at_ms, now_ms, memory_order_relaxed);
+  if (!atomic_load_explicit(&backend->answered, memory_order_relaxed)) {
+    atomic_store_explicit(&backend->answered, true, memory_order_relaxed);
+    atomic_store_explicit(&backend->down_until_ms, 0, memory_order_relaxed);
+  }
+}
+
+void neap_pool_failed(neap_pool *pool, int32_t member) {
+  atomic_fetch_add_explicit(&backend_of(pool, member)->failures, 1, memory_order_relaxed);
+}
+
+void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms) {
+  neap_backend *backend = backend_of(pool, member);
+  neap_pool_failed(pool, member);
+  atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
+  atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
+  pool->rows[member].state = NEAP_BACKEND_DOWN;
+}
+
+/* --- picking */
+
+static void read_rows(neap_pool *pool, uint64_t now_ms) {
+  if (pool->rows_ms == now_ms) return;
+  pool->rows_ms = now_ms;
+  for (int32_t i = 0; i < pool->board.count; i++) {
+    const neap_backend *backend = backend_of(pool, i);
+    neap_backend_row *row = &pool->rows[i];
+    row->state = neap_backend_state(backend, now_ms);
+    row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
+    row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
+  }
+}
+
+static void draw(neap_pool *pool) {
+  uint64_t members = (uint64_t)pool->board.count;
+  pool->board.random1 = (int32_t)neap_random_below(&pool->random, members);
+  pool->board.random2 = (int32_t)neap_random_below(&pool->random, members - (members > 1));
+  if (members > 1 && pool->board.random2 >= pool->board.random1) pool->board.random2++;
+}
+
+/* Nobody is up. A mark may be out of date, and an error is all that not trying can give. */
+static int32_t pick_down(const neap_pool *pool) {
+  int32_t start = pool->board.random1;
+  for (int32_t i = 0; i < pool->board.count; i++) {
+    int32_t member = (start + i) % pool->board.count;
+    if (!pool->rows[member].tried) return member;
+  }
+  return -1;
+}
+
+int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
+                       const int32_t *tried, int tried_count) {
+  read_rows(pool, now_ms);
+  draw(pool);
+  pool->board.answer = -1;
+  pool->board.key = key;
+  pool->board.now_ms = (double)now_ms;
+  pool->board.request = request;
+  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].tried = 1;
+  neap_policy_decide(pool->policy, NEAP_ASK_PICK);
+  int32_t answer = pool->board.answer >= 0 ? pool->board.answer : pick_down(pool);
+  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].tried = 0;
+  pool->board.request = NULL;
+  return answer;
+}
+
+/* --- life */
+
+static int open_policy(neap_pool *pool, neap_err *err) {
+  const neap_pool_options *options = &pool->options;
+  neap_policy_env env = {
+      .host = options->host, .seed = options->seed, .generation = options->generation, .pick = &pool->board};
+  return neap_policy_open(options->registry, NEAP_BALANCE, options->balance, options->source, &env,
+                          options->params, options->param_count, &pool->policy, err);
+}
+
+int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err *err) {
+  neap_pool *pool = calloc(1, sizeof *pool + options->member_count * sizeof(neap_backend_row));
+  if (pool == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  pool->options = *options;
+  pool->board.count = (int32_t)options->member_count;
+  pool->board.rows = pool->rows;
+  pool->random.state = options->seed;
+  pool->rows_ms = UINT64_MAX;
+  for (size_t i = 0; i < options->member_count; i++) pool->rows[i].weight = options->members[i].weight;
+  int code = open_policy(pool, err);
+  if (code) {
+    free(pool);
+    return code;
+  }
+  *out = pool;
+  return 0;
+}
+
+void neap_pool_destroy(neap_pool **pool) {
+  if (*pool == NULL) return;
+  neap_policy_close(&(*pool)->policy);
+  free(*pool);
+  *pool = NULL;
+}
+
+const neap_pool_options *neap_pool_options_of(const neap_pool *pool) {
+  return &pool->options;
+}
+
+neap_policy *neap_pool_policy(neap_pool *pool) {
+  return pool->policy;
+}

@@ -1,0 +1,114 @@
+/* The servers behind the gateway: backends, pools of them, and connections to them.
+ *
+ *   backends     all backends of the process, by address. Their state outlives reloads: what is known of a
+ *                server (down, in flight, how fast) does not change because a file was read again.  Any
+ * thread pool         one generation's set of backends with its balance policy, one instance per worker
+ *   connections  one worker's connections: in use, or kept open for the next request
+ */
+#ifndef NEAP_UPSTREAM_UPSTREAM_H
+#define NEAP_UPSTREAM_UPSTREAM_H
+
+#include "loop/loop.h"
+#include "policy/policy.h"
+
+/* --- backends */
+typedef struct neap_backends neap_backends;
+typedef struct neap_backend neap_backend;
+
+int neap_backends_create(neap_backends **out);
+/* Every backend must have been given back. */
+void neap_backends_destroy(neap_backends **backends);
+/* The backend `address` ("host:port"), made where it is new. A name is looked up, once: not on a worker. The
+ * caller holds it until neap_backend_give. NEAP_EINVAL with a sentence, NEAP_ENOMEM. Any thread. */
+int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err);
+/* Any thread. The last one forgets what is known of the backend. */
+void neap_backend_give(neap_backends *backends, neap_backend *backend);
+
+const char *neap_backend_address(const neap_backend *backend);
+/* What is known of a backend; any thread, a snapshot. */
+typedef struct neap_backend_info {
+  int32_t state; /* NEAP_BACKEND_... */
+  int32_t in_flight;
+  double ewma_us;
+  uint64_t requests, failures;
+} neap_backend_info;
+void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
+
+/* --- pools. Worker only. */
+typedef struct neap_pool neap_pool;
+
+typedef struct neap_pool_member {
+  neap_backend *backend; /* borrowed: the generation holds it */
+  int32_t weight;
+} neap_pool_member;
+
+typedef struct neap_pool_options {
+  const char *name; /* borrowed, as the rest */
+  const neap_pool_member *members;
+  size_t member_count;
+  uint64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, down_time_ms;
+  uint32_t max_idle, max_retries;
+  /* The balance policy. */
+  const char *balance, *source;
+  const neap_param *params;
+  size_t param_count;
+  neap_registry *registry;
+  const neap_host *host;
+  uint64_t generation, seed;
+} neap_pool_options;
+
+/* `options` is copied, what it points to is borrowed until destroy. */
+int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err *err);
+void neap_pool_destroy(neap_pool **pool);
+const neap_pool_options *neap_pool_options_of(const neap_pool *pool);
+
+enum { NEAP_TRIES_MAX = 8 }; /* backends that one exchange may try */
+/* Picks a member that is not among `tried`. Where no other is left that is up, one that is down is tried
+ * rather than none. Its index, or -1 when all were tried. hot: */
+int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
+                       const int32_t *tried, int tried_count);
+neap_policy *neap_pool_policy(neap_pool *pool);
+
+/* Accounting of what happened on a member. hot: begin and end pair up. */
+void neap_pool_begin(neap_pool *pool, int32_t member);
+void neap_pool_end(neap_pool *pool, int32_t member);
+/* It answered, `took_us` after the request was sent. */
+void neap_pool_answered(neap_pool *pool, int32_t member, uint64_t took_us, uint64_t now_ms);
+/* It could not be reached: it is left alone for the pool's down time. */
+void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms);
+/* It broke off or was too slow. */
+void neap_pool_failed(neap_pool *pool, int32_t member);
+
+/* --- connections. Worker only. */
+typedef struct neap_connections neap_connections;
+typedef struct neap_connection neap_connection;
+
+int neap_connections_create(neap_loop *loop, neap_connections **out);
+/* Closes those that are kept open. None may be in use. */
+void neap_connections_destroy(neap_connections **connections);
+
+/* What the user of a connection is told; see neap_stream_vt. */
+typedef struct neap_connection_vt {
+  void (*connected)(void *user, int error); /* 0 or NEAP_EIO: of neap_connection_open */
+  void (*readable)(void *user);
+  void (*sent)(void *user);
+  void (*failed)(void *user);
+} neap_connection_vt;
+
+/* The newest connection that is kept for the backend, or NULL: it can be used at once. hot: */
+neap_connection *neap_connection_take(neap_connections *connections, neap_backend *backend,
+                                      const neap_connection_vt *vt, void *user);
+/* Makes a new one; `connected` is told. NEAP_EIO when it is refused at once, NEAP_ENOMEM. */
+int neap_connection_open(neap_connections *connections, neap_backend *backend, const neap_connection_vt *vt,
+                         void *user, neap_connection **out);
+neap_stream *neap_connection_stream(neap_connection *connection);
+/* A kept connection may have been closed by its backend, or hold bytes that nobody asked for. True where
+ * nothing of that is known now; one system call, for requests that must not be sent twice. */
+bool neap_connection_is_quiet(neap_connection *connection);
+/* Gives back a connection whose response has been read to its end and nothing beyond it: kept for the next.
+ * Clears the pointer. hot: */
+void neap_connection_keep(neap_connection **connection, uint64_t idle_timeout_ms, uint32_t max_idle);
+/* Closes it. Clears the pointer. */
+void neap_connection_drop(neap_connection **connection);
+
+#endif
