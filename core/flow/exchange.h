@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "neap/neap.h"
+
 /* Step, and what it is for. */
 #define NEAP_STEPS(X)                                                                                        \
   X(RECV, recv, "take the generation; refuse what must not go further")                                      \
@@ -55,14 +57,21 @@ typedef struct neap_client_vt {
   void (*abort)(void *client);
   /* May more request body be read? Back-pressure from the backend. */
   void (*want_body)(void *client, bool wanted);
-  /* The exchange is over; the connection may serve the next request, or close. */
+  /* The exchange is over; the connection may serve the next request, or close. The exchange may be read until
+   * this returns. */
   void (*done)(void *client);
+  /* The client's address without port, as text: lives as long as the connection. */
+  neap_view (*address)(void *client);
 } neap_client_vt;
 
 /* Told by the client's side (front/). None of them frees the exchange while it is on the stack of a step. */
 void neap_exchange_start(neap_exchange *exchange); /* request head is complete */
-void neap_exchange_body(neap_exchange *exchange, const char *bytes, size_t size,
-                        bool last);               /* request body */
+/* The request cannot be served: answered with the reason's status, then the connection closes. Instead of
+ * start, or while the body is read. */
+void neap_exchange_refuse(neap_exchange *exchange, int status, const char *code, const char *text);
+/* Request body, without chunk framing. Only while wanted. The bytes stay where they are until `want_body` is
+ * called with true again, unless it is still wanted when this returns. */
+void neap_exchange_body(neap_exchange *exchange, const char *bytes, size_t size, bool last);
 void neap_exchange_sent(neap_exchange *exchange); /* what the last `send` kept is with the kernel */
 void neap_exchange_client_gone(neap_exchange *exchange);
 

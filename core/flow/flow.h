@@ -1,0 +1,132 @@
+/* The facade of flow/: what one worker needs to serve exchanges, what an exchange decides with (a
+ * generation), and the exchange itself as front/ sees it. exchange.h has the steps and the two sides of an
+ * exchange.
+ *
+ * Worker only, but for what says otherwise.
+ */
+#ifndef NEAP_FLOW_FLOW_H
+#define NEAP_FLOW_FLOW_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/match.h"
+#include "base/random.h"
+#include "flow/exchange.h"
+#include "http/http.h"
+#include "loop/loop.h"
+#include "neap/cache.h"
+#include "observe/observe.h"
+#include "policy/policy.h"
+#include "route/route.h"
+#include "upstream/upstream.h"
+
+/* --- what an exchange decides with */
+
+typedef enum neap_flow_action { NEAP_FLOW_POOL, NEAP_FLOW_ANSWER } neap_flow_action;
+
+/* Changes to a head: `remove` first, then `set`, which replaces all of that name. */
+typedef struct neap_flow_edits {
+  const char *const *remove;
+  size_t remove_count;
+  const neap_match_field *set;
+  size_t set_count;
+} neap_flow_edits;
+
+/* A route, as the steps use it. Texts are borrowed from the configuration. */
+typedef struct neap_flow_route {
+  const char *name;
+  bool conditional; /* ask `when` before it is taken */
+  neap_flow_action action;
+  int32_t pool; /* POOL */
+  neap_match_key key;
+  const char *key_name;
+  bool cache;
+  uint64_t cache_ttl_ms; /* of responses that do not state their freshness; 0: those are not stored */
+  neap_view cache_space; /* first part of the cache key */
+  int status;            /* ANSWER */
+  neap_view body;
+  const char *content_type, *location; /* NULL: none */
+  neap_flow_edits request, response;
+} neap_flow_route;
+
+/* One worker's part of a generation: what may not be shared between threads, and how many exchanges use it.
+ */
+typedef struct neap_generation {
+  uint64_t number;
+  const neap_routes *routes; /* shared by the workers, as the next */
+  const neap_flow_route *rules;
+  bool has_cache;
+  neap_pool **pools; /* by neap_flow_route.pool */
+  int (*when)(void *when_user, int32_t route, const neap_request_board *request); /* as neap_worker_when */
+  void *when_user;
+  uint64_t exchanges;                                  /* that have it and have not finished */
+  bool retired;                                        /* no exchange will take it any more */
+  void (*drained)(struct neap_generation *generation); /* retired, and the last exchange has finished */
+} neap_generation;
+
+/* A generation on every worker. The pointer to the newest one is the switch of a reload. */
+typedef struct neap_generation_set {
+  uint64_t number;
+  uint32_t worker_count;
+  neap_generation *of_worker[];
+} neap_generation_set;
+
+/* Takes no more exchanges; tells `drained`, now or when the last has finished. */
+void neap_generation_retire(neap_generation *generation);
+
+/* --- one worker's flow */
+
+#define NEAP_FLOW_COUNTERS(X)                                                                                \
+  X(exchanges, "requests taken")                                                                             \
+  X(refused, "requests refused as malformed or too large")                                                   \
+  X(hits, "answered from the cache")                                                                         \
+  X(forwarded, "sent to a backend")                                                                          \
+  X(stored, "responses put into the cache")                                                                  \
+  X(retries, "tries on a further backend or connection")                                                     \
+  X(errors, "answered with an error of the gateway")                                                         \
+  X(clients_gone, "given up because the client was gone")
+
+/* Written by their worker, read by anybody: relaxed. */
+typedef struct neap_flow_counters {
+#define NEAP_COUNTER(name, text) _Atomic uint64_t name;
+  NEAP_FLOW_COUNTERS(NEAP_COUNTER)
+#undef NEAP_COUNTER
+} neap_flow_counters;
+
+enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or a backend lies in one */
+
+typedef struct neap_flow {
+  neap_loop *loop;
+  uint32_t worker; /* index of generation_set.of_worker */
+  _Atomic(neap_generation_set *) *current;
+  neap_connections *connections;
+  _Atomic(neap_cache *) *cache; /* points to NULL where there is none */
+  neap_access_log *log;         /* NULL: none */
+  neap_blocks blocks;
+  neap_exchange *free_exchanges;
+  uint64_t exchanges; /* taken and not finished */
+  neap_random random;
+  neap_flow_counters counters;
+} neap_flow;
+
+/* `flow` is zeroed memory; the pointers are borrowed until fini. */
+void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
+                    _Atomic(neap_generation_set *) *current, neap_connections *connections,
+                    _Atomic(neap_cache *) *cache, uint64_t seed);
+/* No exchange may be under way. */
+void neap_flow_fini(neap_flow *flow);
+
+/* An exchange for the client `user`, not yet started: its request is to be parsed into
+ * neap_exchange_request(), prepared by this. NULL when out of memory. hot: */
+neap_exchange *neap_exchange_take(neap_flow *flow, const neap_http_limits *limits, const neap_client_vt *vt,
+                                  void *user);
+/* Gives back one that was never started. */
+void neap_exchange_give(neap_exchange *exchange);
+neap_http_request *neap_exchange_request(neap_exchange *exchange);
+/* Whether the front wants to keep the connection after this exchange. Before start. */
+void neap_exchange_keep_alive(neap_exchange *exchange, bool wanted);
+/* In `done`: whether the response left the connection usable. */
+bool neap_exchange_kept_alive(const neap_exchange *exchange);
+
+#endif

@@ -1,0 +1,146 @@
+/* fetch: sends the request to the picked backend and waits for the head of its response.
+ *
+ *   begin -> (connected) -> request sent -> head read -> store
+ *
+ * A try that failed goes back to `balance` where the request may be sent again: nothing of it was sent, or it
+ * is idempotent, nothing of an answer has arrived and nothing of a body is used up. */
+#include "flow/steps.h"
+
+#include <stdlib.h>
+
+static const neap_pool_options *options_of(const neap_exchange *exchange) {
+  return neap_pool_options_of(exchange->pool);
+}
+
+static bool is_idempotent(neap_http_method method) {
+  switch (method) {
+  case NEAP_HTTP_METHOD_GET:
+  case NEAP_HTTP_METHOD_HEAD:
+  case NEAP_HTTP_METHOD_OPTIONS:
+  case NEAP_HTTP_METHOD_PUT:
+  case NEAP_HTTP_METHOD_DELETE: return true;
+  default: return false;
+  }
+}
+
+/* --- when it fails */
+
+static void blame(neap_exchange *exchange, neap_end end) {
+  if (end == NEAP_END_CONNECT_FAILED || end == NEAP_END_CONNECT_TIMEOUT)
+    neap_pool_unreachable(exchange->pool, exchange->member, neap_loop_now_ms(exchange->flow->loop));
+  else if (!exchange->stale)
+    neap_pool_failed(exchange->pool, exchange->member);
+}
+
+static neap_step fail(neap_exchange *exchange, neap_end end) {
+  bool unsent = exchange->connecting || exchange->connection == NULL;
+  bool silent = exchange->block_end == 0;
+  bool closed = end == NEAP_END_BACKEND_CLOSED;
+  exchange->end = end;
+  exchange->stale = closed && silent && exchange->reused;
+  blame(exchange, end);
+  neap_backend_release(exchange, false);
+  exchange->block_end = 0;
+  bool again = unsent || (closed && silent && is_idempotent(exchange->request.method_id));
+  if (again && !exchange->body_started) return NEAP_STEP_BALANCE;
+  bool late = end == NEAP_END_BACKEND_TIMEOUT || end == NEAP_END_CONNECT_TIMEOUT;
+  return neap_answer_error(exchange, late ? 504 : 502, end);
+}
+
+/* --- the request */
+
+static neap_step send_request(neap_exchange *exchange) {
+  exchange->connecting = false;
+  switch (neap_backend_send(exchange)) {
+  case 0: return NEAP_STEP_WAIT;
+  case NEAP_ETOOLARGE: return fail(exchange, NEAP_END_TOO_LARGE);
+  case NEAP_ENOMEM: return fail(exchange, NEAP_END_NO_MEMORY);
+  default: return fail(exchange, NEAP_END_BACKEND_CLOSED);
+  }
+}
+
+/* A kept connection that is still good. What must not be sent twice is not sent where it might be lost. */
+static neap_connection *take_kept(neap_exchange *exchange, neap_backend *backend) {
+  if (exchange->stale) return NULL;
+  neap_connections *connections = exchange->flow->connections;
+  for (;;) {
+    neap_connection *kept = neap_connection_take(connections, backend, &neap_backend_vt, exchange);
+    if (kept == NULL || is_idempotent(exchange->request.method_id) || neap_connection_is_quiet(kept))
+      return kept;
+    neap_connection_drop(&kept);
+  }
+}
+
+static neap_step begin(neap_exchange *exchange) {
+  neap_flow *flow = exchange->flow;
+  if (exchange->tries == 1)
+    neap_flow_count(&flow->counters.forwarded);
+  else
+    neap_flow_count(&flow->counters.retries);
+  neap_backend *backend = options_of(exchange)->members[exchange->member].backend;
+  neap_pool_begin(exchange->pool, exchange->member);
+  exchange->counted = true;
+  exchange->connection = take_kept(exchange, backend);
+  exchange->reused = exchange->connection != NULL;
+  exchange->stale = false;
+  if (exchange->reused) return send_request(exchange);
+  exchange->connecting = true;
+  if (neap_connection_open(flow->connections, backend, &neap_backend_vt, exchange, &exchange->connection))
+    return fail(exchange, NEAP_END_CONNECT_FAILED);
+  neap_backend_wait(exchange, NEAP_STEP_FETCH, options_of(exchange)->connect_timeout_ms);
+  return NEAP_STEP_WAIT;
+}
+
+/* --- the head of the response */
+
+static bool prepare_response(neap_exchange *exchange) {
+  const neap_http_limits *limits = &neap_http_limits_default;
+  if (exchange->block == NULL) exchange->block = neap_blocks_take(&exchange->flow->blocks);
+  if (exchange->response == NULL) {
+    size_t rows = limits->field_count * sizeof(neap_http_field);
+    exchange->response = neap_arena_take(&exchange->arena, sizeof *exchange->response + rows);
+  }
+  if (exchange->block == NULL || exchange->response == NULL) return false;
+  neap_http_field *fields = (neap_http_field *)(void *)(exchange->response + 1);
+  neap_http_response_init(exchange->response, fields, limits, exchange->request.method_id);
+  return true;
+}
+
+static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
+  neap_loop *loop = exchange->flow->loop;
+  uint64_t now_ms = neap_loop_now_ms(loop);
+  uint64_t took_us = (neap_clock_now_ns(NULL) - exchange->sent_ns) / 1000;
+  neap_pool_answered(exchange->pool, exchange->member, took_us, now_ms);
+  exchange->times.response_ms = now_ms;
+  exchange->times.wall_s = neap_exchange_wall_s(exchange);
+  exchange->block_at = size;
+  exchange->end = NEAP_END_OK;
+  return NEAP_STEP_STORE;
+}
+
+static neap_step read_head(neap_exchange *exchange) {
+  if (exchange->block_end == 0 && !prepare_response(exchange)) return fail(exchange, NEAP_END_NO_MEMORY);
+  ssize_t got = neap_stream_read(neap_connection_stream(exchange->connection),
+                                 exchange->block + exchange->block_end, NEAP_BLOCK - exchange->block_end);
+  if (got == NEAP_EBUSY) return NEAP_STEP_WAIT;
+  if (got <= 0) return fail(exchange, NEAP_END_BACKEND_CLOSED);
+  exchange->block_end += (size_t)got;
+  ssize_t size = neap_http_response_parse(exchange->response, exchange->block, exchange->block_end);
+  if (size > 0) return head_is_complete(exchange, (size_t)size);
+  if (size < 0 || exchange->block_end == NEAP_BLOCK) return fail(exchange, NEAP_END_BAD_RESPONSE);
+  return NEAP_STEP_WAIT;
+}
+
+neap_step neap_step_fetch(neap_exchange *exchange) {
+  backend_event event = exchange->event;
+  exchange->event = EVENT_NONE;
+  switch (event) {
+  case EVENT_NONE: return begin(exchange);
+  case EVENT_CONNECTED: return send_request(exchange);
+  case EVENT_UNREACHABLE: return fail(exchange, NEAP_END_CONNECT_FAILED);
+  case EVENT_FAILED: exchange->body_broken = true; return read_head(exchange);
+  case EVENT_READABLE: return read_head(exchange);
+  case EVENT_TIMEOUT: break;
+  }
+  return fail(exchange, exchange->connecting ? NEAP_END_CONNECT_TIMEOUT : NEAP_END_BACKEND_TIMEOUT);
+}

@@ -1,0 +1,75 @@
+/* finish: accounts, logs, gives everything back. Every path ends here. */
+#include "flow/steps.h"
+
+static neap_view view_of(neap_http_slice slice) {
+  return (neap_view){slice.ptr ? slice.ptr : "", (size_t)slice.size};
+}
+
+static void write_steps(const neap_exchange *exchange, char *out) {
+  static const char *const names[] = {
+#define STEP_NAME(NAME, name, text) [NEAP_STEP_##NAME] = #name,
+      NEAP_STEPS(STEP_NAME)
+#undef STEP_NAME
+  };
+  for (uint8_t i = 0; i < exchange->trace_count; i++) {
+    if (i) *out++ = ',';
+    out = stpcpy(out, names[exchange->trace[i]]);
+  }
+  *out = '\0';
+}
+
+static const char *backend_of(const neap_exchange *exchange) {
+  if (exchange->tries == 0 || exchange->member < 0) return NULL;
+  return neap_backend_address(neap_pool_options_of(exchange->pool)->members[exchange->member].backend);
+}
+
+static const char *cache_code(const neap_exchange *exchange) {
+  if (exchange->route == NULL || exchange->fwd == NEAP_HTTP_FWD_NONE) return NULL;
+  return neap_http_fwd_text(exchange->fwd);
+}
+
+static void log_line(neap_exchange *exchange) {
+  char steps[TRACE_MAX * 8 + 1];
+  write_steps(exchange, steps);
+  const neap_http_request *request = &exchange->request;
+  bool refused = exchange->refusal_code != NULL;
+  neap_access_record record = {
+      .wall_ms = exchange->wall_ms,
+      .duration_us = (neap_clock_now_ns(NULL) - exchange->start_ns) / 1000,
+      .client = exchange->client_vt->address(exchange->client),
+      .method = refused ? NEAP_BYTES("") : view_of(request->method),
+      .host = refused ? NEAP_BYTES("") : view_of(request->host),
+      .target = refused ? NEAP_BYTES("") : view_of(request->target),
+      .status = exchange->status,
+      .bytes = exchange->body_bytes,
+      .generation = exchange->generation->number,
+      .route = exchange->route ? exchange->route->name : NULL,
+      .pool = exchange->pool ? neap_pool_options_of(exchange->pool)->name : NULL,
+      .backend = backend_of(exchange),
+      .cache = cache_code(exchange),
+      .stored = exchange->store_code,
+      .reason = refused ? exchange->refusal_code : neap_end_code(exchange->end),
+      .steps = steps,
+      .tries = (uint32_t)exchange->tries,
+  };
+  neap_access_log_add(exchange->flow->log, &record);
+}
+
+static void give_back(neap_exchange *exchange) {
+  neap_timer_clear(&exchange->timer);
+  neap_backend_release(exchange, false);
+  if (exchange->fill) neap_fill_abort(&exchange->fill);
+  if (exchange->pinned) neap_entry_unref(exchange->cache, exchange->pinned);
+  if (exchange->entered) neap_cache_leave(exchange->cache);
+  neap_blocks_give(&exchange->flow->blocks, exchange->block);
+}
+
+neap_step neap_step_finish(neap_exchange *exchange) {
+  if (exchange->flow->log) log_line(exchange);
+  give_back(exchange);
+  neap_generation *generation = exchange->generation;
+  exchange->generation = NULL;
+  if (--generation->exchanges == 0 && generation->retired) generation->drained(generation);
+  exchange->client_vt->done(exchange->client);
+  return NEAP_STEP_DONE;
+}

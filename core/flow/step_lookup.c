@@ -1,0 +1,85 @@
+/* lookup: finds the response in the cache, or says why not. A found entry is borrowed until `deliver` has
+ * sent it or made a reference of it: the cache is entered here and left there, in the same turn of the loop.
+ */
+#include "flow/steps.h"
+
+enum { KEY_EXTRA = 128 };
+
+static neap_step pass_by(neap_exchange *exchange, neap_http_fwd fwd, const char *code) {
+  exchange->fwd = fwd;
+  exchange->cache_code = code;
+  return NEAP_STEP_BALANCE;
+}
+
+int neap_exchange_key(neap_exchange *exchange, neap_view *out) {
+  neap_view space = exchange->route->cache_space;
+  const neap_http_request *request = &exchange->request;
+  size_t capacity =
+      space.size + 1 + (size_t)request->authority.size + (size_t)request->target.size + KEY_EXTRA;
+  char *key = neap_arena_take(&exchange->arena, capacity);
+  if (key == NULL) return NEAP_ENOMEM;
+  memcpy(key, space.ptr, space.size);
+  key[space.size] = '\0';
+  ssize_t size = neap_http_key(key + space.size + 1, capacity - space.size - 1, request, NEAP_BYTES("http"));
+  if (size < 0) return (int)size;
+  *out = (neap_view){key, space.size + 1 + (size_t)size};
+  return 0;
+}
+
+/* Under the primary key lies a marker: the response, if there is one, lies under the key of the variant. */
+static neap_http_fwd find_variant(neap_exchange *exchange) {
+  exchange->marker_nonce = exchange->stored.nonce;
+  char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
+  if (key == NULL) return NEAP_HTTP_FWD_MISS;
+  ssize_t size =
+      neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &exchange->stored, &exchange->request);
+  neap_arena_trim(&exchange->arena, key, NEAP_VARIANT_KEY_MAX, size < 0 ? 0 : (size_t)size);
+  if (size < 0) return NEAP_HTTP_FWD_VARY_MISS;
+  exchange->variant = (neap_view){key, (size_t)size};
+  if (neap_cache_get(exchange->cache, exchange->variant, &exchange->entry)) return NEAP_HTTP_FWD_VARY_MISS;
+  if (neap_http_stored_open(neap_entry_meta(exchange->entry), &exchange->stored) || exchange->stored.marker)
+    return NEAP_HTTP_FWD_MISS;
+  return NEAP_HTTP_FWD_HIT;
+}
+
+static neap_http_fwd find(neap_exchange *exchange) {
+  if (neap_cache_get(exchange->cache, exchange->key, &exchange->entry)) return NEAP_HTTP_FWD_URI_MISS;
+  if (neap_http_stored_open(neap_entry_meta(exchange->entry), &exchange->stored)) return NEAP_HTTP_FWD_MISS;
+  return exchange->stored.marker ? find_variant(exchange) : NEAP_HTTP_FWD_HIT;
+}
+
+/* hot: */
+neap_step neap_step_lookup(neap_exchange *exchange) {
+  neap_flow *flow = exchange->flow;
+  exchange->cache = atomic_load_explicit(flow->cache, memory_order_acquire);
+  if (!exchange->route->cache || exchange->cache == NULL) {
+    exchange->cache = NULL;
+    return pass_by(exchange, NEAP_HTTP_FWD_BYPASS, "");
+  }
+  neap_http_lookup may = neap_http_lookup_decide(&exchange->request);
+  if (may != NEAP_HTTP_LOOKUP_USABLE)
+    return pass_by(exchange, neap_http_lookup_fwd(may), neap_http_lookup_name(may));
+  if (neap_exchange_key(exchange, &exchange->key)) {
+    exchange->cache = NULL;
+    return pass_by(exchange, NEAP_HTTP_FWD_REQUEST, "key");
+  }
+  exchange->variant = exchange->key;
+  neap_cache_enter(exchange->cache);
+  exchange->entered = true;
+  neap_http_fwd found = find(exchange);
+  if (found == NEAP_HTTP_FWD_HIT) {
+    exchange->serve =
+        neap_http_stored_match(&exchange->stored, &exchange->request, neap_exchange_wall_s(exchange));
+    if (exchange->serve != NEAP_HTTP_SERVE_FORWARD) {
+      neap_flow_count(&flow->counters.hits);
+      exchange->fwd = NEAP_HTTP_FWD_HIT;
+      exchange->source = FROM_CACHE;
+      return NEAP_STEP_DELIVER;
+    }
+    found = NEAP_HTTP_FWD_REQUEST;
+  }
+  exchange->entry = NULL;
+  exchange->entered = false;
+  neap_cache_leave(exchange->cache);
+  return pass_by(exchange, found, "");
+}

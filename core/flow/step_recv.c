@@ -1,0 +1,22 @@
+/* recv: takes the generation, once; refuses what must not go further. */
+#include "flow/steps.h"
+
+neap_step neap_step_recv(neap_exchange *exchange) {
+  neap_flow *flow = exchange->flow;
+  if (exchange->generation == NULL) {
+    neap_generation_set *set = atomic_load_explicit(flow->current, memory_order_acquire);
+    exchange->generation = set->of_worker[flow->worker];
+    exchange->generation->exchanges++;
+    neap_flow_count(&flow->counters.exchanges);
+    if (flow->log) {
+      exchange->start_ns = neap_clock_now_ns(NULL);
+      exchange->wall_ms = neap_loop_wall_ms(flow->loop);
+    }
+  }
+  if (NEAP_UNLIKELY(exchange->refusal_status)) {
+    neap_flow_count(&flow->counters.refused);
+    exchange->client_wants_keep_alive = false;
+    return neap_answer_error(exchange, exchange->refusal_status, NEAP_END_REFUSED);
+  }
+  return NEAP_STEP_ROUTE;
+}

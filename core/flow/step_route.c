@@ -1,0 +1,43 @@
+/* route: the table names the candidates, most specific first; a predicate may decline. */
+#include "flow/steps.h"
+
+static neap_slice slice(neap_http_slice from) {
+  return (neap_slice){.ptr = from.ptr, .size = from.size};
+}
+
+/* The board points into the parsed head: nothing is copied. */
+static void fill_board(neap_exchange *exchange) {
+  const neap_http_request *request = &exchange->request;
+  neap_request_board *board = &exchange->board;
+  board->method = slice(request->method);
+  board->target = slice(request->target);
+  board->path = slice(request->path);
+  board->query = slice(request->query);
+  board->host = slice(request->host);
+  board->header_count = request->head.field_count;
+  board->version_minor = request->head.version_minor;
+  board->headers = (const neap_header_row *)(const void *)request->head.fields;
+}
+
+static bool takes(neap_exchange *exchange, int32_t rule) {
+  const neap_generation *generation = exchange->generation;
+  if (!generation->rules[rule].conditional) return true;
+  neap_exchange_show_client(exchange);
+  return generation->when(generation->when_user, rule, &exchange->board) == 1;
+}
+
+neap_step neap_step_route(neap_exchange *exchange) {
+  neap_generation *generation = exchange->generation;
+  fill_board(exchange);
+  neap_route_walk walk;
+  neap_routes_find(generation->routes, &exchange->board, &walk);
+  int32_t rule;
+  do rule = neap_routes_next(&walk);
+  while (rule >= 0 && !takes(exchange, rule));
+  exchange->rule = rule;
+  if (rule < 0) return neap_answer_error(exchange, 404, NEAP_END_NO_ROUTE);
+  exchange->route = &generation->rules[rule];
+  if (exchange->route->action == NEAP_FLOW_ANSWER) return neap_answer_route(exchange);
+  exchange->pool = generation->pools[exchange->route->pool];
+  return NEAP_STEP_LOOKUP;
+}

@@ -1,0 +1,109 @@
+/* store: decides whether the response may be stored, opens the fill, and writes the head for the client. */
+#include "flow/steps.h"
+
+enum { META_EXTRA = 512, MARKER_MAX = 4096 };
+
+/* A reply to POST and the like makes what is stored under its target out of date. */
+static void invalidate(neap_exchange *exchange) {
+  const neap_http_request *request = &exchange->request;
+  neap_cache *cache = atomic_load_explicit(exchange->flow->cache, memory_order_acquire);
+  if (cache == NULL || !exchange->route->cache) return;
+  if (!neap_http_invalidates(request->method_id, exchange->response->status)) return;
+  neap_view key;
+  if (neap_exchange_key(exchange, &key) == 0) neap_cache_remove(cache, key);
+}
+
+/* The operator says how long a response is fresh that does not say so itself. */
+static void apply_default_lifetime(neap_exchange *exchange, neap_http_decision *decision) {
+  if (decision->store != NEAP_HTTP_STORE_NO_LIFETIME || exchange->route->cache_ttl_ms == 0) return;
+  decision->store = NEAP_HTTP_STORE_YES;
+  decision->lifetime_ms = decision->ttl_ms = exchange->route->cache_ttl_ms;
+}
+
+/* Puts the marker that leads to variants, with the nonce of the one that lies there if it names the same
+ * fields. */
+static int put_marker(neap_exchange *exchange, uint64_t ttl_ms) {
+  char *meta = neap_arena_take(&exchange->arena, MARKER_MAX);
+  if (meta == NULL) return NEAP_ENOMEM;
+  uint64_t nonce =
+      exchange->marker_nonce ? exchange->marker_nonce : neap_random_next(&exchange->flow->random);
+  ssize_t size = neap_http_marker_write(meta, MARKER_MAX, exchange->response, nonce);
+  if (size < 0) return NEAP_ESMALL;
+  neap_view bytes = {meta, (size_t)size};
+  neap_http_stored marker;
+  if (neap_http_stored_open(bytes, &marker)) return NEAP_EINVAL;
+  char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
+  if (key == NULL) return NEAP_ENOMEM;
+  ssize_t key_size =
+      neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &marker, &exchange->request);
+  if (key_size < 0) return NEAP_ESMALL;
+  exchange->variant = (neap_view){key, (size_t)key_size};
+  return neap_cache_put(exchange->cache, exchange->key, NEAP_BYTES(""),
+                        &(neap_put_options){.ttl_ms = ttl_ms, .meta = bytes});
+}
+
+static int open_fill(neap_exchange *exchange, const neap_http_decision *decision) {
+  const neap_http_head *head = &exchange->response->head;
+  size_t capacity = head->cursor + META_EXTRA;
+  char *meta = neap_arena_take(&exchange->arena, capacity);
+  if (meta == NULL) return NEAP_ENOMEM;
+  ssize_t size = neap_http_stored_write(meta, capacity, exchange->response, decision, &exchange->times);
+  if (size < 0) return NEAP_ESMALL;
+  if (decision->vary) {
+    int code = put_marker(exchange, decision->ttl_ms);
+    if (code) return code;
+  } else {
+    exchange->variant = exchange->key;
+  }
+  uint64_t length = head->has_length ? head->content_length : NEAP_LENGTH_UNKNOWN;
+  neap_put_options options = {.ttl_ms = decision->ttl_ms, .meta = {meta, (size_t)size}};
+  return neap_cache_put_begin(exchange->cache, exchange->variant, length, &options, &exchange->fill);
+}
+
+static void decide(neap_exchange *exchange) {
+  if (exchange->cache == NULL || exchange->cache_code[0] != '\0') return;
+  static const neap_http_rules rules = {.store_set_cookie = false}; /* and no guesses from Last-Modified */
+  neap_http_decision decision;
+  neap_http_store_decide(&decision, &exchange->request, exchange->response, &rules, &exchange->times);
+  apply_default_lifetime(exchange, &decision);
+  exchange->store_code = neap_http_store_name(decision.store);
+  if (decision.store != NEAP_HTTP_STORE_YES) return;
+  int code = open_fill(exchange, &decision);
+  if (code) exchange->store_code = neap_errname(code);
+}
+
+static neap_step write_head(neap_exchange *exchange) {
+  const neap_http_response *response = exchange->response;
+  neap_http_reply *reply = &exchange->reply;
+  reply->wall_s = exchange->times.wall_s;
+  reply->fwd = exchange->fwd;
+  reply->stored = exchange->fill != NULL;
+  neap_http_reply_plan(reply, &exchange->request, response, neap_answer_keep_alive(exchange));
+  size_t capacity =
+      response->head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->response);
+  char *head = neap_arena_take(&exchange->arena, capacity);
+  ssize_t size =
+      head ? neap_http_response_write(head, capacity, &exchange->request, response, reply) : NEAP_ENOMEM;
+  if (size < 0) {
+    neap_backend_release(exchange, false);
+    return neap_answer_error(exchange, 502, NEAP_END_TOO_LARGE);
+  }
+  neap_arena_trim(&exchange->arena, head, capacity, (size_t)size);
+  exchange->head = (neap_view){head, (size_t)size};
+  exchange->status = response->status;
+  exchange->kept_alive = reply->keep_alive;
+  exchange->source = FROM_BACKEND;
+  return NEAP_STEP_DELIVER;
+}
+
+neap_step neap_step_store(neap_exchange *exchange) {
+  neap_http_head *head = &exchange->response->head;
+  if (neap_edits_apply(&exchange->route->response, head)) {
+    neap_backend_release(exchange, false);
+    return neap_answer_error(exchange, 502, NEAP_END_TOO_LARGE);
+  }
+  invalidate(exchange);
+  decide(exchange);
+  neap_http_body_init(&exchange->body, head);
+  return write_head(exchange);
+}

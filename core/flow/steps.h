@@ -1,0 +1,160 @@
+/* What the steps share: the exchange, and what more than one of them does. Internal to flow/. */
+#ifndef NEAP_FLOW_STEPS_H
+#define NEAP_FLOW_STEPS_H
+
+#include "base/base.h"
+#include "flow/flow.h"
+
+/* How an exchange ended: code in logs and `neap explain`, sentence. */
+#define NEAP_ENDS(X)                                                                                         \
+  X(OK, ok, "answered")                                                                                      \
+  X(REFUSED, refused, "the request was refused")                                                             \
+  X(NO_ROUTE, no_route, "no route matches")                                                                  \
+  X(NO_BACKEND, no_backend, "every backend of the pool was tried")                                           \
+  X(CONNECT_FAILED, connect_failed, "the backend could not be reached")                                      \
+  X(CONNECT_TIMEOUT, connect_timeout, "the backend did not accept the connection in time")                   \
+  X(BACKEND_CLOSED, backend_closed, "the backend closed the connection before it answered")                  \
+  X(BACKEND_TIMEOUT, backend_timeout, "the backend did not answer in time")                                  \
+  X(BAD_RESPONSE, bad_response, "the backend's response is malformed")                                       \
+  X(TRUNCATED, truncated, "the backend's response ended early")                                              \
+  X(TOO_LARGE, too_large, "a head does not fit into its buffer")                                             \
+  X(CLIENT_GONE, client_gone, "the client went away")                                                        \
+  X(NO_MEMORY, no_memory, "out of memory")
+#define NEAP_END_ENUM(NAME, name, text) NEAP_END_##NAME,
+typedef enum neap_end { NEAP_ENDS(NEAP_END_ENUM) NEAP_END_COUNT } neap_end;
+#undef NEAP_END_ENUM
+
+enum { NEAP_VARIANT_KEY_MAX = 8192 };
+enum { TRACE_MAX = 24, ARENA_FIRST = 8192, EXCHANGE_MAGIC = 0x45786368 };
+
+/* What ended a wait for the backend. */
+typedef enum backend_event {
+  EVENT_NONE,
+  EVENT_CONNECTED,
+  EVENT_UNREACHABLE,
+  EVENT_READABLE,
+  EVENT_FAILED, /* nothing can be sent to it any more; it may have answered before */
+  EVENT_TIMEOUT
+} backend_event;
+
+/* Where the response comes from. */
+typedef enum response_source { FROM_NOWHERE, FROM_CACHE, FROM_BACKEND, FROM_HERE } response_source;
+
+/* Life: 1 taken (front parses into `request`), 2 under way (start .. finish), 3 free. The parts below `tries`
+ * are set by the step that their comment names, and zeroed at 1. */
+struct neap_exchange {
+  uint32_t magic;
+  neap_flow *flow;
+  neap_exchange *next_free;
+  const neap_client_vt *client_vt;
+  void *client;
+  neap_arena arena;
+  neap_timer timer; /* of the backend: to connect, to answer */
+  neap_http_request request;
+
+  /* zeroed from here to `fields` */
+  bool running;      /* steps are on the stack */
+  neap_step resumed; /* meanwhile somebody ended the wait: goes on here; WAIT: nobody did */
+  bool client_gone, client_wants_keep_alive, kept_alive;
+  uint8_t trace[TRACE_MAX], trace_count;
+  neap_end end;
+  const char *refusal_code, *refusal_text; /* recv */
+  int refusal_status;
+  uint64_t start_ns, wall_ms;
+  int status;          /* sent, or about to be */
+  bool begun;          /* something of a response was handed to the client */
+  uint64_t body_bytes; /* of these, body */
+
+  neap_generation *generation; /* recv */
+  neap_request_board board;    /* route */
+  int32_t rule;                /* route */
+  const neap_flow_route *route;
+
+  neap_cache *cache; /* lookup: NULL when the cache has no part in this */
+  neap_view key;     /* primary key, in the arena */
+  neap_view variant; /* what the response is found under: the same, or a variant's key */
+  neap_http_fwd fwd;
+  const char *cache_code;  /* lookup: why it was not asked, or "" */
+  const neap_entry *entry; /* lookup: borrowed ... */
+  neap_entry *pinned;      /* ... or referenced, when the client is slow */
+  bool entered;            /* inside neap_cache_enter */
+  neap_http_stored stored;
+  neap_http_serve serve;
+  size_t piece;          /* of the entry, the next to be sent */
+  uint64_t marker_nonce; /* of the marker found, 0: none */
+
+  response_source source;
+  int32_t member; /* balance: of the pool */
+  int32_t tried[NEAP_TRIES_MAX];
+  int tried_count, tries;
+  neap_pool *pool;
+
+  neap_connection *connection; /* fetch */
+  backend_event event;
+  neap_step awaiting;               /* goes on when the backend does something: FETCH or DELIVER */
+  bool connecting, reused, counted; /* counted: begun on the pool's member */
+  bool stale;                       /* the last try ended on a kept connection that its backend had closed */
+  bool edited;                      /* the route's edits were made to the request */
+  char *block;                      /* what the backend sent: [block_at, block_end) is not yet used */
+  size_t block_at, block_end;
+  uint64_t sent_ns;
+  bool body_started, body_kept, body_done, body_broken; /* request body, on its way */
+  char body_chunk[NEAP_HTTP_CHUNK_HEAD_MAX];
+  neap_http_times times;
+  neap_http_response *response; /* in the arena */
+
+  neap_http_body body; /* store: of the response */
+  neap_http_reply reply;
+  const char *store_code;
+  neap_fill *fill;
+  neap_view head; /* to be sent first; in the arena */
+  char chunk[NEAP_HTTP_CHUNK_HEAD_MAX];
+  bool client_busy, last_sent; /* deliver: the client keeps bytes; the end has been handed over */
+
+  neap_http_field fields[NEAP_HTTP_FIELDS_MAX];
+  char arena_first[ARENA_FIRST];
+};
+
+#define NEAP_STEP_DECLARE(NAME, name, text) neap_step neap_step_##name(neap_exchange *exchange);
+NEAP_STEPS(NEAP_STEP_DECLARE)
+#undef NEAP_STEP_DECLARE
+
+/* flow.c */
+const char *neap_end_code(neap_end end);
+static inline void neap_flow_count(_Atomic uint64_t *counter) {
+  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                        memory_order_relaxed);
+}
+static inline int64_t neap_exchange_wall_s(neap_exchange *exchange) {
+  return (int64_t)(neap_loop_wall_ms(exchange->flow->loop) / 1000);
+}
+/* The client's address is put on the board when somebody is going to read it. */
+void neap_exchange_show_client(neap_exchange *exchange);
+
+/* answer.c: makes a response here and returns DELIVER. */
+neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end);
+neap_step neap_answer_route(neap_exchange *exchange);
+/* Whether the connection can stay after a response made here. */
+bool neap_answer_keep_alive(const neap_exchange *exchange);
+
+/* edits.c: applies a route's edits to a parsed head. NEAP_ETOOLARGE when there are no rows left. */
+int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head);
+/* Most bytes that they add. */
+size_t neap_edits_bytes(const neap_flow_edits *edits);
+
+/* step_lookup.c: the primary key: the route's space, a NUL, the key of HTTP. In the arena. */
+int neap_exchange_key(neap_exchange *exchange, neap_view *out);
+
+/* backend.c: the connection of an exchange. */
+/* Tells `event` to the waiting step. */
+extern const neap_connection_vt neap_backend_vt;
+/* Sends the head of the request, then asks the client for the body. 0 or NEAP_E... */
+int neap_backend_send(neap_exchange *exchange);
+/* Lets go of the connection: kept for the next request where that is safe. */
+void neap_backend_release(neap_exchange *exchange, bool reusable);
+/* (Re)starts the time that the backend has. */
+void neap_backend_wait(neap_exchange *exchange, neap_step awaiting, uint64_t limit_ms);
+/* The request has no body, or all of it has been sent. */
+bool neap_body_is_over(const neap_exchange *exchange);
+
+#endif
