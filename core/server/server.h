@@ -12,4 +12,31 @@ neap_registry *neap_engine_registry(neap_engine *engine);
 /* What the host lent, completed; as long as the engine. */
 const neap_host *neap_engine_host(const neap_engine *engine);
 
+/* --- the gateway: workers that serve, one control thread that the caller lends */
+typedef struct neap_gateway neap_gateway;
+
+typedef struct neap_gateway_options {
+  const char *name; /* of the configuration: its file, which is read again by a reload */
+  const char
+      *text; /* the configuration itself: nothing is read, a reload loads it again. NULL: from the file */
+  uint32_t workers;               /* 0: as configured */
+  const char *const *environment; /* "NAME=value", ended by NULL; NULL: none */
+} neap_gateway_options;
+
+/* Loads the configuration, binds its listeners and starts the workers. `options` is borrowed until destroy.
+ * `*report` as in neap_config_load. On failure `err` says why in one line, unless the report does. */
+int neap_gateway_create(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out,
+                        char **report, neap_err *err);
+/* Stops at once what is still running. */
+void neap_gateway_destroy(neap_gateway **gateway);
+/* Serves on the calling thread as control thread until it is told to stop:
+ *   SIGHUP  reloads, or says why not    SIGUSR1 opens the logs anew    SIGQUIT finishes what is under way,
+ * then ends SIGTERM, SIGINT the same within the configured time; a second one: now */
+void neap_gateway_run(neap_gateway *gateway);
+
+uint32_t neap_gateway_worker_count(const neap_gateway *gateway);
+size_t neap_gateway_listener_count(const neap_gateway *gateway);
+/* The address really bound, "127.0.0.1:8080". */
+const char *neap_gateway_listener_address(const neap_gateway *gateway, size_t index);
+
 #endif

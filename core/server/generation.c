@@ -1,0 +1,277 @@
+/* A configuration as the workers use it: compiled routes and backends, shared; a VM and pools for each. */
+#include "server/gateway.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- what is shared */
+
+static int read_file(const char *path, char **text, size_t *size, neap_err *err) {
+  enum { CONFIG_MAX = 16 << 20 };
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(errno));
+  char *bytes = NULL;
+  size_t used = 0, room = 0, got;
+  do {
+    if (room - used < 4096) {
+      char *grown = room < CONFIG_MAX ? realloc(bytes, room += 65536) : NULL;
+      if (grown == NULL) goto fail;
+      bytes = grown;
+    }
+    used += got = fread(bytes + used, 1, room - used, file);
+  } while (got > 0);
+  if (ferror(file)) goto fail;
+  fclose(file);
+  *text = bytes;
+  *size = used;
+  return 0;
+
+fail:
+  neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, ferror(file) ? strerror(errno) : "too large");
+  free(bytes);
+  fclose(file);
+  return NEAP_EIO;
+}
+
+static int load_config(neap_loaded *loaded, uint64_t generation, char **report, neap_err *err) {
+  const neap_gateway_options *options = loaded->gateway->options;
+  char *text = NULL, *folder = NULL;
+  neap_config_source source = {
+      .name = options->name, .text = options->text, .environment = options->environment};
+  if (options->text) {
+    source.size = strlen(options->text);
+  } else {
+    int code = read_file(options->name, &text, &source.size, err);
+    if (code) return code;
+    source.text = text;
+    const char *slash = strrchr(options->name, '/');
+    folder = slash ? strndup(options->name, (size_t)(slash - options->name) + (slash == options->name))
+                   : strdup(".");
+    source.folder = folder;
+  }
+  int code = neap_config_load(loaded->gateway->host, &source, generation, &loaded->config, report);
+  if (code && *report == NULL) neap_fail(err, code, "%s: %s", options->name, neap_strerror(code));
+  free(text);
+  free(folder);
+  return code;
+}
+
+static neap_flow_edits edits_of(const neap_config_edits *from) {
+  return (neap_flow_edits){from->remove, from->remove_count, from->set, from->set_count};
+}
+
+static neap_flow_route rule_of(const neap_config *config, const neap_config_route *from) {
+  neap_flow_route rule = {
+      .name = from->name,
+      .conditional = from->match.conditional,
+      .action = from->action == NEAP_ACTION_POOL ? NEAP_FLOW_POOL : NEAP_FLOW_ANSWER,
+      .pool = from->pool,
+      .cache = from->cache,
+      .cache_ttl_ms = from->cache_ttl_ms,
+      .cache_space = neap_view_of(from->cache_space ? from->cache_space : ""),
+      .status = from->status,
+      .request = edits_of(&from->request),
+      .response = edits_of(&from->response),
+  };
+  if (from->action == NEAP_ACTION_POOL) {
+    rule.key = config->pools[from->pool].key;
+    rule.key_name = config->pools[from->pool].key_name;
+  } else if (from->action == NEAP_ACTION_RESPOND) {
+    rule.body = neap_view_of(from->body);
+    rule.content_type = from->content_type;
+  } else {
+    rule.body = neap_view_of("");
+    rule.location = from->location;
+  }
+  return rule;
+}
+
+static int compile_routes(neap_loaded *loaded, neap_err *err) {
+  const neap_config *config = loaded->config;
+  const neap_match **matches = calloc(config->route_count + 1, sizeof *matches);
+  loaded->rules = calloc(config->route_count + 1, sizeof *loaded->rules);
+  int code = NEAP_ENOMEM;
+  if (matches && loaded->rules) {
+    for (size_t i = 0; i < config->route_count; i++) {
+      matches[i] = &config->routes[i].match;
+      loaded->rules[i] = rule_of(config, &config->routes[i]);
+    }
+    code = neap_routes_create(matches, config->route_count, &loaded->routes);
+  }
+  free(matches);
+  return code ? neap_fail(err, code, "routes: %s", neap_strerror(code)) : 0;
+}
+
+static int take_backends(neap_loaded *loaded, neap_err *err) {
+  const neap_config *config = loaded->config;
+  loaded->members = calloc(config->pool_count + 1, sizeof *loaded->members);
+  if (loaded->members == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  for (size_t i = 0; i < config->pool_count; i++) {
+    const neap_config_pool *pool = &config->pools[i];
+    loaded->members[i] = calloc(pool->backend_count, sizeof **loaded->members);
+    if (loaded->members[i] == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+    for (size_t j = 0; j < pool->backend_count; j++) {
+      neap_pool_member *member = &loaded->members[i][j];
+      member->weight = pool->backends[j].weight;
+      int code =
+          neap_backends_take(loaded->gateway->backends, pool->backends[j].address, &member->backend, err);
+      if (code) return code;
+    }
+  }
+  return 0;
+}
+
+static void give_backends(neap_loaded *loaded) {
+  for (size_t i = 0; loaded->members && i < loaded->config->pool_count; i++) {
+    neap_pool_member *members = loaded->members[i];
+    for (size_t j = 0; members && j < loaded->config->pools[i].backend_count; j++)
+      if (members[j].backend) neap_backend_give(loaded->gateway->backends, members[j].backend);
+    free(members);
+  }
+  free(loaded->members);
+}
+
+/* --- one worker's part */
+
+static int ask_when(void *user, int32_t route, const neap_request_board *request) {
+  return neap_worker_when(user, route, request);
+}
+
+static void close_part(neap_loaded_part *part) {
+  for (size_t i = 0; i < part->pool_count; i++) neap_pool_destroy(&part->generation.pools[i]);
+  free(part->generation.pools);
+  part->generation.pools = NULL;
+  part->pool_count = 0;
+  neap_worker_vm_destroy(&part->vm);
+}
+
+static void on_loaded_drained(neap_task *task) {
+  neap_loaded *loaded = NEAP_CONTAINER_OF(task, neap_loaded, drained);
+  neap_gateway *gateway = loaded->gateway;
+  neap_loaded **at = &gateway->retired;
+  while (*at && *at != loaded) at = &(*at)->next;
+  if (*at) *at = loaded->next;
+  neap_gateway_log(gateway, NEAP_LOG_INFO, "server generation_freed generation=%llu",
+                   (unsigned long long)loaded->set->number);
+  neap_loaded_destroy(&loaded);
+}
+
+/* On the worker: its part is used no more. */
+static void on_part_drained(neap_generation *generation) {
+  neap_loaded_part *part = NEAP_CONTAINER_OF(generation, neap_loaded_part, generation);
+  neap_loaded *loaded = part->loaded;
+  close_part(part);
+  if (atomic_fetch_sub(&loaded->undrained, 1) == 1) neap_loop_post(loaded->gateway->loop, &loaded->drained);
+}
+
+static void on_retire(neap_task *task) {
+  neap_generation_retire(&NEAP_CONTAINER_OF(task, neap_loaded_part, retire)->generation);
+}
+
+static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
+  const neap_loaded *loaded = part->loaded;
+  const neap_config *config = loaded->config;
+  part->generation.pools = calloc(config->pool_count + 1, sizeof *part->generation.pools);
+  if (part->generation.pools == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  for (size_t i = 0; i < config->pool_count; i++) {
+    const neap_config_pool *from = &config->pools[i];
+    neap_pool_options options = {
+        .name = from->name,
+        .members = loaded->members[i],
+        .member_count = from->backend_count,
+        .connect_timeout_ms = from->connect_timeout_ms,
+        .response_timeout_ms = from->response_timeout_ms,
+        .idle_timeout_ms = from->idle_timeout_ms,
+        .down_time_ms = from->down_time_ms,
+        .max_idle = from->max_idle,
+        .max_retries = from->max_retries,
+        .balance = from->balance,
+        .source = from->source,
+        .params = from->params,
+        .param_count = from->param_count,
+        .registry = neap_worker_registry(part->vm),
+        .host = loaded->gateway->host,
+        .generation = config->generation,
+        .seed = seed + i,
+    };
+    int code = neap_pool_create(&options, &part->generation.pools[i], err);
+    if (code) return code;
+    part->pool_count = i + 1;
+  }
+  return 0;
+}
+
+static int open_part(neap_loaded *loaded, uint32_t worker, neap_err *err) {
+  neap_loaded_part *part = &loaded->parts[worker];
+  part->loaded = loaded;
+  part->retire.run = on_retire;
+  int code = neap_worker_vm_create(loaded->config, loaded->gateway->host, &part->vm, err);
+  if (code) return code;
+  part->generation = (neap_generation){
+      .number = loaded->config->generation,
+      .routes = loaded->routes,
+      .rules = loaded->rules,
+      .has_cache = loaded->config->cache_enabled,
+      .when = ask_when,
+      .when_user = part->vm,
+      .drained = on_part_drained,
+  };
+  return open_pools(part, loaded->gateway->host->seed + ((uint64_t)worker << 32), err);
+}
+
+int neap_loaded_prepare(neap_loaded *loaded, neap_err *err) {
+  uint32_t count = loaded->gateway->worker_count;
+  loaded->parts = calloc(count, sizeof *loaded->parts);
+  loaded->set = calloc(1, sizeof *loaded->set + count * sizeof(neap_generation *));
+  if (loaded->parts == NULL || loaded->set == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  loaded->set->number = loaded->config->generation;
+  loaded->set->worker_count = count;
+  loaded->drained.run = on_loaded_drained;
+  for (uint32_t i = 0; i < count; i++) {
+    int code = open_part(loaded, i, err);
+    if (code) return code;
+    loaded->set->of_worker[i] = &loaded->parts[i].generation;
+  }
+  return 0;
+}
+
+/* --- life */
+
+int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded **out, char **report,
+                       neap_err *err) {
+  neap_loaded *loaded = calloc(1, sizeof *loaded);
+  if (loaded == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  loaded->gateway = gateway;
+  int code = load_config(loaded, generation, report, err);
+  if (code == 0) code = compile_routes(loaded, err);
+  if (code == 0) code = take_backends(loaded, err);
+  if (code)
+    neap_loaded_destroy(&loaded);
+  else
+    *out = loaded;
+  return code;
+}
+
+void neap_loaded_retire(neap_loaded *loaded) {
+  neap_gateway *gateway = loaded->gateway;
+  loaded->next = gateway->retired;
+  gateway->retired = loaded;
+  loaded->undrained = gateway->worker_count;
+  for (uint32_t i = 0; i < gateway->worker_count; i++)
+    neap_loop_post(neap_worker_loop(gateway->workers[i]), &loaded->parts[i].retire);
+}
+
+void neap_loaded_destroy(neap_loaded **loaded_ptr) {
+  neap_loaded *loaded = *loaded_ptr;
+  if (loaded == NULL) return;
+  for (uint32_t i = 0; loaded->parts && i < loaded->gateway->worker_count; i++) close_part(&loaded->parts[i]);
+  free(loaded->parts);
+  free(loaded->set);
+  give_backends(loaded);
+  neap_routes_destroy(&loaded->routes);
+  free(loaded->rules);
+  neap_config_destroy(&loaded->config);
+  free(loaded);
+  *loaded_ptr = NULL;
+}

@@ -1,0 +1,224 @@
+/* A worker: one thread, one loop, its listeners and fronts. */
+#include "server/gateway.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+typedef struct worker_mouth { /* a listener of this worker with what speaks to its clients */
+  struct worker_mouth *next;
+  uint32_t id;
+  neap_listener *listener; /* NULL: closed, its connections are ending */
+  neap_front *front;
+} worker_mouth;
+
+struct neap_worker {
+  neap_gateway *gateway;
+  uint32_t index;
+  pthread_t thread;
+  neap_loop *loop;
+  neap_connections *connections;
+  neap_flow flow;
+  worker_mouth *mouths;
+  bool draining, told;
+  neap_worker_done done;
+  neap_task stop;
+};
+
+/* What the control thread wants done. Owned by the worker once posted. */
+typedef struct worker_order {
+  neap_task task;
+  neap_worker *worker;
+  neap_worker_order what;
+  neap_access_log *log;
+  size_t change_count;
+  neap_listener_change changes[];
+} worker_order;
+
+/* --- mouths */
+
+static void open_mouth(neap_worker *worker, const neap_listener_change *change) {
+  worker_mouth *made = calloc(1, sizeof *made);
+  if (made == NULL || neap_front_create(&worker->flow, &change->options, &made->front) ||
+      neap_listener_open(worker->loop, change->socket, neap_front_accept, made->front, &made->listener)) {
+    neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server listener_failed worker=%u", worker->index);
+    if (made && made->front) neap_front_destroy(&made->front);
+    free(made);
+    neap_socket_close(change->socket);
+    return;
+  }
+  made->id = change->id;
+  made->next = worker->mouths;
+  worker->mouths = made;
+}
+
+static void close_mouth(worker_mouth *mouth) {
+  neap_listener_close(&mouth->listener);
+  neap_front_drain(mouth->front);
+}
+
+static void apply(neap_worker *worker, const neap_listener_change *change) {
+  if (change->what == NEAP_LISTENER_OPEN) {
+    open_mouth(worker, change);
+    return;
+  }
+  for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
+    if (mouth->id != change->id) continue;
+    if (change->what == NEAP_LISTENER_CLOSE)
+      close_mouth(mouth);
+    else
+      neap_front_set_options(mouth->front, &change->options);
+  }
+}
+
+/* Frees those that are closed and have no connection left. */
+static void sweep(neap_worker *worker) {
+  for (worker_mouth **at = &worker->mouths; *at;) {
+    worker_mouth *mouth = *at;
+    if (mouth->listener || neap_front_connection_count(mouth->front) > 0) {
+      at = &mouth->next;
+      continue;
+    }
+    *at = mouth->next;
+    neap_front_destroy(&mouth->front);
+    free(mouth);
+  }
+}
+
+/* --- orders */
+
+static void on_commit(neap_task *task) {
+  worker_order *order = NEAP_CONTAINER_OF(task, worker_order, task);
+  neap_worker *worker = order->worker;
+  neap_access_log_close(&worker->flow.log);
+  worker->flow.log = order->log;
+  for (size_t i = 0; i < order->change_count; i++) apply(worker, &order->changes[i]);
+  free(order);
+}
+
+static void reopen(neap_worker *worker) {
+  neap_err err;
+  if (worker->flow.log && neap_access_log_reopen(worker->flow.log, &err))
+    neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server reopen_failed worker=%u error=\"%s\"",
+                     worker->index, err.text);
+}
+
+static void on_order(neap_task *task) {
+  worker_order *order = NEAP_CONTAINER_OF(task, worker_order, task);
+  neap_worker *worker = order->worker;
+  neap_worker_order what = order->what;
+  free(order);
+  if (what == NEAP_WORKER_REOPEN) {
+    reopen(worker);
+    return;
+  }
+  worker->draining = true;
+  for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
+    close_mouth(mouth);
+    if (what == NEAP_WORKER_CLOSE) neap_front_close(mouth->front);
+  }
+}
+
+static worker_order *make_order(neap_worker *worker, size_t changes, void (*run)(neap_task *task)) {
+  worker_order *made = calloc(1, sizeof *made + changes * sizeof *made->changes);
+  if (made == NULL) return NULL;
+  made->worker = worker;
+  made->task.run = run;
+  made->change_count = changes;
+  return made;
+}
+
+int neap_worker_commit(neap_worker *worker, const neap_listener_change *changes, size_t count,
+                       neap_access_log *log) {
+  worker_order *made = make_order(worker, count, on_commit);
+  if (made == NULL) return NEAP_ENOMEM;
+  made->log = log;
+  memcpy(made->changes, changes, count * sizeof *changes);
+  neap_loop_post(worker->loop, &made->task);
+  return 0;
+}
+
+int neap_worker_tell(neap_worker *worker, neap_worker_order what) {
+  worker_order *made = make_order(worker, 0, on_order);
+  if (made == NULL) return NEAP_ENOMEM;
+  made->what = what;
+  neap_loop_post(worker->loop, &made->task);
+  return 0;
+}
+
+/* --- the thread */
+
+/* Once per turn, before the wait. */
+static void on_turn(void *user) {
+  neap_worker *worker = user;
+  if (worker->flow.log) neap_access_log_flush(worker->flow.log);
+  sweep(worker);
+  if (worker->draining && !worker->told && worker->mouths == NULL && worker->flow.exchanges == 0) {
+    worker->told = true;
+    neap_gateway_worker_is_done(worker->gateway, &worker->done);
+  }
+}
+
+static void on_stop(neap_task *task) {
+  neap_worker *worker = NEAP_CONTAINER_OF(task, neap_worker, stop);
+  for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
+    close_mouth(mouth);
+    neap_front_close(mouth->front);
+  }
+  neap_loop_stop(worker->loop);
+}
+
+static void *run(void *user) {
+  neap_worker *worker = user;
+  neap_loop_run(worker->loop);
+  sweep(worker);
+  neap_access_log_close(&worker->flow.log);
+  neap_connections_destroy(&worker->connections);
+  neap_flow_fini(&worker->flow);
+  neap_loop_destroy(&worker->loop);
+  return NULL;
+}
+
+static int start(neap_worker *worker) {
+  sigset_t all, before; /* signals are for the control thread */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failed = pthread_create(&worker->thread, NULL, run, worker);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed ? NEAP_EIO : 0;
+}
+
+int neap_worker_create(neap_gateway *gateway, uint32_t index, neap_worker **out, neap_err *err) {
+  neap_worker *worker = calloc(1, sizeof *worker);
+  if (worker == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  worker->gateway = gateway;
+  worker->index = index;
+  worker->stop.run = on_stop;
+  if (neap_loop_create(&worker->loop)) goto fail_loop;
+  if (neap_connections_create(worker->loop, &worker->connections)) goto fail_connections;
+  neap_flow_init(&worker->flow, worker->loop, index, &gateway->current, worker->connections, &gateway->cache,
+                 gateway->host->seed ^ ((uint64_t)index << 48));
+  neap_loop_on_turn(worker->loop, on_turn, worker);
+  if (start(worker)) goto fail_thread;
+  *out = worker;
+  return 0;
+
+fail_thread:
+  neap_connections_destroy(&worker->connections);
+fail_connections:
+  neap_loop_destroy(&worker->loop);
+fail_loop:
+  free(worker);
+  return neap_fail(err, NEAP_EIO, "cannot start a worker");
+}
+
+void neap_worker_destroy(neap_worker **worker) {
+  if (*worker == NULL) return;
+  neap_loop_post((*worker)->loop, &(*worker)->stop);
+  pthread_join((*worker)->thread, NULL);
+  free(*worker);
+  *worker = NULL;
+}
+
+neap_loop *neap_worker_loop(neap_worker *worker) {
+  return worker->loop;
+}
