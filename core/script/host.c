@@ -43,7 +43,9 @@ int neap_script_check_host(neap_err *err) {
   if (lua == NULL)
     return neap_fail(err, NEAP_EHOSTLUA, "%s: no state can be made", neap_strerror(NEAP_EHOSTLUA));
   lua_pushcfunction(lua, luaopen_jit);
-  bool works = lua_pcall(lua, 0, 1, 0) == 0 && lua_istable(lua, -1);
+  bool works = lua_pcall(lua, 0, 0, 0) == 0; /* what it returns differs between LuaJITs */
+  if (works) lua_getglobal(lua, LUA_JITLIBNAME);
+  works = works && lua_istable(lua, -1);
   if (works) lua_getfield(lua, -1, "version_num");
   works = works && lua_tointeger(lua, -1) >= 20100;
   lua_close(lua);

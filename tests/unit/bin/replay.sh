@@ -1,0 +1,77 @@
+#!/bin/sh
+# What `neap replay` answers to good and bad command lines and traces. Usage: sh tests/unit/bin/replay.sh NEAP
+set -u
+neap=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+wrong() { echo "replay: $*" >&2; failed=1; }
+
+# says STATUS TEXT ARGUMENT...: neap with these arguments ends so, and its one line on stderr holds TEXT.
+says() {
+  status=$1 text=$2
+  shift 2
+  "$neap" "$@" >"$scratch/out" 2>"$scratch/err"
+  got=$?
+  [ $got = "$status" ] || wrong "'neap $*' ended with $got instead of $status"
+  grep -qF -- "$text" "$scratch/err" || wrong "'neap $*' said '$(cat "$scratch/err")', not '$text'"
+  [ "$(wc -l <"$scratch/err")" = 1 ] || wrong "'neap $*' did not say it in one line: $(cat "$scratch/err")"
+}
+# shows TEXT ARGUMENT...: it succeeds, says nothing on stderr, and TEXT is a line of its output.
+shows() {
+  text=$1
+  shift
+  "$neap" "$@" >"$scratch/out" 2>"$scratch/err" || wrong "'neap $*' failed: $(cat "$scratch/err")"
+  grep -qxF -- "$text" "$scratch/out" || wrong "'neap $*' did not show '$text' but: $(cat "$scratch/out")"
+  [ ! -s "$scratch/err" ] || wrong "'neap $*' said: $(cat "$scratch/err")"
+}
+
+# A loop over four keys: LRU with room for three always misses, LIFO keeps what it has.
+trace=$scratch/loop.csv
+{
+  echo time,key,size
+  for i in 1 2 3 4 5; do for key in -1 2 3 4; do echo "$i,$key,$((key > 0 ? key : 10))"; done; done
+} >"$trace"
+zstd -q "$trace" -o "$scratch/loop.bin" # detected by content, not by name
+
+# --- good ---
+head="trace,policy,unit,size,requests,misses,miss_ratio,byte_miss_ratio,ns_per_request"
+shows "$head" replay "$trace" -p lru -s 3 -f csv --exact
+grep -q "^$trace,lru,objects,3,20,20,1.000000,1.000000,[0-9.]*$" "$scratch/out" || wrong "csv: $(cat "$scratch/out")"
+shows "$head" replay "$scratch/loop.bin" -p lru -s 100% -f csv --exact
+grep -q ",lru,objects,4,20,4,0.200000,0.200000," "$scratch/out" || wrong "zstd: $(cat "$scratch/out")"
+shows "$head" replay "$trace" -p lru -s 19B,100% -u bytes -f csv --exact
+[ "$(grep -c ",lru,bytes,19,20,4,0.200000,0.200000," "$scratch/out")" = 2 ] || wrong "bytes: $(cat "$scratch/out")"
+shows "  fewest misses: lifo" replay "$trace" -p lru,lifo -s 3 --exact
+shows "$head" replay "$trace" "$scratch/loop.bin" -p lru,sieve,fifo -s 2,3 -f csv --threads 3
+[ "$(wc -l <"$scratch/out")" = 13 ] || wrong "two traces, three policies, two sizes: $(cat "$scratch/out")"
+"$neap" replay "$trace" -p lru,fifo -s 2,3 -f json | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 4' ||
+  wrong "json is not what it should be"
+
+# --- bad command lines ---
+says 2 "which trace?" replay
+says 2 "which policies?" replay "$trace" -s 3
+says 2 "which sizes?" replay "$trace" -p lru
+says 2 "did you mean --policy?" replay "$trace" --polcy lru -s 3
+says 2 "a cache of size 0 holds nothing" replay "$trace" -p lru -s 0
+says 2 "did you mean bytes?" replay "$trace" -p lru -s 3 --unit byte
+says 2 "did you mean csv?" replay "$trace" -p lru -s 3 --format cvs
+says 2 "--threads must be an integer from 1 to 256" replay "$trace" -p lru -s 3 --threads 0
+says 2 "unknown verb 'repaly', did you mean 'replay'?" repaly
+
+# --- bad traces and policies ---
+says 1 "/nowhere/t.csv: error: cannot open: No such file or directory" replay /nowhere/t.csv -p lru -s 3
+says 1 "sieve" replay "$trace" -p seive -s 3
+says 1 "less than 1" replay "$trace" -p lru -s 1%
+: >"$scratch/empty"
+says 1 "empty: error: the trace holds no requests" replay "$scratch/empty" -p lru -s 3
+echo 1,x,3 >"$scratch/odd"
+says 1 "odd:1: error: key must be an integer of 64 bits, in '1,x,3'" replay "$scratch/odd" -p lru -s 3
+head -c 40 "$scratch/loop.bin" >"$scratch/cut"
+says 1 "cut: error: truncated zstd stream" replay "$scratch/cut" -p lru -s 3
+
+# --- a full disk under the output is a failure ---
+if [ -w /dev/full ]; then
+  "$neap" replay "$trace" -p lru -s 3 >/dev/full 2>"$scratch/err" && wrong "a full disk is no failure"
+fi
+exit $failed
