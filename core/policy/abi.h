@@ -150,6 +150,7 @@ typedef struct neap_backend_row {
   int32_t tried;     /* 1: this exchange has tried it already */
   double ewma_us;    /* response time, peak-sensitive */
   double error_rate; /* 0..1 */
+  double id;         /* hash of its address (53 bits): who it is, whatever its place in the pool */
 } neap_backend_row;
 
 typedef struct neap_pick_board {
@@ -161,6 +162,30 @@ typedef struct neap_pick_board {
   const neap_backend_row *rows;
   const neap_request_board *request;
 } neap_pick_board;
+
+/* --- views of a request
+ * --------------------------------------------------------------------------------------------------- */
+enum { NEAP_VIEWS_MAX = 64, NEAP_VIEWS_FIXED = 6 };
+
+/* What Lua's views of a request stand on: a view is an index of `slices`. The first six are method, target,
+ * path, query, host and client; what header(), query() and cookie() find is put behind them. The engine fills
+ * the six before a call and zeroes all that was used after it: a view that was kept sees the next request, or
+ * nothing. The functions are leaves; they check every index, and -1 stands for "not there". */
+typedef struct neap_view_board {
+  int32_t count;  /* of `slices` in use; 0 between calls */
+  int32_t answer; /* of a predicate: 1 yes, 0 no */
+  const neap_request_board *request;
+  neap_slice slices[64];
+  int32_t (*header)(struct neap_view_board *board, const char *name, int32_t size);
+  int32_t (*query)(struct neap_view_board *board, const char *name, int32_t size);
+  int32_t (*cookie)(struct neap_view_board *board, const char *name, int32_t size);
+  int32_t (*same)(const struct neap_view_board *board, int32_t view, const char *text, int32_t size);
+  int32_t (*starts)(const struct neap_view_board *board, int32_t view, const char *text, int32_t size);
+  int32_t (*ends)(const struct neap_view_board *board, int32_t view, const char *text, int32_t size);
+  int32_t (*contains)(const struct neap_view_board *board, int32_t view, const char *text, int32_t size);
+  double (*hash)(const struct neap_view_board *board, int32_t view); /* 53 bits */
+  double (*mix)(double a, double b); /* of two hashes: above 0, below 1, the same everywhere */
+} neap_view_board;
 /* neap-abi: end */
 
 #endif

@@ -146,9 +146,10 @@ void neap_worker_vm_destroy(neap_worker_vm **vm);
 /* The natives, the shipped policies, files, and the functions of this VM ("inline:<pool>"). */
 neap_registry *neap_worker_registry(neap_worker_vm *vm);
 
-/* Asks the predicate of a route. 1: it matches; 0: it does not; NEAP_EFAULT, NEAP_EFUEL, NEAP_EMEMCAP,
- * NEAP_EANSWER: it failed, which was counted and logged, and counts as 0. After three failures in a row (or
- * one that kills the VM) it is asked no more: NEAP_ESTATE until the next generation. hot: no allocation. */
+/* Asks the predicate of a route. 1: it matches, or there is none; 0: it does not; NEAP_EFAULT (an error, or
+ * an answer that is neither true nor false nor nil), NEAP_EFUEL, NEAP_EMEMCAP: it failed, which was counted
+ * and logged, and counts as 0. After three failures in a row (or one that kills the VM) it is asked no more:
+ * NEAP_ESTATE until the next generation. hot: no allocation. */
 int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request);
 
 typedef struct neap_worker_counters {

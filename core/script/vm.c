@@ -156,6 +156,16 @@ static void clean(char *text) {
     if ((unsigned char)*text < ' ' || *text == 127) *text = ' ';
 }
 
+/* What the runtime wraps around a policy's function is a chunk of that name. An error placed there is one of
+ * a function that ended in a call of ours: its own line is gone, but not the line of its last check. NULL:
+ * not so. */
+static const char *skip_wrapper(const char *text) {
+  size_t size = sizeof NEAP_VM_WRAPPER - 1;
+  if (strncmp(text, NEAP_VM_WRAPPER, size) != 0) return NULL;
+  text += size;
+  return text + strspn(text, ":0123456789 ");
+}
+
 static void set_fault(neap_vm *vm, int code) {
   if (code == NEAP_EMEMCAP || (code == NEAP_EFUEL && vm->starved)) {
     int used = place(vm, vm->fault, sizeof vm->fault);
@@ -164,7 +174,10 @@ static void set_fault(neap_vm *vm, int code) {
     return;
   }
   const char *text = lua_type(vm->lua, -1) == LUA_TSTRING ? lua_tostring(vm->lua, -1) : NULL, *rest;
-  if (text == NULL) {
+  if (text != NULL && (rest = skip_wrapper(text)) != NULL) {
+    int used = place(vm, vm->fault, sizeof vm->fault);
+    snprintf(vm->fault + used, sizeof vm->fault - (size_t)used, "%s", rest);
+  } else if (text == NULL) {
     int used = place(vm, vm->fault, sizeof vm->fault);
     snprintf(vm->fault + used, sizeof vm->fault - (size_t)used, "(error object is a %s)",
              luaL_typename(vm->lua, -1));
@@ -297,6 +310,7 @@ static void add_sizes(lua_State *lua) {
   ADD_SIZE(neap_request_board);
   ADD_SIZE(neap_backend_row);
   ADD_SIZE(neap_pick_board);
+  ADD_SIZE(neap_view_board);
 #undef ADD_SIZE
   lua_setfield(lua, -2, "sizes");
 }

@@ -14,6 +14,9 @@
 
 #include "policy/policy.h"
 
+/* Name of the chunks that the runtime makes around a policy's functions ("=" before it for loadstring). */
+#define NEAP_VM_WRAPPER "(policy)"
+
 typedef struct neap_vm neap_vm;
 typedef struct lua_State lua_State;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/hash.h"
 #include "base/random.h"
 
 enum { EWMA_HALF_US = 5000000 }; /* an answer this long after the last one counts for half */
@@ -143,7 +144,11 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
   pool->board.rows = pool->rows;
   pool->random.state = options->seed;
   pool->rows_ms = UINT64_MAX;
-  for (size_t i = 0; i < options->member_count; i++) pool->rows[i].weight = options->members[i].weight;
+  for (size_t i = 0; i < options->member_count; i++) {
+    const char *address = neap_backend_address(options->members[i].backend);
+    pool->rows[i].weight = options->members[i].weight;
+    pool->rows[i].id = (double)(neap_hash_bytes(address, strlen(address)) >> 11);
+  }
   int code = open_policy(pool, err);
   if (code) {
     free(pool);

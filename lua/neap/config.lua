@@ -195,6 +195,9 @@ local function finish_pools(pools)
     local value = pool.value
     if type(value.balance) == "function" then
       value.balance, pick[i] = "inline:" .. tostring(value.name), value.balance
+      if value.params[1] then
+        check.problem(check.inside(pool.scope, "params"), "a function takes none: let it use local variables")
+      end
     end
     value.key = value.key or { kind = "client", name = "" }
     out[i] = value

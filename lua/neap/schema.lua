@@ -19,17 +19,20 @@ local ALIASES = {
   evict = {},
   balance = { roundrobin = "native:round_robin", weightedroundrobin = "native:round_robin",
               leastconnections = "least_connections", weightedleastconnections = "weighted_least_connections",
-              consistenthash = "consistent_hash", iphash = "consistent_hash", random = "random" },
+              consistenthash = "consistent_hash", iphash = "consistent_hash" },
 }
 
 local function shipped_policy(domain, name, scope)
-  local words = scope.report.shipped[domain]
-  for _, word in ipairs(words) do
-    if word == name or word == lower(name) then return word end
+  local words, plain = scope.report.shipped[domain], lower(name)
+  local alias = ALIASES[domain][(string.gsub(plain, "_", ""))]
+  for _, wanted in ipairs { alias or plain, "native:" .. plain } do
+    for _, word in ipairs(words) do
+      if word == wanted then return word end
+    end
   end
-  local alias = ALIASES[domain][(string.gsub(lower(name), "_", ""))]
-  if alias then return alias end
-  return nil, format("there is no such policy to %s%s", domain, check.suggest(scope, name, words))
+  local known = {}
+  for i, word in ipairs(words) do known[i] = string.gsub(word, "^native:", "") end
+  return nil, format("there is no such policy to %s%s", domain, check.suggest(scope, name, known))
 end
 
 --- A shipped name ("sieve", the guide's "LRU"), "native:name", neap.custom("file"), "file.lua".

@@ -1,0 +1,166 @@
+/* Balance policies in Lua behind the vtable: in a VM of their own (a file), or in that of a worker (a
+ * function in neap.lua). A pick costs one call into Lua: question and answer are on the pick board, the
+ * request under the views. */
+#include "script/balance.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "script/protect.h"
+#include "script/views.h"
+
+#define BALANCE_MAGIC 0x4e6c6261u /* "Nlba" */
+
+typedef struct lua_balance {
+  uint32_t magic;
+  neap_policy_vt vt; /* with the name of this one */
+  char name[64];
+  neap_vm *vm;
+  neap_vm *own_vm; /* NULL: a worker's */
+  neap_view_board *views, own_views;
+  neap_pick_board *board;
+  int pick;
+} lua_balance;
+
+/* --- the vtable --- */
+
+static void destroy(void *self) {
+  lua_balance *b = self;
+  neap_check_magic(b, BALANCE_MAGIC);
+  if (b->own_vm)
+    neap_vm_destroy(&b->own_vm);
+  else
+    luaL_unref(neap_vm_state(b->vm), LUA_REGISTRYINDEX, b->pick);
+  b->magic = 0;
+  free(b);
+}
+
+static int observe(void *self, const neap_event *events, int n) {
+  (void)self, (void)events, (void)n;
+  return 0;
+}
+
+/* hot: */
+static int decide(void *self, neap_ask ask) {
+  lua_balance *b = self;
+  neap_check_magic(b, BALANCE_MAGIC);
+  if (ask != NEAP_ASK_PICK) return NEAP_EINVAL;
+  b->board->answer = -1;
+  neap_views_open(b->views, b->board->request);
+  int status = neap_vm_call(b->vm, b->pick);
+  neap_views_close(b->views);
+  return status;
+}
+
+static void report(void *self, neap_policy_report *out) {
+  const lua_balance *b = self;
+  out->memory = sizeof *b + (b->own_vm ? neap_vm_memory(b->vm) : 0);
+  out->trace_aborts = b->own_vm ? neap_vm_trace_aborts(b->vm) : 0;
+  out->fault = neap_vm_fault(b->vm);
+}
+
+static lua_balance *make(const char *name, const neap_policy_env *env) {
+  lua_balance *b = calloc(1, sizeof *b);
+  if (b == NULL) return NULL;
+  b->magic = BALANCE_MAGIC;
+  b->board = env->pick;
+  b->pick = LUA_NOREF;
+  snprintf(b->name, sizeof b->name, "%s", name);
+  b->vt = (neap_policy_vt){.name = b->name,
+                           .domain = NEAP_BALANCE,
+                           .destroy = destroy,
+                           .observe = observe,
+                           .decide = decide,
+                           .report = report};
+  return b;
+}
+
+/* --- binding the function to the boards --- */
+
+typedef struct binding {
+  lua_balance *balance;
+  int module;   /* lua/neap/balance.lua */
+  int function; /* what the file returned, or the inline function */
+  const neap_param *params;
+  size_t param_count;
+} binding;
+
+static void push_params(lua_State *L, const neap_param *params, size_t count) {
+  lua_createtable(L, 0, (int)count);
+  for (size_t i = 0; i < count; i++) {
+    if (params[i].text)
+      lua_pushstring(L, params[i].text);
+    else
+      lua_pushnumber(L, params[i].number);
+    lua_setfield(L, -2, params[i].name);
+  }
+}
+
+/* neap.balance.bind(function or policy, views, board, params): what neap_vm_call is to call, and its name. */
+static int bind(lua_State *L) {
+  binding *from = neap_script_user(L);
+  lua_balance *b = from->balance;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->module);
+  lua_getfield(L, -1, "bind");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->function);
+  lua_pushlightuserdata(L, b->views);
+  lua_pushlightuserdata(L, b->board);
+  push_params(L, from->params, from->param_count);
+  lua_call(L, 4, 1);
+  b->pick = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static int bind_policy(lua_balance *b, int function, const neap_param *params, size_t param_count,
+                       neap_err *err) {
+  binding from = {.balance = b, .function = function, .params = params, .param_count = param_count};
+  int status = neap_vm_runtime(b->vm, "neap.balance", &from.module, err);
+  if (status == 0) status = neap_script_protected(b->vm, bind, &from, NEAP_SETUP_BUDGET_US, err);
+  return status;
+}
+
+/* --- opening --- */
+
+int neap_balance_open(const neap_host *host, const char *name, const char *text, const char *folder,
+                      const neap_policy_env *env, const neap_param *params, size_t param_count,
+                      const neap_policy_vt **vt, void **self, neap_err *err) {
+  lua_balance *b = make(name, env);
+  if (b == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  const neap_vm_options options = {
+      .host = host, .name = name, .folder = folder, .generation = env->generation};
+  int function, status = neap_vm_create(&options, &b->own_vm, err);
+  if (status) {
+    free(b);
+    return status;
+  }
+  b->vm = b->own_vm;
+  b->views = &b->own_views;
+  neap_views_init(b->views);
+  status = neap_vm_load(b->vm, name, text, strlen(text), &function, err);
+  if (status == 0) status = bind_policy(b, function, params, param_count, err);
+  if (status) {
+    destroy(b);
+    return status;
+  }
+  *vt = &b->vt;
+  *self = b;
+  return 0;
+}
+
+int neap_balance_inline(neap_vm *vm, neap_view_board *views, int pick, const neap_policy_env *env,
+                        const neap_policy_vt **vt, void **self, neap_err *err) {
+  lua_balance *b = make("inline", env);
+  if (b == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  b->vm = vm;
+  b->views = views;
+  int status = bind_policy(b, pick, NULL, 0, err);
+  if (status) {
+    free(b);
+    return status;
+  }
+  *vt = &b->vt;
+  *self = b;
+  return 0;
+}

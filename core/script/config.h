@@ -1,0 +1,62 @@
+/* What the files of the configuration share. Internal to script/. */
+#ifndef NEAP_SCRIPT_CONFIG_H
+#define NEAP_SCRIPT_CONFIG_H
+
+#include <jansson.h>
+
+#include "script/script.h"
+#include "script/vm.h"
+
+/* A policy file that the configuration names, read once for all workers. */
+typedef struct neap_config_file {
+  char *path, *text;
+} neap_config_file;
+
+typedef struct neap_config_files {
+  neap_config_file *list;
+  size_t count;
+  bool closed; /* what is not in it is not there: the configuration has been checked */
+} neap_config_files;
+
+/* Finds the file of a custom policy below `folder`: "name.lua" or "policies/<domain>/name.lua". It is read
+ * unless it was already. NULL with a hint in `err`. */
+const neap_config_file *neap_config_find_file(neap_config_files *files, const char *folder,
+                                              const char *domain, const char *name, neap_err *err);
+void neap_config_files_fini(neap_config_files *files);
+
+/* A neap_config with what it points into. */
+typedef struct neap_config_box {
+  uint32_t magic;
+  neap_config config;
+  json_t *tree;  /* the texts of `config` */
+  void **blocks; /* the arrays of `config` */
+  size_t block_count;
+  char *json;
+  neap_config_files files;
+  /* The source, for the workers' VMs. */
+  char *name, *folder, *text;
+  size_t size;
+  char **environment;
+} neap_config_box;
+
+neap_config_box *neap_config_box_of(const neap_config *config);
+
+/* Fills box->config from box->json. NEAP_ENOMEM, or NEAP_EINVAL for what lua/neap/config.lua does not write.
+ */
+int neap_config_read(neap_config_box *box, neap_err *err);
+
+/* One run of a configuration in a VM. */
+typedef struct neap_config_run {
+  const neap_config_source *source;
+  neap_config_files *files;
+  char *json;   /* malloc'd; "" where the report has errors */
+  char *report; /* malloc'd; "" where there is nothing to tell */
+  bool fatal;
+  int when, pick; /* registry references: tables of functions by route and by pool, from 1 */
+} neap_config_run;
+
+/* Runs the file and checks what it declared. Errors as neap_config_load, with their text in `err`; whether
+ * the check found errors is in run->fatal. */
+int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err);
+
+#endif

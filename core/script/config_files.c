@@ -1,0 +1,99 @@
+/* The policy files that a configuration names: found beside it, read once, shared by all workers' VMs, so
+ * that no worker sees another text than the one that was checked. */
+#include "script/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/base.h"
+
+enum { PATH_SIZE = 1024, FILE_MAX = 1 << 20 };
+
+static const neap_config_file *find_read(const neap_config_files *files, const char *path) {
+  for (size_t i = 0; i < files->count; i++)
+    if (strcmp(files->list[i].path, path) == 0) return &files->list[i];
+  return NULL;
+}
+
+/* The whole text of an open file, ended by NUL; NULL with errno. */
+static char *read_text(FILE *file) {
+  char *text = malloc(FILE_MAX + 1);
+  if (text == NULL) return NULL;
+  size_t size = fread(text, 1, FILE_MAX + 1, file);
+  if (ferror(file) || size > FILE_MAX) {
+    if (size > FILE_MAX) errno = EFBIG;
+    free(text);
+    return NULL;
+  }
+  text[size] = 0;
+  char *fitting = realloc(text, size + 1);
+  return fitting ? fitting : text;
+}
+
+static const neap_config_file *add(neap_config_files *files, const char *path, char *text) {
+  neap_config_file *list = realloc(files->list, (files->count + 1) * sizeof *list);
+  char *copy = strdup(path);
+  if (list) files->list = list;
+  if (list == NULL || copy == NULL) {
+    free(copy);
+    free(text);
+    return NULL;
+  }
+  list[files->count] = (neap_config_file){copy, text};
+  return &list[files->count++];
+}
+
+/* Reads `path` where it is a file; *errno_out is ENOENT where it is none. */
+static const neap_config_file *try_read(neap_config_files *files, const char *path, int *errno_out) {
+  struct stat about;
+  *errno_out = ENOENT;
+  if (stat(path, &about) != 0 || !S_ISREG(about.st_mode)) return NULL;
+  FILE *file = fopen(path, "re");
+  char *text = file ? read_text(file) : NULL;
+  *errno_out = errno;
+  if (file) fclose(file);
+  return text ? add(files, path, text) : NULL;
+}
+
+static bool ends_with_lua(const char *name) {
+  size_t size = strlen(name);
+  return size > 4 && strcmp(name + size - 4, ".lua") == 0;
+}
+
+/* The places where a custom policy may be, in order; false after the last. */
+static bool place(int number, const char *folder, const char *domain, const char *name, char *out) {
+  const char *below = name[0] == '/' || strcmp(folder, ".") == 0 ? "" : folder;
+  const char *slash = below[0] ? "/" : "", *ending = ends_with_lua(name) ? "" : ".lua";
+  int size = number == 0
+                 ? snprintf(out, PATH_SIZE, "%s%s%s%s", below, slash, name, ending)
+                 : snprintf(out, PATH_SIZE, "%s%spolicies/%s/%s%s", below, slash, domain, name, ending);
+  return number < (name[0] == '/' ? 1 : 2) && size < PATH_SIZE;
+}
+
+const neap_config_file *neap_config_find_file(neap_config_files *files, const char *folder,
+                                              const char *domain, const char *name, neap_err *err) {
+  char path[PATH_SIZE];
+  if (folder == NULL)
+    return neap_fail(err, NEAP_ENOTFOUND, "custom policies need a configuration file"), NULL;
+  for (int i = 0; name[0] && place(i, folder, domain, name, path); i++) {
+    const neap_config_file *found = find_read(files, path);
+    int error = ENOENT;
+    if (found == NULL && !files->closed) found = try_read(files, path, &error);
+    if (found) return found;
+    if (error != ENOENT) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(error)), NULL;
+  }
+  place(0, folder, domain, name, path);
+  return neap_fail(err, NEAP_ENOTFOUND, "there is no file %s", path), NULL;
+}
+
+void neap_config_files_fini(neap_config_files *files) {
+  for (size_t i = 0; i < files->count; i++) {
+    free(files->list[i].path);
+    free(files->list[i].text);
+  }
+  free(files->list);
+  *files = (neap_config_files){0};
+}

@@ -1,0 +1,246 @@
+/* From canonical JSON, as lua/neap/config.lua writes it, to struct neap_config. Texts stay in the JSON tree,
+ * arrays in the box. Everything was checked in Lua: what is missing here is a fault of ours, and reads as
+ * empty. */
+#include "script/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/hash.h"
+
+/* --- values --- */
+
+static const char *text_at(const json_t *object, const char *key) {
+  const char *text = json_string_value(json_object_get(object, key));
+  return text ? text : "";
+}
+
+static uint64_t number_at(const json_t *object, const char *key) {
+  double number = json_number_value(json_object_get(object, key));
+  return number > 0 && number <= 0x1p53 ? (uint64_t)number : 0;
+}
+
+static bool true_at(const json_t *object, const char *key) {
+  return json_is_true(json_object_get(object, key));
+}
+
+/* An array of the box, of as many elements as the JSON list has, which goes to *count. */
+static void *array_for(neap_config_box *box, const json_t *list, size_t width, size_t *count) {
+  *count = json_array_size(list);
+  void **blocks = realloc(box->blocks, (box->block_count + 1) * sizeof *blocks);
+  if (blocks == NULL) return NULL;
+  box->blocks = blocks;
+  void *block = calloc(*count + 1, width);
+  if (block) blocks[box->block_count++] = block;
+  return block;
+}
+
+static const char *const *texts_of(neap_config_box *box, const json_t *list, size_t *count) {
+  const char **texts = array_for(box, list, sizeof *texts, count);
+  for (size_t i = 0; texts && i < *count; i++) {
+    const char *text = json_string_value(json_array_get(list, i));
+    texts[i] = text ? text : "";
+  }
+  return texts;
+}
+
+/* A list of { name, value }, where the value `true` stands for any. */
+static const neap_match_field *fields_of(neap_config_box *box, const json_t *list, size_t *count) {
+  neap_match_field *fields = array_for(box, list, sizeof *fields, count);
+  for (size_t i = 0; fields && i < *count; i++) {
+    const json_t *from = json_array_get(list, i);
+    fields[i] = (neap_match_field){.name = text_at(from, "name"),
+                                   .value = json_string_value(json_object_get(from, "value"))};
+  }
+  return fields;
+}
+
+static const neap_param *params_of(neap_config_box *box, const json_t *list, size_t *count) {
+  neap_param *params = array_for(box, list, sizeof *params, count);
+  for (size_t i = 0; params && i < *count; i++) {
+    const json_t *from = json_array_get(list, i), *value = json_object_get(from, "value");
+    params[i] = (neap_param){
+        .name = text_at(from, "name"), .number = json_number_value(value), .text = json_string_value(value)};
+  }
+  return params;
+}
+
+/* --- parts --- */
+
+static bool read_listeners(neap_config_box *box, const json_t *list) {
+  neap_config_listener *listeners = array_for(box, list, sizeof *listeners, &box->config.listener_count);
+  for (size_t i = 0; listeners && i < box->config.listener_count; i++) {
+    const json_t *from = json_array_get(list, i);
+    listeners[i] = (neap_config_listener){.address = text_at(from, "address"),
+                                          .host = text_at(from, "host"),
+                                          .port = (uint16_t)number_at(from, "port"),
+                                          .header_timeout_ms = number_at(from, "header_timeout"),
+                                          .idle_timeout_ms = number_at(from, "idle_timeout"),
+                                          .max_header_size = number_at(from, "max_header_size")};
+  }
+  box->config.listeners = listeners;
+  return listeners != NULL;
+}
+
+/* The text of a policy file, NULL for what is none. */
+static const char *source_of(const neap_config_box *box, const char *spec) {
+  for (size_t i = 0; i < box->files.count; i++)
+    if (strcmp(box->files.list[i].path, spec) == 0) return box->files.list[i].text;
+  return NULL;
+}
+
+static bool read_cache(neap_config_box *box, const json_t *from) {
+  neap_config *config = &box->config;
+  neap_cache_options_init(&config->cache);
+  config->cache_enabled = true_at(from, "enabled");
+  config->cache.max_memory = number_at(from, "max_memory");
+  config->cache.max_entries = number_at(from, "max_entries");
+  config->cache.max_object_size = number_at(from, "max_object_size");
+  config->cache.default_ttl_ms = number_at(from, "default_ttl");
+  config->cache.evict = text_at(from, "evict");
+  config->cache_source = source_of(box, config->cache.evict);
+  config->cache.params = params_of(box, json_object_get(from, "params"), &config->cache.param_count);
+  return config->cache.params != NULL;
+}
+
+static neap_match_key key_of(const json_t *from) {
+  static const char *const names[] = {
+      [NEAP_KEY_CLIENT] = "client", [NEAP_KEY_PATH] = "path",     [NEAP_KEY_QUERY] = "query",
+      [NEAP_KEY_HOST] = "host",     [NEAP_KEY_HEADER] = "header", [NEAP_KEY_COOKIE] = "cookie"};
+  const char *kind = text_at(from, "kind");
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    if (strcmp(kind, names[i]) == 0) return (neap_match_key)i;
+  return NEAP_KEY_CLIENT;
+}
+
+static const neap_config_backend *backends_of(neap_config_box *box, const json_t *list, size_t *count) {
+  neap_config_backend *backends = array_for(box, list, sizeof *backends, count);
+  for (size_t i = 0; backends && i < *count; i++) {
+    const json_t *from = json_array_get(list, i);
+    backends[i] = (neap_config_backend){.address = text_at(from, "address"),
+                                        .host = text_at(from, "host"),
+                                        .port = (uint16_t)number_at(from, "port"),
+                                        .weight = (int32_t)number_at(from, "weight")};
+  }
+  return backends;
+}
+
+static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool *pool) {
+  const json_t *key = json_object_get(from, "key");
+  *pool = (neap_config_pool){.name = text_at(from, "name"),
+                             .balance = text_at(from, "balance"),
+                             .source = source_of(box, text_at(from, "balance")),
+                             .key = key_of(key),
+                             .key_name = text_at(key, "name"),
+                             .connect_timeout_ms = number_at(from, "connect_timeout"),
+                             .response_timeout_ms = number_at(from, "response_timeout"),
+                             .idle_timeout_ms = number_at(from, "idle_timeout"),
+                             .max_idle = (uint32_t)number_at(from, "max_idle"),
+                             .max_retries = (uint32_t)number_at(from, "max_retries"),
+                             .down_time_ms = number_at(from, "down_time")};
+  pool->params = params_of(box, json_object_get(from, "params"), &pool->param_count);
+  pool->backends = backends_of(box, json_object_get(from, "backends"), &pool->backend_count);
+  return pool->params && pool->backends;
+}
+
+static bool read_pools(neap_config_box *box, const json_t *list) {
+  neap_config_pool *pools = array_for(box, list, sizeof *pools, &box->config.pool_count);
+  box->config.pools = pools;
+  for (size_t i = 0; pools && i < box->config.pool_count; i++)
+    if (!read_pool(box, json_array_get(list, i), &pools[i])) return false;
+  return pools != NULL;
+}
+
+/* --- routes --- */
+
+static neap_match_path path_how_of(const char *text) {
+  if (strcmp(text, "exact") == 0) return NEAP_PATH_EXACT;
+  if (strcmp(text, "prefix") == 0) return NEAP_PATH_PREFIX;
+  return strcmp(text, "below") == 0 ? NEAP_PATH_BELOW : NEAP_PATH_ANY;
+}
+
+static bool read_match(neap_config_box *box, const json_t *from, neap_match *match) {
+  match->host = json_string_value(json_object_get(from, "host"));
+  match->path_how = path_how_of(text_at(from, "path_how"));
+  match->path = match->path_how == NEAP_PATH_ANY ? NULL : text_at(from, "path");
+  match->methods = texts_of(box, json_object_get(from, "method"), &match->method_count);
+  match->headers = fields_of(box, json_object_get(from, "header"), &match->header_count);
+  match->queries = fields_of(box, json_object_get(from, "query"), &match->query_count);
+  match->conditional = true_at(from, "conditional");
+  return match->methods && match->headers && match->queries;
+}
+
+static bool read_edits(neap_config_box *box, const json_t *from, neap_config_edits *edits) {
+  edits->remove = texts_of(box, json_object_get(from, "remove"), &edits->remove_count);
+  edits->set = fields_of(box, json_object_get(from, "set"), &edits->set_count);
+  return edits->remove && edits->set;
+}
+
+static neap_config_action action_of(const char *text) {
+  if (strcmp(text, "respond") == 0) return NEAP_ACTION_RESPOND;
+  return strcmp(text, "redirect") == 0 ? NEAP_ACTION_REDIRECT : NEAP_ACTION_POOL;
+}
+
+static bool read_route(neap_config_box *box, const json_t *from, neap_config_route *route) {
+  const json_t *cache = json_object_get(from, "cache"), *pool = json_object_get(from, "pool");
+  const json_t *respond = json_object_get(from, "respond"), *redirect = json_object_get(from, "redirect");
+  *route = (neap_config_route){
+      .name = text_at(from, "name"),
+      .action = action_of(text_at(from, "action")),
+      .pool = pool ? (int32_t)json_integer_value(pool) : -1,
+      .cache = true_at(cache, "enabled"),
+      .cache_ttl_ms = number_at(cache, "ttl"),
+      .cache_space = text_at(cache, "space"),
+      .status = (int32_t)number_at(respond ? respond : redirect, "status"),
+      .body = text_at(respond, "body"),
+      .content_type = text_at(respond, "content_type"),
+      .location = text_at(redirect, "to"),
+  };
+  return read_match(box, json_object_get(from, "match"), &route->match) &&
+         read_edits(box, json_object_get(from, "request"), &route->request) &&
+         read_edits(box, json_object_get(from, "response"), &route->response);
+}
+
+static bool read_routes(neap_config_box *box, const json_t *list) {
+  neap_config_route *routes = array_for(box, list, sizeof *routes, &box->config.route_count);
+  box->config.routes = routes;
+  for (size_t i = 0; routes && i < box->config.route_count; i++)
+    if (!read_route(box, json_array_get(list, i), &routes[i])) return false;
+  return routes != NULL;
+}
+
+/* --- the rest --- */
+
+static neap_log_level level_of(const char *text) {
+  static const char *const names[] = {[NEAP_LOG_DEBUG] = "debug",
+                                      [NEAP_LOG_INFO] = "info",
+                                      [NEAP_LOG_WARN] = "warn",
+                                      [NEAP_LOG_ERROR] = "error"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    if (strcmp(text, names[i]) == 0) return (neap_log_level)i;
+  return NEAP_LOG_INFO;
+}
+
+static const char *access_log_of(const char *text) {
+  if (strcmp(text, "off") == 0) return "";
+  return strcmp(text, "stdout") == 0 ? "-" : text;
+}
+
+int neap_config_read(neap_config_box *box, neap_err *err) {
+  json_error_t where;
+  box->tree = json_loads(box->json, 0, &where);
+  if (box->tree == NULL) return neap_fail(err, NEAP_EINVAL, "configuration is not JSON: %s", where.text);
+  const json_t *log = json_object_get(box->tree, "log"), *engine = json_object_get(box->tree, "engine");
+  box->config.log_level = level_of(text_at(log, "level"));
+  box->config.access_log = access_log_of(text_at(log, "access"));
+  box->config.workers = (uint32_t)number_at(engine, "workers");
+  box->config.grace_ms = number_at(engine, "grace");
+  box->config.hash = neap_hash_bytes(box->json, strlen(box->json));
+  if (!read_listeners(box, json_object_get(box->tree, "listeners")) ||
+      !read_cache(box, json_object_get(box->tree, "cache")) ||
+      !read_pools(box, json_object_get(box->tree, "pools")) ||
+      !read_routes(box, json_object_get(box->tree, "routes")))
+    return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  return 0;
+}

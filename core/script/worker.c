@@ -1,0 +1,243 @@
+/* One worker's VM: the configuration run once more, for the functions in it. Predicates of routes are asked
+ * here, inline balance policies come out of its registry.
+ *
+ * A predicate that fails counts as "no": the request falls to the next route. TRIP_AFTER failures in a row
+ * take it out until the next generation; one that used up the VM's memory takes out all of them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "script/balance.h"
+#include "script/config.h"
+#include "script/protect.h"
+#include "script/views.h"
+
+#define WORKER_MAGIC 0x4e77766du /* "Nwvm" */
+enum { TRIP_AFTER = 3, LOG_EVERY_MS = 1000 };
+
+typedef struct predicate {
+  int ref; /* LUA_NOREF: the route has none */
+  unsigned streak;
+  bool tripped;
+} predicate;
+
+struct neap_worker_vm {
+  uint32_t magic;
+  bool dead; /* out of memory: nothing runs in it any more */
+  neap_vm *vm;
+  neap_view_board views;
+  const neap_config *config;
+  const neap_host *host;
+  neap_registry *registry;
+  predicate *predicates; /* by route */
+  int picks;             /* registry reference: inline functions by pool, from 1 */
+  neap_worker_counters counters;
+  uint64_t load_aborts; /* trace aborts of the check that ran in this VM: not of predicates */
+  uint64_t logged_ms, unlogged;
+  char fault[512];
+};
+
+/* --- making --- */
+
+typedef struct installation {
+  neap_worker_vm *worker;
+  int module; /* lua/neap/request.lua */
+  int when;   /* functions by route, from 1 */
+} installation;
+
+/* neap.request.install(views, when): the functions to call, by route. */
+static int install(lua_State *L) {
+  installation *from = neap_script_user(L);
+  neap_worker_vm *worker = from->worker;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->module);
+  lua_getfield(L, -1, "install");
+  lua_pushlightuserdata(L, &worker->views);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->when);
+  lua_call(L, 2, 1);
+  for (size_t i = 0; i < worker->config->route_count; i++) {
+    lua_rawgeti(L, -1, (int)i + 1);
+    worker->predicates[i].ref = lua_isnil(L, -1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_settop(L, 2); /* the module and the list */
+  }
+  return 0;
+}
+
+/* Runs the file again and compares what it yields. */
+static int run_again(neap_worker_vm *worker, int *when, neap_err *err) {
+  neap_config_box *box = neap_config_box_of(worker->config);
+  const neap_config_source source = {.name = box->name,
+                                     .folder = box->folder,
+                                     .text = box->text,
+                                     .size = box->size,
+                                     .environment = (const char *const *)box->environment};
+  neap_config_run run = {.source = &source, .files = &box->files};
+  int status = neap_config_execute(worker->vm, &run, err);
+  if (status == 0 && (run.fatal || strcmp(run.json, box->json) != 0))
+    status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", box->name);
+  *when = run.when;
+  worker->picks = run.pick;
+  free(run.json);
+  free(run.report);
+  return status;
+}
+
+static int open_inline(void *user, neap_domain domain, const char *spec, const char *source,
+                       const neap_policy_env *env, const neap_param *params, size_t param_count,
+                       const neap_policy_vt **vt, void **self, char **text_out, neap_err *err);
+
+static int make_registry(neap_worker_vm *worker, neap_err *err) {
+  int status = neap_registry_create(worker->host, &worker->registry);
+  if (status) return neap_fail(err, status, "out of memory");
+  const neap_loader loader = {.name = "inline", .user = worker, .open = open_inline};
+  neap_registry_add(worker->registry, &loader);
+  neap_script_register(worker->registry, worker->host);
+  return 0;
+}
+
+static int start(neap_worker_vm *worker, neap_err *err) {
+  const neap_config_box *box = neap_config_box_of(worker->config);
+  const neap_vm_options options = {.host = worker->host,
+                                   .name = box->name,
+                                   .folder = box->folder,
+                                   .generation = worker->config->generation};
+  installation from = {.worker = worker};
+  int status = neap_vm_create(&options, &worker->vm, err);
+  if (status == 0) status = run_again(worker, &from.when, err);
+  if (status == 0) status = neap_vm_runtime(worker->vm, "neap.request", &from.module, err);
+  if (status == 0) status = neap_script_protected(worker->vm, install, &from, NEAP_SETUP_BUDGET_US, err);
+  if (status == 0) status = make_registry(worker, err);
+  if (status == 0) worker->load_aborts = neap_vm_trace_aborts(worker->vm);
+  return status;
+}
+
+int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_worker_vm **out,
+                          neap_err *err) {
+  neap_worker_vm *worker = calloc(1, sizeof *worker);
+  predicate *predicates = calloc(config->route_count + 1, sizeof *predicates);
+  if (worker == NULL || predicates == NULL) {
+    free(worker);
+    free(predicates);
+    return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  }
+  worker->magic = WORKER_MAGIC;
+  worker->config = config;
+  worker->host = host;
+  worker->predicates = predicates;
+  neap_views_init(&worker->views);
+  int status = start(worker, err);
+  if (status)
+    neap_worker_vm_destroy(&worker);
+  else
+    *out = worker;
+  return status;
+}
+
+void neap_worker_vm_destroy(neap_worker_vm **vm) {
+  neap_worker_vm *worker = *vm;
+  if (worker == NULL) return;
+  neap_check_magic(worker, WORKER_MAGIC);
+  neap_registry_destroy(&worker->registry);
+  if (worker->vm) neap_vm_destroy(&worker->vm);
+  worker->magic = 0;
+  free(worker->predicates);
+  free(worker);
+  *vm = NULL;
+}
+
+/* --- inline balance policies --- */
+
+typedef struct lookup {
+  const neap_worker_vm *worker;
+  size_t pool;
+  int function;
+} lookup;
+
+static int look_up(lua_State *L) {
+  lookup *l = neap_script_user(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, l->worker->picks);
+  lua_rawgeti(L, -1, (int)l->pool + 1);
+  l->function = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static int open_inline(void *user, neap_domain domain, const char *spec, const char *source,
+                       const neap_policy_env *env, const neap_param *params, size_t param_count,
+                       const neap_policy_vt **vt, void **self, char **text_out, neap_err *err) {
+  (void)source, (void)params, (void)param_count;
+  neap_worker_vm *worker = user;
+  const neap_config *config = worker->config;
+  *text_out = NULL;
+  if (domain != NEAP_BALANCE || strncmp(spec, "inline:", 7) != 0) return NEAP_ENOTFOUND;
+  lookup l = {.worker = worker};
+  while (l.pool < config->pool_count && strcmp(config->pools[l.pool].balance, spec) != 0) l.pool++;
+  if (l.pool == config->pool_count) return neap_fail(err, NEAP_ENOTFOUND, "no pool has the policy %s", spec);
+  int status = neap_script_protected(worker->vm, look_up, &l, NEAP_SETUP_BUDGET_US, err);
+  if (status) return status;
+  return neap_balance_inline(worker->vm, &worker->views, l.function, env, vt, self, err);
+}
+
+neap_registry *neap_worker_registry(neap_worker_vm *vm) {
+  return vm->registry;
+}
+
+/* --- asking predicates --- */
+
+static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level level, const char *what,
+                      int status) {
+  char line[768];
+  snprintf(line, sizeof line,
+           "route %s name=\"%s\" generation=%" PRIu64 " reason=%s unlogged=%" PRIu64 " at=%s", what,
+           worker->config->routes[route].name, worker->config->generation, neap_errname(status),
+           worker->unlogged, worker->fault);
+  worker->host->log(worker->host->user, level, line);
+}
+
+/* Counts, remembers and logs, but not more than a line a second. */
+static int fail(neap_worker_vm *worker, int32_t route, int status) {
+  predicate *p = &worker->predicates[route];
+  uint64_t now = worker->host->now_ms(worker->host->user);
+  snprintf(worker->fault, sizeof worker->fault, "%s", neap_vm_fault(worker->vm));
+  worker->counters.faults++;
+  worker->dead = worker->dead || status == NEAP_EMEMCAP;
+  if (worker->logged_ms != 0 && now < worker->logged_ms + LOG_EVERY_MS) {
+    worker->unlogged++;
+  } else {
+    log_fault(worker, route, NEAP_LOG_WARN, "fault", status);
+    worker->logged_ms = now ? now : 1;
+    worker->unlogged = 0;
+  }
+  if (++p->streak == TRIP_AFTER || worker->dead) {
+    p->tripped = true;
+    worker->counters.trips++;
+    log_fault(worker, route, NEAP_LOG_ERROR, "tripped", status);
+  }
+  return status;
+}
+
+/* hot: */
+int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request) {
+  neap_check_magic(vm, WORKER_MAGIC);
+  predicate *p = &vm->predicates[route];
+  if (p->ref == LUA_NOREF) return 1;
+  if (p->tripped || vm->dead) return NEAP_ESTATE;
+  vm->counters.asks++;
+  vm->views.answer = 0;
+  neap_views_open(&vm->views, request);
+  int status = neap_vm_call(vm->vm, p->ref);
+  neap_views_close(&vm->views);
+  if (NEAP_UNLIKELY(status != 0)) return fail(vm, route, status);
+  p->streak = 0;
+  return vm->views.answer;
+}
+
+void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out) {
+  *out = vm->counters;
+  out->trace_aborts = neap_vm_trace_aborts(vm->vm) - vm->load_aborts;
+  out->memory = neap_vm_memory(vm->vm);
+}
+
+const char *neap_worker_fault(const neap_worker_vm *vm) {
+  return vm->fault;
+}

@@ -1,0 +1,45 @@
+local address = require "neap.address"
+
+describe("an address to listen on", function()
+  it("has a host or none, and a port from 0", function()
+    assert.same({ host = "127.0.0.1", port = 8080 }, address.parse("127.0.0.1:8080", 0))
+    assert.same({ host = "", port = 0 }, address.parse(":0", 0))
+    assert.same({ host = "::1", port = 80 }, address.parse("[::1]:80", 0))
+    assert.same({ host = "app.internal", port = 80 }, address.parse("App.Internal:80", 0))
+  end)
+
+  it("is refused when it is something else", function()
+    local wrong = { "", "8080", "a", "a:", "a:x", "a:99999", "a b:80", "::1:80", "[::1]", "[]:80", "[x]:80",
+                    "256.0.0.1:80", "1.2.3:80", "1.2.3.4.5:80", "-a:80", "a..b:80", ("a"):rep(400) .. ":80" }
+    for _, value in ipairs(wrong) do assert.is_nil((address.parse(value, 0)), value) end
+    assert.is_nil((address.parse(8080, 0)))
+  end)
+end)
+
+describe("a backend", function()
+  it("is text with an optional weight", function()
+    local backend = address.backend "10.0.0.1:80 weight=3"
+    assert.same({ host = "10.0.0.1", port = 80, weight = 3, address = "10.0.0.1:80" }, backend)
+    assert.equal(1, address.backend("[::1]:80").weight)
+    assert.equal("[::1]:80", address.backend("[::1]:80").address)
+  end)
+
+  it("is a table as the guide has it", function()
+    assert.same(address.backend "10.0.0.1:80 weight=2",
+                address.backend { address = "10.0.0.1", port = 80, weight = 2 })
+    assert.same(address.backend "[::1]:80", address.backend { address = "::1", port = 80 })
+    assert.same(address.backend "a:80", address.backend { "a:80" })
+  end)
+
+  it("is refused without host or port, with odd weights and with words that mean nothing", function()
+    local wrong = { "", ":80", "a:0", "a:80 weight=0", "a:80 weight=1001", "a:80 weight=1.5", "a:80 w=1", "a:80 x",
+                    { address = "a" }, { address = "a", port = "x" }, { port = 80 }, { address = "a:80", weight = 0.5 },
+                    { address = "a:80", wait = 1 }, { {} } }
+    for i, value in ipairs(wrong) do
+      local backend, hint = address.backend(value)
+      assert.is_nil(backend, i)
+      assert.is_string(hint)
+    end
+    assert.is_nil((address.backend(5)))
+  end)
+end)
