@@ -1,0 +1,55 @@
+local pool_of = dofile("tests/lua/pool.lua").new
+local hash = dofile "policies/balance/consistent_hash.lua"
+
+-- As the engine's leaf: always the same for a key and a backend, and even.
+local function affinity(key, name)
+  math.randomseed(key * 131 + name)
+  return math.random()
+end
+
+-- What each key of 1 to 4000 picks, by name, of backends { name = weight }.
+local function picks(names, weights, down)
+  local out = {}
+  for key = 1, 4000 do
+    local backends = {}
+    for i, name in ipairs(names) do
+      backends[i] = { weight = weights[name] or 1, affinity = affinity(key, name), up = name ~= down }
+    end
+    out[key] = names[hash.pick(nil, pool_of(backends))]
+  end
+  return out
+end
+
+local function share(picked, name)
+  local count = 0
+  for _, each in ipairs(picked) do count = count + (each == name and 1 or 0) end
+  return count / #picked
+end
+
+describe("consistent_hash", function()
+  it("gives each backend its share", function()
+    local picked = picks({ 1, 2, 3, 4 }, {})
+    for name = 1, 4 do assert.is_near(0.25, share(picked, name), 0.03) end
+  end)
+
+  it("gives shares in proportion to weights", function()
+    local picked = picks({ 1, 2, 3 }, { [2] = 3 })
+    assert.is_near(0.6, share(picked, 2), 0.03)
+    assert.is_near(0.2, share(picked, 3), 0.03)
+  end)
+
+  it("moves only the keys of a backend that goes, whatever their places in the pool", function()
+    local before, gone, down = picks({ 1, 2, 3, 4 }, {}), picks({ 1, 3, 4 }, {}), picks({ 1, 2, 3, 4 }, {}, 2)
+    for key = 1, #before do
+      if before[key] ~= 2 then
+        assert.equal(before[key], gone[key])
+        assert.equal(before[key], down[key])
+      end
+    end
+  end)
+
+  it("picks none where none may be picked", function()
+    assert.is_nil(hash.pick(nil, pool_of { { up = false } }))
+    assert.is_nil(hash.pick(nil, pool_of {}))
+  end)
+end)

@@ -1,0 +1,20 @@
+--- A pool as balance policies see it, made of plain tables, for their specs.
+local M = {}
+
+--- Each backend is a table of what differs from an idle one of weight 1.
+---@return neap.PoolView
+function M.new(backends, random1, random2)
+  local pool = { count = #backends, random1 = random1 or 1, random2 = random2 or random1 or 1, key = 0, now_ms = 0 }
+  for i, given in ipairs(backends) do
+    local backend = { index = i, up = true, tried = false, weight = 1, in_flight = 0, ewma_us = 0, error_rate = 0,
+                      affinity = 0.5 }
+    for name, value in pairs(given) do
+      assert(backend[name] ~= nil, name)
+      backend[name] = value
+    end
+    pool[i] = backend
+  end
+  return pool
+end
+
+return M

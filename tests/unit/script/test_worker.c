@@ -1,0 +1,434 @@
+/* A worker's VM: predicates of routes, inline balance policies, and what becomes of those that fail. */
+#include "unit.h"
+
+#include "../route/request_board.h"
+#include "loop/loop.h"
+#include "script/script.h"
+
+static char logged[4096];
+
+static void keep_line(void *user, neap_log_level level, const char *line) {
+  (void)user, (void)level;
+  size_t used = strlen(logged);
+  snprintf(logged + used, sizeof logged - used, "%s\n", line);
+}
+
+static neap_host host;
+
+static int set_up(void **state) {
+  (void)state;
+  const neap_host wanted = {.log = keep_line,
+                            .now_ms = neap_clock_now_ms,
+                            .now_ns = neap_clock_now_ns,
+                            .thread_cpu_ns = neap_clock_thread_cpu_ns,
+                            .seed = 1};
+  neap_host_complete(&wanted, &host);
+  logged[0] = 0;
+  return 0;
+}
+
+/* --- a configuration and its worker --- */
+
+typedef struct fixture {
+  neap_config *config;
+  neap_worker_vm *worker;
+} fixture;
+
+static void start(fixture *f, const char *text) {
+  char *report;
+  const neap_config_source source = {.name = "neap.lua", .text = text, .size = strlen(text)};
+  int status = neap_config_load(&host, &source, 3, &f->config, &report);
+  if (status) print_message("%s\n", report ? report : "");
+  free(report);
+  assert_int_equal(status, 0);
+  neap_err err;
+  status = neap_worker_vm_create(f->config, &host, &f->worker, &err);
+  if (status) print_message("%s\n", err.text);
+  assert_int_equal(status, 0);
+}
+
+static void stop(fixture *f) {
+  neap_worker_vm_destroy(&f->worker);
+  neap_config_destroy(&f->config);
+}
+
+#define START                                                                                                \
+  "local neap = require 'neap' neap.listen { http = ':8080' }\n"                                             \
+  "neap.pool { name = 'app', backends = { 'a:1', 'b:2', 'c:3' } }\n"
+
+/* One route with this predicate, on lines from 3. */
+static void start_when(fixture *f, const char *when) {
+  char text[4096];
+  snprintf(text, sizeof text, START "neap.route { path = '/', pool = 'app', when = %s }", when);
+  start(f, text);
+}
+
+static int ask(const char *when, const board *b) {
+  fixture f;
+  start_when(&f, when);
+  int answer = neap_worker_when(f.worker, 0, &b->request);
+  if (answer < 0) print_message("%s\n", neap_worker_fault(f.worker));
+  stop(&f);
+  return answer;
+}
+
+static void sample(board *b) {
+  board_set(b, "GET", "Example.com", "/api/v2/users?id=7&debug");
+  board_header(b, "X-Version", "beta-2");
+  board_header(b, "Cookie", "a=1; group=b");
+  board_header(b, "X-Share", "42");
+}
+
+/* --- what a predicate can see --- */
+
+static void test_predicates_see_the_request(void **state) {
+  (void)state;
+  static const char *const yes[] = {
+      "function(req) return req.method == 'GET' end",
+      "function(req) return 'GET' == req.method end",
+      "function(req) return req.method ~= 'PUT' end",
+      "function(req) return req.path:starts '/api/' end",
+      "function(req) return req.path:ends 'users' end",
+      "function(req) return req.path:contains '/v2/' end",
+      "function(req) return req.path:contains '' end",
+      "function(req) return req.path:eq '/api/v2/users' end",
+      "function(req) return req.target:ends '&debug' end",
+      "function(req) return req.query_string:starts 'id=' end",
+      "function(req) return req.host == 'Example.com' end",
+      "function(req) return req.client == '127.0.0.1' end",
+      "function(req) local v = req:header 'x-VERSION' return v and v:eq 'beta-2' end",
+      "function(req) return req:header 'x-none' == nil end",
+      "function(req) return req:query 'id' == '7' end",
+      "function(req) return req:query 'debug' == '' end",
+      "function(req) return req:query 'none' == nil end",
+      "function(req) return req:cookie 'group' == 'b' end",
+      "function(req) return tostring(req.path) == '/api/v2/users' end",
+      "function(req) return req.path:text():sub(1, 4) == '/api' end",
+      "function(req) return #req.method == 3 end",
+      "function(req) return req.method .. ' ' .. req.path == 'GET /api/v2/users' end",
+      "function(req) return req:header('x-share'):number() == 42 end",
+      "function(req) return req:header('x-version'):number() == nil end",
+      "function(req) return req.path == req.path and req.path ~= req.host end",
+      "function(req) return req.path:hash() == req.path:hash() and req.path:hash() ~= req.host:hash() end",
+      "function(req) return tostring(req) == 'request' end",
+      "function(req) for i = 1, 58 do req:header 'cookie' end return true end",
+  };
+  board b;
+  sample(&b);
+  for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+    int answer = ask(yes[i], &b);
+    if (answer != 1) print_message("%s\n", yes[i]);
+    assert_int_equal(answer, 1);
+  }
+}
+
+static void test_false_and_nil_are_no(void **state) {
+  (void)state;
+  board b;
+  sample(&b);
+  assert_int_equal(ask("function() return false end", &b), 0);
+  assert_int_equal(ask("function() end", &b), 0);
+  assert_int_equal(ask("function(req) local v = req:header 'x-none' return v and v:eq 'x' end", &b), 0);
+}
+
+static void test_predicates_can_do_no_harm(void **state) {
+  (void)state;
+  static const char *const wrong[] = {
+      "function(req) return 1 end",
+      "function(req) return 'yes' end",
+      "function(req) return req.path end",
+      "function(req) return req.pth == 'x' end",
+      "function(req) return req.path:begins '/x' end",
+      "function(req) return req.path:eq(5) end",
+      "function(req) return req.path:eq(nil) end",
+      "function(req) return req:header(nil) end",
+      "function(req) return req:header {} end",
+      "function(req) req.path = 'x' return true end",
+      "function(req) req.path.index = 99 return true end",
+      "function(req) return req.path.text({ index = 63 }) == '' end",
+      "function(req) return req.path.text(99999999) == '' end",
+      "function(req) return req.path.ptr ~= nil end",
+      "function(req) return req.path + 1 ~= nil end",
+      "function(req) return req.path[1] end",
+      "function(req) for i = 1, 59 do req:header 'cookie' end return true end",
+      "function(req) return tostring(nil .. req.path) end",
+      "function(req) local f f = function() return f() + 1 end return f() end",
+      "function(req) while true do end end",
+      "function(req) local t = {} while true do t[#t + 1] = req.path:text() .. #t end end",
+      "function(req) error {} end",
+  };
+  board b;
+  sample(&b);
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    fixture f;
+    start_when(&f, wrong[i]);
+    int answer = neap_worker_when(f.worker, 0, &b.request);
+    if (answer >= 0) print_message("%s\n", wrong[i]);
+    assert_true(answer < 0);
+    if (strstr(neap_worker_fault(f.worker), "neap.lua:3: ") == NULL)
+      print_message("%s: %s\n", wrong[i], neap_worker_fault(f.worker));
+    assert_non_null(strstr(neap_worker_fault(f.worker), "neap.lua:3: "));
+    stop(&f);
+  }
+}
+
+static void test_forged_indexes_read_nothing(void **state) {
+  (void)state;
+  board b;
+  sample(&b);
+  assert_int_equal(ask("function(req) return req.path.eq({ index = 1e6 }, 'x') end", &b), 0);
+  assert_int_equal(ask("function(req) return req.path.eq({ index = -7 }, '') end", &b), 1);
+  assert_int_equal(
+      ask("function(req) return req.path.hash({ index = 64 }) == req.path.hash({ index = -1 }) end", &b), 1);
+}
+
+static void test_kept_views_see_the_next_request_or_nothing(void **state) {
+  (void)state;
+  fixture f;
+  board b, other;
+  sample(&b);
+  start(&f,
+        START "local kept, version\n"
+              "neap.route { path = '/a', pool = 'app', when = function(req)\n"
+              "  kept, version = req, req:header 'x-version' return true end }\n"
+              "neap.route { path = '/b', pool = 'app', when = function()\n"
+              "  return kept.path == '/other' and version:eq '' and kept:header 'x-version' == nil end }");
+  board_set(&other, "GET", "h", "/other");
+  assert_int_equal(neap_worker_when(f.worker, 0, &b.request), 1);
+  memset(&b, 0xee, sizeof b);
+  assert_int_equal(neap_worker_when(f.worker, 1, &other.request), 1);
+  stop(&f);
+}
+
+/* --- faults --- */
+
+static void test_fault_counts_as_no_and_is_told_with_its_line(void **state) {
+  (void)state;
+  fixture f;
+  board b;
+  sample(&b);
+  neap_worker_counters counters;
+  start_when(&f, "function(req)\n  local x = nil\n  return x.y\nend");
+  logged[0] = 0;
+  assert_int_equal(neap_worker_when(f.worker, 0, &b.request), NEAP_EFAULT);
+  assert_string_equal(neap_worker_fault(f.worker), "neap.lua:5: attempt to index local 'x' (a nil value)");
+  assert_non_null(strstr(logged, "route fault name=\"/\" generation=3 reason=NEAP_EFAULT"));
+  assert_non_null(strstr(logged, "at=neap.lua:5: "));
+  neap_worker_counters_get(f.worker, &counters);
+  assert_int_equal(counters.asks, 1);
+  assert_int_equal(counters.faults, 1);
+  assert_int_equal(counters.trips, 0);
+  stop(&f);
+}
+
+static void test_three_faults_in_a_row_trip_that_predicate_alone(void **state) {
+  (void)state;
+  fixture f;
+  board good, bad;
+  neap_worker_counters counters;
+  board_set(&good, "GET", "h", "/good");
+  board_set(&bad, "GET", "h", "/bad");
+  start(&f, START "neap.route { path = '/a', pool = 'app', when = function(req)\n"
+                  "  return req.path == '/good' or error 'no' end }\n"
+                  "neap.route { path = '/b', pool = 'app', when = function() return true end }\n"
+                  "neap.route { path = '/c', pool = 'app' }");
+  for (int i = 0; i < 2; i++) assert_int_equal(neap_worker_when(f.worker, 0, &bad.request), NEAP_EFAULT);
+  assert_int_equal(neap_worker_when(f.worker, 0, &good.request), 1); /* ends the row */
+  for (int i = 0; i < 3; i++) assert_int_equal(neap_worker_when(f.worker, 0, &bad.request), NEAP_EFAULT);
+  assert_int_equal(neap_worker_when(f.worker, 0, &good.request), NEAP_ESTATE);
+  assert_int_equal(neap_worker_when(f.worker, 1, &good.request), 1);
+  assert_int_equal(neap_worker_when(f.worker, 2, &good.request), 1); /* has none */
+  neap_worker_counters_get(f.worker, &counters);
+  assert_int_equal(counters.faults, 5);
+  assert_int_equal(counters.trips, 1);
+  stop(&f);
+}
+
+static void test_memory_bomb_takes_out_every_predicate_of_the_vm(void **state) {
+  (void)state;
+  fixture f;
+  board b;
+  sample(&b);
+  start(&f, START "neap.route { path = '/a', pool = 'app', when = function()\n"
+                  "  local t = {} for i = 1, 1e9 do t[i] = { i } end end }\n"
+                  "neap.route { path = '/b', pool = 'app', when = function() return true end }\n");
+  int status = NEAP_EFUEL;
+  for (int i = 0; i < 2 && status == NEAP_EFUEL; i++) status = neap_worker_when(f.worker, 0, &b.request);
+  assert_true(status == NEAP_EMEMCAP || status == NEAP_EFUEL);
+  if (status == NEAP_EMEMCAP) assert_int_equal(neap_worker_when(f.worker, 1, &b.request), NEAP_ESTATE);
+  stop(&f);
+}
+
+static void test_file_that_yields_something_else_each_time_is_refused(void **state) {
+  (void)state;
+  /* A table's address is the nearest thing to chance that the sandbox has. */
+  static const char text[] = START "local tag = tostring({}):gsub and nil or tostring({})\n"
+                                   "neap.route { path = '/', pool = 'app', name = tag }";
+  char *report;
+  neap_err err;
+  neap_worker_vm *worker = NULL;
+  neap_config *config = NULL;
+  const neap_config_source source = {.name = "neap.lua", .text = text, .size = sizeof text - 1};
+  if (neap_config_load(&host, &source, 1, &config, &report) == 0) {
+    int status = neap_worker_vm_create(config, &host, &worker, &err);
+    if (status) assert_int_equal(status, NEAP_ESTATE);
+    neap_worker_vm_destroy(&worker);
+    neap_config_destroy(&config);
+  }
+  free(report);
+}
+
+/* --- inline balance policies --- */
+
+typedef struct picking {
+  neap_backend_row rows[3];
+  neap_pick_board board;
+  neap_policy *policy;
+} picking;
+
+static void open_pick(picking *p, fixture *f) {
+  memset(p, 0, sizeof *p);
+  p->board.count = 3;
+  p->board.rows = p->rows;
+  p->board.random2 = 2;
+  for (int i = 0; i < 3; i++) p->rows[i] = (neap_backend_row){.weight = i + 1, .ewma_us = 10};
+  const neap_policy_env env = {.host = &host, .generation = 3, .pick = &p->board};
+  neap_err err;
+  int status = neap_policy_open(neap_worker_registry(f->worker), NEAP_BALANCE, f->config->pools[0].balance,
+                                f->config->pools[0].source, &env, NULL, 0, &p->policy, &err);
+  if (status) print_message("%s\n", err.text);
+  assert_int_equal(status, 0);
+}
+
+static int32_t pick(picking *p, const board *b) {
+  p->board.request = &b->request;
+  neap_policy_decide(p->policy, NEAP_ASK_PICK);
+  return p->board.answer;
+}
+
+#define INLINE(body)                                                                                         \
+  "local neap = require 'neap' neap.listen { http = ':8080' } neap.route { path = '/', pool = 'app' }\n"     \
+  "neap.pool { name = 'app', backends = { 'a:1', 'b:2', 'c:3' }, balance = function(req, pool)\n" body       \
+  " end }"
+
+static void test_inline_function_picks(void **state) {
+  (void)state;
+  fixture f;
+  picking p;
+  board b;
+  sample(&b);
+  start(&f, INLINE("if req.path:starts '/api' then return 2 end return pool.random2"));
+  assert_string_equal(f.config->pools[0].balance, "inline:app");
+  open_pick(&p, &f);
+  assert_int_equal(pick(&p, &b), 1);
+  board_set(&b, "GET", "h", "/");
+  assert_int_equal(pick(&p, &b), 2);
+  neap_policy_close(&p.policy);
+  stop(&f);
+}
+
+static void test_pool_view_shows_what_the_engine_knows(void **state) {
+  (void)state;
+  fixture f;
+  picking p;
+  board b;
+  sample(&b);
+  start(
+      &f,
+      INLINE("local one = pool[1]\n"
+             "if pool.count == 3 and #pool == 3 and one.weight == 1 and one.in_flight == 4 and one.up\n"
+             "  and one.ewma_us == 10 and one.error_rate == 0.5 and not one.tried and pool[2].tried\n"
+             "  and not pool[2].up and not pool[3].up and pool.random1 == 1 and pool.random2 == 3\n"
+             "  and pool.key == 99 and pool.now_ms == 5 and one.index == 1 and tostring(one) == 'backend 1'\n"
+             "then return 1 end"));
+  open_pick(&p, &f);
+  p.rows[0].in_flight = 4;
+  p.rows[0].error_rate = 0.5;
+  p.rows[1].tried = 1;
+  p.rows[2].state = NEAP_BACKEND_DOWN;
+  p.board.key = 99;
+  p.board.now_ms = 5;
+  assert_int_equal(pick(&p, &b), 0);
+  neap_policy_counters counters;
+  neap_policy_counters_get(p.policy, &counters);
+  assert_int_equal(counters.fallbacks, 0);
+  neap_policy_close(&p.policy);
+  stop(&f);
+}
+
+static void test_wrong_picks_are_answered_by_the_guard(void **state) {
+  (void)state;
+  static const char *const wrong[] = {"return 4",
+                                      "return 0",
+                                      "return -1",
+                                      "return 1e300",
+                                      "return 0/0",
+                                      "return 'x'",
+                                      "return true",
+                                      "return pool[4]",
+                                      "return pool[0]",
+                                      "return pool[1.5].weight",
+                                      "return pool.cuont",
+                                      "return pool[1].wieght",
+                                      "pool[1].weight = 5 return 1",
+                                      "pool[1].index = 5 return 1",
+                                      "pool.count = 9 return 1",
+                                      "return 2",
+                                      "error 'no'",
+                                      "while true do end"};
+  board b;
+  sample(&b);
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    char text[1024];
+    fixture f;
+    picking p;
+    neap_policy_counters counters;
+    snprintf(text, sizeof text, INLINE("%s"), wrong[i]);
+    start(&f, text);
+    open_pick(&p, &f);
+    p.rows[1].state = NEAP_BACKEND_DOWN;
+    int32_t answer = pick(&p, &b);
+    assert_true(answer == 0 || answer == 2);
+    neap_policy_counters_get(p.policy, &counters);
+    if (counters.fallbacks != 1) print_message("%s\n", wrong[i]);
+    assert_int_equal(counters.fallbacks, 1);
+    neap_policy_close(&p.policy);
+    stop(&f);
+  }
+}
+
+static void test_backend_view_that_was_kept_is_checked_against_the_pool(void **state) {
+  (void)state;
+  fixture f;
+  picking p;
+  board b;
+  sample(&b);
+  start(&f, "local kept\n" INLINE("kept = kept or pool[3] return kept.weight > 0 and 1 or 2"));
+  open_pick(&p, &f);
+  assert_int_equal(pick(&p, &b), 0);
+  p.board.count = 2;
+  p.board.random2 = 1;
+  assert_in_range(pick(&p, &b), 0, 1);
+  assert_non_null(strstr(neap_policy_fault(p.policy), "this backend has left the pool"));
+  neap_policy_close(&p.policy);
+  stop(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_predicates_see_the_request),
+      cmocka_unit_test(test_false_and_nil_are_no),
+      cmocka_unit_test(test_predicates_can_do_no_harm),
+      cmocka_unit_test(test_forged_indexes_read_nothing),
+      cmocka_unit_test(test_kept_views_see_the_next_request_or_nothing),
+      cmocka_unit_test(test_fault_counts_as_no_and_is_told_with_its_line),
+      cmocka_unit_test(test_three_faults_in_a_row_trip_that_predicate_alone),
+      cmocka_unit_test(test_memory_bomb_takes_out_every_predicate_of_the_vm),
+      cmocka_unit_test(test_file_that_yields_something_else_each_time_is_refused),
+      cmocka_unit_test(test_inline_function_picks),
+      cmocka_unit_test(test_pool_view_shows_what_the_engine_knows),
+      cmocka_unit_test(test_wrong_picks_are_answered_by_the_guard),
+      cmocka_unit_test(test_backend_view_that_was_kept_is_checked_against_the_pool),
+  };
+  return cmocka_run_group_tests(tests, set_up, NULL);
+}
