@@ -2,21 +2,28 @@
  * of the next request to the same key. The last is for Belady's policy and is not used here. */
 #include "sim/trace.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/base.h"
 
 enum { RECORD_SIZE = 24 };
 
-static uint64_t load(const char *bytes, int count) {
-  uint64_t value = 0;
-  for (int i = count - 1; i >= 0; i--) value = value << 8 | (unsigned char)bytes[i];
-  return value;
+static uint32_t load_u32(const char *bytes) {
+  uint32_t value;
+  memcpy(&value, bytes, sizeof value);
+  return le32toh(value);
+}
+
+static uint64_t load_u64(const char *bytes) {
+  uint64_t value;
+  memcpy(&value, bytes, sizeof value);
+  return le64toh(value);
 }
 
 /* "No next request" is -1, in some writers' files -2 or the largest number. */
 static bool next_is_sane(const char *record) {
-  int64_t next = (int64_t)load(record + 16, 8);
+  int64_t next = (int64_t)load_u64(record + 16);
   return next == INT64_MAX || (next >= -2 && next < INT64_C(1) << 48);
 }
 
@@ -40,9 +47,9 @@ static int oracle_read(neap_source *source, uint64_t *line, neap_trace_request *
                        RECORD_SIZE);
   }
   ++*line;
-  request->time = (int64_t)load(span->at, 4);
-  request->key = load(span->at + 4, 8);
-  request->size = (uint32_t)load(span->at + 12, 4);
+  request->time = load_u32(span->at);
+  request->key = load_u64(span->at + 4);
+  request->size = load_u32(span->at + 12);
   span->at += RECORD_SIZE;
   return 1;
 }

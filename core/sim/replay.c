@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 enum {
+  AHEAD = 8,       /* a power of 2 */
   SLICE = 1 << 14, /* requests between looks at progress and time */
   TICK_MS = 1000,  /* of trace time: what policies take for about a second */
   TIME_MS_DEFAULT = 1000,
@@ -59,14 +60,19 @@ static void see_time(run *r, int64_t time) {
 
 /* --- playing --- */
 
-/* hot: */
+/* hot: what comes is known, so memory is fetched AHEAD requests before it is needed. */
 static void play_slice(player *p, int64_t from, int64_t to) {
   run *r = p->run;
   bool sized = r->options->bytes;
+  uint64_t hashes[AHEAD];
+  for (int64_t i = from; i < to && i < from + AHEAD; i++)
+    hashes[i % AHEAD] = neap_store_prefetch(r->cache, r->requests[i].key);
   for (int64_t i = from; i < to; i++) {
     const neap_trace_request *request = &r->requests[i];
+    uint64_t hash = hashes[i % AHEAD];
+    if (i + AHEAD < to) hashes[i % AHEAD] = neap_store_prefetch(r->cache, request[AHEAD].key);
     see_time(r, request->time);
-    if (neap_store_replay(r->cache, request->key, sized ? request->size : 1)) continue;
+    if (neap_store_replay(r->cache, request->key, hash, sized ? request->size : 1)) continue;
     p->misses++;
     p->missed_bytes += request->size;
   }

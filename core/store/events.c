@@ -138,22 +138,31 @@ static void drain_insert(neap_cache *cache, const neap_record *record) {
   retire_if_over(cache, record->slot);
 }
 
-/* The carrier takes the replaced entry to the retired list: as if it had been that entry's slot all along. */
-static void drain_update(neap_cache *cache, const neap_record *record) {
-  uint32_t tally = tally_of(&cache->slots[record->slot]);
+/* Whether the life that a record tells of is still the slot's, and not at its end. */
+static bool lives(const neap_cache *cache, uint32_t slot) {
+  uint64_t word = atomic_load_explicit(&cache->slots[slot & NEAP_SLOT_MASK].word, memory_order_relaxed);
+  return (word & NEAP_WORD_LIVE) && neap_word_generation(word) == slot >> NEAP_EVENT_SHIFT;
+}
+
+/* The carrier takes the replaced entry to the retired list: as if it had been that entry's slot all along.
+ * The slot itself may have come to its end, and have been freed, before this record was drained: INSERT and
+ * REMOVE alone are waited for. */
+static void drain_update(neap_cache *cache, neap_record record) {
+  neap_epoch_retire(cache, record.carrier);
+  if (!lives(cache, record.slot)) return;
+  record.slot &= NEAP_SLOT_MASK;
+  uint32_t tally = tally_of(&cache->slots[record.slot]);
   if (tally & NEAP_TALLY_KNOWN) {
-    neap_expiry_file(cache, record->slot, record->tick);
-    neap_events_tell(cache, NEAP_EVENT_UPDATE, record->slot, record->size, record->hash);
+    neap_expiry_file(cache, record.slot, record.tick);
+    neap_events_tell(cache, NEAP_EVENT_UPDATE, record.slot, record.size, record.hash);
   } else if (!(tally & (NEAP_TALLY_GONE | NEAP_TALLY_SEEN))) {
-    make_known(cache, record, 0);
+    make_known(cache, &record, 0);
   }
-  neap_epoch_retire(cache, record->carrier);
 }
 
 static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t now) {
   uint32_t slot = record->slot & NEAP_SLOT_MASK;
-  uint64_t word = atomic_load_explicit(&cache->slots[slot].word, memory_order_relaxed);
-  if (!(word & NEAP_WORD_LIVE) || neap_word_generation(word) != record->slot >> NEAP_EVENT_SHIFT) return;
+  if (!lives(cache, record->slot)) return;
   if (!(tally_of(&cache->slots[slot]) & NEAP_TALLY_KNOWN)) return;
   neap_expiry_file(cache, slot, record->tick);
   drain_hit(cache, record->slot, now);
@@ -162,7 +171,7 @@ static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t n
 static void drain_record(neap_cache *cache, const neap_record *record, uint32_t now) {
   switch (record->op) {
   case NEAP_OP_INSERT: drain_insert(cache, record); break;
-  case NEAP_OP_UPDATE: drain_update(cache, record); break;
+  case NEAP_OP_UPDATE: drain_update(cache, *record); break;
   case NEAP_OP_REMOVE: neap_events_gone(cache, record->slot); break;
   case NEAP_OP_MISS: neap_events_tell(cache, NEAP_EVENT_MISS, 0, record->size, record->hash); break;
   case NEAP_OP_TOUCH: drain_touch(cache, record, now); break;

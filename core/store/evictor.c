@@ -6,17 +6,28 @@
 /* --- what a policy may ask of an entry (neap_entry_facts; the holder of maintenance is inside)
  * ----------------- */
 
-static neap_entry *entry_at(void *user, int32_t number) {
-  neap_cache *cache = user;
+/* A slot that the policy has been told of and has not given up. */
+static neap_slot *known_at(neap_cache *cache, int32_t number) {
   if (number < NEAP_SLOT_FIRST || (uint32_t)number >= atomic_load(&cache->slots_high)) return NULL;
   neap_slot *slot = &cache->slots[number];
-  return atomic_load_explicit(&slot->tally, memory_order_relaxed) & NEAP_TALLY_KNOWN ? neap_slot_live(slot)
-                                                                                     : NULL;
+  return atomic_load_explicit(&slot->tally, memory_order_relaxed) & NEAP_TALLY_KNOWN ? slot : NULL;
 }
 
-static bool fact_evictable(void *user, int32_t slot) {
-  neap_entry *entry = entry_at(user, slot);
-  return entry != NULL && atomic_load_explicit(&entry->refs, memory_order_relaxed) == 1;
+static neap_entry *entry_at(void *user, int32_t number) {
+  neap_slot *slot = known_at(user, number);
+  return slot != NULL ? neap_slot_live(slot) : NULL;
+}
+
+static bool unpinned(const neap_entry *entry) {
+  return atomic_load_explicit(&entry->refs, memory_order_relaxed) == 1;
+}
+
+/* An entry that another thread has just unlinked is still live for the policy, whose REMOVE is under way:
+ * naming it is no fault, and room.c finds out. */
+static bool fact_evictable(void *user, int32_t number) {
+  neap_slot *slot = known_at(user, number);
+  neap_entry *entry = slot != NULL ? neap_slot_live(slot) : NULL;
+  return slot != NULL && (entry == NULL || unpinned(entry));
 }
 
 /* The least recently used of a few. Few slots may be evictable at all: then the rest is searched in order. */
@@ -31,7 +42,9 @@ static int32_t fact_sample(void *user) {
     uint32_t at = i < SAMPLE ? (uint32_t)neap_random_below(&cache->random, span) : (start + i) % span;
     int32_t slot = (int32_t)(NEAP_SLOT_FIRST + at);
     uint32_t seen = atomic_load_explicit(&cache->slots[slot].seen, memory_order_relaxed);
-    if ((found == 0 || seen < least) && fact_evictable(user, slot)) found = slot, least = seen;
+    if (found != 0 && seen >= least) continue;
+    neap_entry *entry = entry_at(user, slot);
+    if (entry != NULL && unpinned(entry)) found = slot, least = seen;
   }
   return found;
 }

@@ -231,6 +231,7 @@ static int settle(neap_fill *fill) {
     if (fill->entry == NULL) return NEAP_ENOMEM;
     fill->body = NULL; /* the entry's */
   }
+  fill->entry->version = fill->version; /* in a cache of keys: the size, which is what is charged */
   uint64_t charged = neap_entry_charged(cache, fill->entry);
   neap_assert(fill->reserved >= charged);
   if (fill->reserved > charged) unreserve(fill, fill->reserved - charged);
@@ -336,7 +337,6 @@ static int ensure_timed(neap_fill *fill) {
 /* The time of what is to be stored is when it is stored. */
 static int stamp(neap_fill *fill) {
   neap_cache *cache = fill->cache;
-  fill->entry->version = fill->version;
   if (cache->mode == NEAP_STORE_KEYS) return 0; /* knows no time */
   uint64_t now = neap_cache_now(cache), expires = neap_expiry_of(cache, now, fill->ttl_ms);
   unsigned flags = neap_life_flags(neap_entry_life(fill->entry));
@@ -347,7 +347,7 @@ static int stamp(neap_fill *fill) {
 
 static void tell_commit(neap_fill *fill, neap_seat *seat, const outcome *out, uint64_t expires) {
   neap_record record = {.op = out->old != NULL ? NEAP_OP_UPDATE : NEAP_OP_INSERT,
-                        .slot = out->slot,
+                        .slot = out->old != NULL ? out->old->slot : out->slot, /* an update names the life */
                         .size = (uint32_t)NEAP_MIN(fill->reserved, (uint64_t)INT32_MAX),
                         .tick = neap_tick_of(expires),
                         .carrier = out->carrier,
@@ -536,11 +536,16 @@ static void put_key(neap_cache *cache, neap_seat *seat, neap_view key, uint64_t 
   discard(&fill);
 }
 
-bool neap_store_replay(neap_cache *cache, uint64_t key, uint32_t size) {
+uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key) {
+  uint64_t hash = neap_cache_hash(cache, (neap_view){(const char *)&key, sizeof key});
+  neap_index_prefetch(neap_cache_shard(cache, hash), hash);
+  return hash;
+}
+
+bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
   neap_debug_assert(cache->mode == NEAP_STORE_KEYS);
   neap_seat *seat = neap_seat_get(cache);
   neap_view view = {(const char *)&key, sizeof key};
-  uint64_t hash = neap_cache_hash(cache, view);
   neap_seat_enter(cache, seat);
   neap_entry *entry = neap_index_find(neap_cache_shard(cache, hash), hash, view);
   if (entry != NULL) neap_ring_hit(cache, seat, entry->slot);

@@ -73,6 +73,10 @@ neap_entry *neap_index_find(neap_shard *shard, uint64_t hash, neap_view key) {
   }
 }
 
+void neap_index_prefetch(const neap_shard *shard, uint64_t hash) {
+  __builtin_prefetch(bucket_of(shard, hash));
+}
+
 _Atomic uint64_t *neap_index_place(neap_shard *shard, uint64_t hash, neap_view key) {
   uint64_t word;
   return search(shard, hash, key, &word);

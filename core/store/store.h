@@ -18,9 +18,14 @@ typedef enum neap_store_mode {
 int neap_store_create(neap_registry *registry, const neap_host *host, const neap_cache_options *options,
                       neap_store_mode mode, neap_cache **out, neap_err *err);
 
-/* One request of a replay, the way a live cache's get and put go: looks up `key`, and on a miss puts it with
- * `size`. Returns true on a hit. hot: NEAP_STORE_KEYS only. */
-bool neap_store_replay(neap_cache *cache, uint64_t key, uint32_t size);
+/* Hashes a key that neap_store_replay will soon be asked for, and starts to fetch the memory where it is
+ * looked up: a trace knows what comes, and waiting for memory is most of the time. */
+uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key);
+
+/* One request of a replay, the way a live cache's get and put go: looks up `key`, whose hash
+ * neap_store_prefetch has said, and on a miss puts it with `size`. Returns true on a hit. hot:
+ * NEAP_STORE_KEYS only. */
+bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size);
 
 /* Counters of the eviction policy in use. */
 void neap_store_policy_counters(neap_cache *cache, neap_policy_counters *out);
