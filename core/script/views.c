@@ -82,8 +82,10 @@ static double hash(const neap_view_board *board, int32_t view) {
 
 /* Half a step of 2^-53 keeps it off both ends, so that a policy can take its logarithm. */
 static double mix(double a, double b) {
-  uint64_t hash =
-      neap_hash_mix((uint64_t)a ^ UINT64_C(0x9e3779b97f4a7c15), (uint64_t)b ^ UINT64_C(0xbf58476d1ce4e5b9));
+  const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15), step = UINT64_C(0xbf58476d1ce4e5b9);
+  uint64_t hash = neap_hash_mix((uint64_t)a ^ odd, step);
+  hash = neap_hash_mix(hash ^ (uint64_t)b, odd);
+  hash = neap_hash_mix(hash, step);
   return ((double)(hash >> 12) + 0.5) * 0x1p-52;
 }
 
