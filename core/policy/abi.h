@@ -66,14 +66,22 @@ typedef struct neap_evict_board {
   neap_event events[256];
 } neap_evict_board;
 
+/* A slot's place in a list; both 0: in none. The head of a list is one of the slots below NEAP_SLOT_FIRST,
+ * and links to itself where the list is empty. Front: newest. */
+typedef struct neap_link {
+  int32_t prev, next; /* towards the front, towards the back */
+} neap_link;
+
 /* C functions for the runtime of evict policies (core/script/evict.c). Slots, hashes and sizes may be
  * anything: each leaf checks them. The runtime keeps the pointers to itself. */
 typedef struct neap_ghost neap_ghost;
 typedef struct neap_heap neap_heap;
 typedef struct neap_sketch neap_sketch;
 typedef struct neap_evict_leaves {
-  void *(*column)(void *self, const char *name,
-                  int32_t width); /* for each slot; NULL: no memory, or too many */
+  /* Memory that the policy keeps, one `width` for each slot or one `size` for all; reload matches it by name.
+   * NULL: no memory, or too many. */
+  void *(*column)(void *self, const char *name, int32_t width);
+  void *(*state)(void *self, const char *name, int32_t size);
   neap_ghost *(*ghost)(void *self, double limit);
   neap_heap *(*heap)(void *self);
   neap_sketch *(*sketch)(void *self, int32_t width);

@@ -152,8 +152,11 @@ void neap_ghost_resize(neap_ghost *ghost, double limit) {
 
 void neap_ghost_swap(neap_ghost *a, neap_ghost *b) {
   neap_ghost other = *a;
+  double limit = b->limit;
   *a = *b;
   *b = other;
+  neap_ghost_resize(b, limit);
+  neap_ghost_resize(a, other.limit);
 }
 
 int32_t neap_ghost_count(const neap_ghost *ghost) {

@@ -150,10 +150,11 @@ static void trip(neap_policy *policy, int code) {
   policy->counters.trace_aborts = report(policy).trace_aborts;
   policy->counters.trips++;
   log_line(policy, NEAP_LOG_ERROR, "tripped", code);
-  policy->vt->destroy(policy->self);
+  const neap_policy_vt *fallback = fallback_of(policy->vt->domain);
+  policy->vt->destroy(policy->self); /* which may hold its vtable */
   policy->self = NULL;
   policy->tripped = true;
-  policy->vt = fallback_of(policy->vt->domain);
+  policy->vt = fallback;
   if (policy->env.evict != NULL) policy->env.evict->admit_max = 0;
   if (policy->vt == NULL || policy->vt->create(&policy->env, NULL, 0, &policy->self, NULL))
     policy->self = NULL;
@@ -286,7 +287,7 @@ static void decide_evict(neap_policy *policy) {
   const char *text = NULL;
   board->victim_count = board->refused = board->calls = 0;
   int code = policy->self == NULL ? 0 : policy->vt->decide(policy->self, NEAP_ASK_VICTIMS);
-  int32_t calls = board->calls;
+  int32_t calls = board->calls, offered = board->victim_count;
   if (code != 0) {
     fault(policy, code, NULL);
     board->refused = 0;
@@ -302,7 +303,7 @@ static void decide_evict(neap_policy *policy) {
     policy->idle_steps = 0;
   } else if (sample_victims(policy)) {
     policy->counters.fallbacks++;
-    if (code == 0 && answer == 0 && sulks(policy, calls)) {
+    if (code == 0 && answer == 0 && offered == 0 && sulks(policy, calls)) {
       text = "no victim where there are some";
       answer = NEAP_EANSWER;
       policy->idle_steps = 0;
@@ -349,7 +350,7 @@ void neap_policy_decide(neap_policy *policy, neap_ask ask) {
 void neap_policy_adopt(neap_policy *policy, neap_policy *previous) {
   neap_check_magic(policy, GUARD_MAGIC);
   bool same = previous != NULL && previous->self != NULL && !previous->tripped && !policy->tripped &&
-              previous->vt == policy->vt && policy->vt->load != NULL;
+              previous->vt->load == policy->vt->load && policy->vt->load != NULL;
   if (same && policy->vt->load(policy->self, previous->self) == 0) {
     policy->slot_high = NEAP_MAX(policy->slot_high, previous->slot_high);
     return;
@@ -367,6 +368,12 @@ const char *neap_policy_source(const neap_policy *policy) {
 
 const char *neap_policy_fault(const neap_policy *policy) {
   return policy->fault;
+}
+
+size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, size_t capacity) {
+  neap_policy_report now = report(policy);
+  for (size_t i = 0; i < now.stat_count && i < capacity; i++) out[i] = now.stats[i];
+  return now.stat_count;
 }
 
 void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *out) {

@@ -12,11 +12,7 @@
 #include "base/base.h"
 #include "policy/policy.h"
 
-/* --- lists: circular, the head is one of the slots below NEAP_SLOT_FIRST; first = newest */
-typedef struct neap_link {
-  int32_t prev, next; /* both 0: in no list */
-} neap_link;
-
+/* --- lists: circular, front first (neap_link) */
 static inline void neap_list_init(neap_link *links, int32_t head) {
   links[head] = (neap_link){.prev = head, .next = head};
 }
@@ -38,7 +34,7 @@ static inline void neap_list_push(neap_link *links, int32_t head, int32_t slot) 
 
 /* --- events */
 typedef struct neap_native_hooks {
-  void (*hit)(void *self, int32_t slot);
+  void (*hit)(void *self, int32_t slot);                             /* known or not */
   void (*insert)(void *self, int32_t slot, const neap_event *event); /* a slot that is not known */
   void (*update)(void *self, int32_t slot, const neap_event *event);
   void (*remove)(void *self, int32_t slot);
@@ -52,20 +48,17 @@ __attribute__((always_inline)) static inline int neap_native_observe(void *self,
   for (int i = 0; i < n; i++) {
     const neap_event *event = &events[i];
     int32_t slot = event->what & NEAP_SLOT_MASK;
-    bool known = neap_list_has(links, slot) && slot >= NEAP_SLOT_FIRST;
     switch (event->what >> NEAP_EVENT_SHIFT) {
-    case NEAP_EVENT_HIT:
-      if (known) hooks.hit(self, slot);
-      break;
+    case NEAP_EVENT_HIT: hooks.hit(self, slot); break;
     case NEAP_EVENT_INSERT:
-      if (known) hooks.remove(self, slot);
+      if (neap_list_has(links, slot)) hooks.remove(self, slot);
       hooks.insert(self, slot, event);
       break;
     case NEAP_EVENT_UPDATE:
-      if (known) hooks.update(self, slot, event);
+      if (neap_list_has(links, slot)) hooks.update(self, slot, event);
       break;
     case NEAP_EVENT_REMOVE:
-      if (known) hooks.remove(self, slot);
+      if (neap_list_has(links, slot)) hooks.remove(self, slot);
       break;
     case NEAP_EVENT_MISS:
       if (hooks.miss != NULL) hooks.miss(self, event);

@@ -64,6 +64,7 @@ static void queue_keep_updated(void *self, int32_t slot, const neap_event *event
 
 static void lru_hit(void *self, int32_t slot) {
   neap_link *links = ((queue_policy *)self)->links;
+  if (!neap_list_has(links, slot)) return;
   neap_list_remove(links, slot);
   neap_list_push(links, HEAD, slot);
 }

@@ -65,12 +65,20 @@ typedef struct neap_policy_env {
   neap_pick_board *pick;         /* balance: the board; NULL otherwise */
 } neap_policy_env;
 
+/* A figure that a policy tells of itself, for metrics. */
+typedef struct neap_policy_stat {
+  char name[32];
+  double value;
+} neap_policy_stat;
+
 /* What an instance tells of itself. */
 typedef struct neap_policy_report {
   size_t memory;          /* bytes, whatever the number of entries: VM, ghosts, heaps */
   size_t memory_per_slot; /* and for every slot in use: columns */
   uint64_t trace_aborts;
   const char *fault; /* newest, "file:line: text"; borrowed until the next call; NULL or "" for none */
+  const neap_policy_stat *stats;
+  size_t stat_count;
 } neap_policy_report;
 
 /* The vtable. `create` to `decide` are required, the others optional. All return 0 or NEAP_E... */
@@ -139,6 +147,8 @@ const char *neap_policy_name(const neap_policy *policy);   /* "sieve", or "fallb
 const char *neap_policy_source(const neap_policy *policy); /* text it was made of; NULL for natives */
 const char *neap_policy_fault(const neap_policy *policy);  /* newest fault: "file:line: text", or "" */
 void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *out);
+/* The policy's own figures: copies up to `capacity`, returns how many there are. */
+size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, size_t capacity);
 
 /* The native references, ended by NULL. */
 extern const neap_policy_vt *const neap_native_policies[];
@@ -181,7 +191,7 @@ void neap_ghost_add(neap_ghost *ghost, double hash, double size); /* moves it to
 double neap_ghost_take(neap_ghost *ghost, double hash); /* its size, now out; -1 where it is not in */
 bool neap_ghost_has(const neap_ghost *ghost, double hash);
 void neap_ghost_resize(neap_ghost *ghost, double limit);
-void neap_ghost_swap(neap_ghost *a, neap_ghost *b); /* contents and limits */
+void neap_ghost_swap(neap_ghost *a, neap_ghost *b); /* what they hold, not their limits */
 int32_t neap_ghost_count(const neap_ghost *ghost);
 size_t neap_ghost_memory(const neap_ghost *ghost);
 

@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/base.h"
+#include "base/nearest.h"
 #include "script/balance.h"
 #include "script/config.h"
 #include "script/embed.h"
+#include "script/evict.h"
 
 static const char *const DOMAINS[NEAP_DOMAIN_COUNT] = {
     [NEAP_EVICT] = "evict", [NEAP_BALANCE] = "balance", [NEAP_ROUTE] = "route"};
@@ -28,54 +31,107 @@ static bool is_file(const char *spec) {
   return size > 4 && strcmp(spec + size - 4, ".lua") == 0;
 }
 
+/* The name in "Custom(name)", in any case. */
+static bool is_custom(const char *spec, char *out, size_t size) {
+  static const char head[] = "custom(";
+  size_t length = strlen(spec);
+  if (length <= sizeof head || length - sizeof head >= size) return false;
+  if (strncasecmp(spec, head, sizeof head - 1) != 0 || spec[length - 1] != ')') return false;
+  snprintf(out, size, "%.*s", (int)(length - sizeof head), spec + sizeof head - 1);
+  return true;
+}
+
 static void set_place(found *out, const char *path) {
   snprintf(out->name, sizeof out->name, "%s", path);
   const char *slash = strrchr(path, '/');
   snprintf(out->folder, sizeof out->folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
 }
 
-static int find_file(const char *domain, const char *name, found *out, neap_err *err) {
-  neap_config_files files = {0};
-  const neap_config_file *file = neap_config_find_file(&files, ".", domain, name, err);
-  if (file) set_place(out, file->path);
-  if (file) out->text = strdup(file->text);
-  neap_config_files_fini(&files);
-  if (file == NULL) return NEAP_ENOTFOUND;
-  return out->text ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
+static int keep_text(found *out, const char *text, neap_err *err) {
+  out->text = strdup(text);
+  return out->text ? 0 : neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
 }
 
-static int find_shipped(const char *domain, const char *spec, found *out, neap_err *err) {
-  int used = snprintf(out->name, sizeof out->name, "policies/%s/", domain);
-  for (const char *c = spec; *c && used < (int)sizeof out->name - 8; c++)
-    out->name[used++] = (char)tolower((unsigned char)*c);
-  snprintf(out->name + used, sizeof out->name - (size_t)used, ".lua");
-  const neap_embedded_file *file = neap_embedded_find(out->name);
-  if (file == NULL) return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s", spec, domain);
-  out->text = strdup(file->text);
-  return out->text ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
+static int find_file(const char *domain, const char *name, found *out, neap_err *err) {
+  neap_config_files files = {0};
+  neap_err why = {0};
+  const neap_config_file *file = neap_config_find_file(&files, ".", domain, name, &why);
+  int code = why.code;
+  if (file != NULL) {
+    set_place(out, file->path);
+    code = keep_text(out, file->text, err);
+  } else if (err != NULL) {
+    *err = why;
+  }
+  neap_config_files_fini(&files);
+  return code;
+}
+
+static int not_shipped(const char *domain, const char *spec, neap_err *err) {
+  char folder[32], best[64] = "", offer[64];
+  size_t size = (size_t)snprintf(folder, sizeof folder, "policies/%s/", domain);
+  neap_nearest nearest;
+  neap_nearest_init(&nearest, spec);
+  for (const neap_embedded_file *file = neap_embedded_files; file->path != NULL; file++) {
+    if (strncmp(file->path, folder, size) != 0) continue;
+    snprintf(offer, sizeof offer, "%.*s", (int)(strlen(file->path + size) - 4), file->path + size);
+    neap_nearest_offer(&nearest, offer);
+    if (nearest.name != offer) continue;
+    memcpy(best, offer, sizeof best);
+    nearest.name = best;
+  }
+  if (best[0] == 0) return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s", spec, domain);
+  return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s, did you mean '%s'?", spec, domain,
+                   best);
+}
+
+/* The shipped file of that name, whatever the case of its letters. NULL: none. */
+static const neap_embedded_file *shipped(const char *domain, const char *spec) {
+  char path[128];
+  if (strlen(spec) > 64) return NULL;
+  int used = snprintf(path, sizeof path, "policies/%s/", domain);
+  for (; *spec != 0; spec++) {
+    if (!isalnum((unsigned char)*spec) && *spec != '_') return NULL;
+    path[used++] = (char)tolower((unsigned char)*spec);
+  }
+  strcpy(path + used, ".lua");
+  return neap_embedded_find(path);
 }
 
 static int find(const char *domain, const char *spec, const char *source, found *out, neap_err *err) {
   char custom[256];
-  int end = 0;
-  bool named = sscanf(spec, "%*1[Cc]ustom(%255[^)])%n", custom, &end) == 1 && end > 0 && spec[end] == 0;
+  bool named = is_custom(spec, custom, sizeof custom);
   if (source == NULL && (named || is_file(spec))) return find_file(domain, named ? custom : spec, out, err);
-  if (source == NULL) return find_shipped(domain, spec, out, err);
-  set_place(out, spec);
+  const neap_embedded_file *file = shipped(domain, spec);
+  if (source == NULL && file == NULL) return not_shipped(domain, spec, err);
+  if (file != NULL)
+    snprintf(out->name, sizeof out->name, "%s", file->path);
+  else
+    set_place(out, spec);
   if (!is_file(spec)) out->folder[0] = 0;
-  out->text = strdup(source);
-  return out->text ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
+  return keep_text(out, source != NULL ? source : file->text, err);
+}
+
+static int open_evict(const found *f, const char *folder, const neap_host *host, const neap_policy_env *env,
+                      const neap_param *params, size_t param_count, const neap_policy_vt **vt, void **self,
+                      neap_err *err) {
+  const neap_script_text source = {
+      .name = f->name, .text = f->text, .size = strlen(f->text), .folder = folder};
+  int code = neap_evict_dry_run(&source, host, params, param_count, err);
+  return code ? code : neap_evict_create(&source, env, params, param_count, vt, self, err);
 }
 
 static int open_policy(void *user, neap_domain domain, const char *spec, const char *source,
                        const neap_policy_env *env, const neap_param *params, size_t param_count,
                        const neap_policy_vt **vt, void **self, char **text_out, neap_err *err) {
   found f = {0};
-  if (domain != NEAP_BALANCE) return neap_fail(err, NEAP_ENOTFOUND, "no policy '%s'", spec);
+  if (domain == NEAP_ROUTE) return neap_fail(err, NEAP_ENOTFOUND, "no policy '%s'", spec);
   int code = find(DOMAINS[domain], spec, source, &f, err);
-  if (code == 0)
-    code = neap_balance_open(user, f.name, f.text, f.folder[0] ? f.folder : NULL, env, params, param_count,
-                             vt, self, err);
+  const char *folder = f.folder[0] ? f.folder : NULL;
+  if (code == 0 && domain == NEAP_EVICT)
+    code = open_evict(&f, folder, user, env, params, param_count, vt, self, err);
+  else if (code == 0)
+    code = neap_balance_open(user, f.name, f.text, folder, env, params, param_count, vt, self, err);
   if (code)
     free(f.text);
   else
@@ -84,6 +140,6 @@ static int open_policy(void *user, neap_domain domain, const char *spec, const c
 }
 
 void neap_script_register(neap_registry *registry, const neap_host *host) {
-  const neap_loader loader = {.name = "lua", .user = (void *)host, .open = open_policy};
+  const neap_loader loader = {.name = "lua", .user = (void *)(uintptr_t)host, .open = open_policy};
   neap_registry_add(registry, &loader);
 }

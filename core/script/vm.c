@@ -12,6 +12,7 @@
 #include <lualib.h>
 
 #include "base/base.h"
+#include "base/nearest.h"
 #include "script/embed.h"
 #include "script/fuel.h"
 
@@ -133,7 +134,7 @@ static void begin(neap_vm *vm, uint64_t budget_ns) {
 static int place(const neap_vm *vm, char *out, size_t size) {
   unsigned file = (unsigned)vm->fuel.at >> NEAP_FUEL_LINE_BITS;
   unsigned line = (unsigned)vm->fuel.at & ((1u << NEAP_FUEL_LINE_BITS) - 1);
-  if (line == 0 || file >= vm->file_count) return snprintf(out, size, "%s: ", vm->name);
+  if (line == 0 || file >= vm->file_count) return snprintf(out, size, "%s:1: ", vm->name);
   return snprintf(out, size, "%s:%u: ", vm->files[file], line);
 }
 
@@ -148,6 +149,15 @@ static const char *restore_name(const neap_vm *vm, const char *text, const char 
     return vm->files[i];
   }
   return "";
+}
+
+/* Does it begin with the name of a file that was loaded? Errors inside the runtime do not. */
+static bool is_placed(const neap_vm *vm, const char *text) {
+  for (unsigned i = 0; i < vm->file_count; i++) {
+    size_t size = strlen(vm->files[i]);
+    if (strncmp(text, vm->files[i], size) == 0 && text[size] == ':') return true;
+  }
+  return false;
 }
 
 /* One line of printable text, whatever the policy made of it. */
@@ -183,7 +193,8 @@ static void set_fault(neap_vm *vm, int code) {
              luaL_typename(vm->lua, -1));
   } else {
     const char *name = restore_name(vm, text, &rest);
-    snprintf(vm->fault, sizeof vm->fault, "%s%s", name, rest);
+    int used = *name == 0 && !is_placed(vm, text) ? place(vm, vm->fault, sizeof vm->fault) : 0;
+    snprintf(vm->fault + used, sizeof vm->fault - (size_t)used, "%s%s", name, rest);
   }
   clean(vm->fault);
 }
@@ -228,6 +239,28 @@ static neap_vm *vm_of(lua_State *lua) {
 static int core_late(lua_State *lua) {
   neap_vm *vm = vm_of(lua);
   lua_pushfstring(lua, "out of its time budget (%f ms)", (double)vm->call_budget_ns / 1e6);
+  return 1;
+}
+
+/* "file:line: " of the last check, for errors that the runtime raises on behalf of a policy. */
+static int core_place(lua_State *lua) {
+  char text[300];
+  place(vm_of(lua), text, sizeof text);
+  lua_pushstring(lua, text);
+  return 1;
+}
+
+/* (word, words) -> the nearest of them, or nil */
+static int core_nearest(lua_State *lua) {
+  neap_nearest nearest;
+  neap_nearest_init(&nearest, luaL_checkstring(lua, 1));
+  luaL_checktype(lua, 2, LUA_TTABLE);
+  for (size_t i = 1; i <= lua_objlen(lua, 2); i++) {
+    lua_rawgeti(lua, 2, (int)i); /* stays in the table, and so does its text */
+    if (lua_type(lua, -1) == LUA_TSTRING) neap_nearest_offer(&nearest, lua_tostring(lua, -1));
+    lua_pop(lua, 1);
+  }
+  lua_pushstring(lua, nearest.name);
   return 1;
 }
 
@@ -300,6 +333,7 @@ static void add_size(lua_State *lua, const char *name, size_t size) {
 static void add_sizes(lua_State *lua) {
   lua_newtable(lua);
 #define ADD_SIZE(type) add_size(lua, #type, sizeof(type))
+  ADD_SIZE(neap_link);
   ADD_SIZE(neap_event);
   ADD_SIZE(neap_evict_board);
   ADD_SIZE(neap_evict_leaves);
@@ -340,6 +374,8 @@ static void push_core(lua_State *lua, neap_vm *vm) {
   add_function(lua, vm, "late", core_late);
   add_function(lua, vm, "compile", core_compile);
   add_function(lua, vm, "read", core_read);
+  add_function(lua, vm, "place", core_place);
+  add_function(lua, vm, "nearest", core_nearest);
   add_pointer(lua, "fuel", &vm->fuel);
   add_pointer(lua, "leaves", &vm->leaves);
   add_pointer(lua, "vm", vm);

@@ -1,0 +1,4 @@
+--- What the files of policies require.
+local evict = require "neap.evict"
+
+return { evict = evict.declare }
