@@ -117,6 +117,18 @@ static inline void talk_bytes(int fd, char *out, size_t size) {
   }
 }
 
+/* Reads in a thread of its own. */
+typedef struct talk_reader {
+  int fd;
+  char *out;
+  size_t size;
+} talk_reader;
+static inline void *talk_read_all(void *user) {
+  talk_reader *reader = user;
+  talk_bytes(reader->fd, reader->out, reader->size);
+  return NULL;
+}
+
 /* The next bytes are exactly these. */
 static inline void talk_expect(int fd, const char *text) {
   char got[4096];
