@@ -91,9 +91,12 @@ typedef enum neap_http_store { NEAP_HTTP_STORES(NEAP_HTTP_STORE_ENUM) NEAP_HTTP_
 const char *neap_http_store_name(neap_http_store store); /* "no_store" */
 const char *neap_http_store_text(neap_http_store store);
 
+/* The last three are for responses that state no lifetime: without one, they are kept only if their status
+ * allows it (RFC 9110, 15.1) or they are public. */
 typedef struct neap_http_rules {
   bool store_set_cookie;      /* default false: a cookie stored is a cookie replayed to everyone */
-  uint32_t heuristic_percent; /* of the age since Last-Modified; 10. 0: no heuristics */
+  uint32_t default_s;         /* the operator's lifetime for them; 0: none */
+  uint32_t heuristic_percent; /* else of the age since Last-Modified; 10. 0: no heuristics */
   uint32_t heuristic_max_s;   /* 3600 */
 } neap_http_rules;
 extern const neap_http_rules neap_http_rules_default;

@@ -75,10 +75,13 @@ static int64_t expires_lifetime_s(const neap_http_head *head, int64_t date_s, in
   return NEAP_MIN(NEAP_MAX(expires_s - date_s, 0), (int64_t)NEAP_HTTP_DELTA_MAX);
 }
 
-static int64_t heuristic_lifetime_s(const neap_http_response *response, const neap_http_control *control,
-                                    const neap_http_rules *rules, int64_t date_s) {
+/* Of a response that states none; -1: it is not kept. */
+static int64_t unstated_lifetime_s(const neap_http_response *response, const neap_http_control *control,
+                                   const neap_http_rules *rules, int64_t date_s) {
   int64_t modified_s;
   if (!heuristic_status(response->status) && !control->is_public) return -1;
+  if (rules->default_s > 0) return rules->default_s;
+  if (rules->heuristic_percent == 0) return -1;
   if (read_date(&response->head, NEAP_HTTP_ID_LAST_MODIFIED, date_s, &modified_s) || modified_s >= date_s)
     return -1;
   return NEAP_MIN((date_s - modified_s) * rules->heuristic_percent / 100, (int64_t)rules->heuristic_max_s);
@@ -91,7 +94,7 @@ static int64_t lifetime_s(const neap_http_response *response, const neap_http_co
   if (control->s_maxage >= 0) return control->s_maxage;
   if (control->max_age >= 0) return control->max_age;
   if (has(&response->head, NEAP_HTTP_ID_EXPIRES)) return expires_lifetime_s(&response->head, date_s, now_s);
-  return rules->heuristic_percent > 0 ? heuristic_lifetime_s(response, control, rules, date_s) : -1;
+  return unstated_lifetime_s(response, control, rules, date_s);
 }
 
 /* The Age received: its first list member, when that is a number. */

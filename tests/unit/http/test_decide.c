@@ -197,6 +197,34 @@ static void test_heuristics_can_be_turned_off(void **state) {
                    S(NO_LIFETIME));
 }
 
+static void test_the_operator_may_say_what_the_response_does_not(void **state) {
+  (void)state;
+  static const struct {
+    text answer;
+    int64_t lifetime_s;
+  } rows[] = {
+      {TEXT(OK END), 90},
+      {TEXT("HTTP/1.1 404 Not Found\r\n" END), 90},
+      {TEXT("HTTP/1.1 500 Oops\r\n" END), -1},
+      {TEXT("HTTP/1.1 302 Found\r\n" END), -1},
+      {TEXT("HTTP/1.1 302 Found\r\nCache-Control: public\r\n" END), 90},
+      {TEXT(OK "Cache-Control: max-age=5\r\n" END), 5},
+      {TEXT(OK "Cache-Control: max-age=0\r\n" END), 0},
+      {TEXT(OK "Expires: 0\r\n" END), 0},
+      {TEXT(OK "Age: 100\r\n" END), 0},
+      {TEXT(OK DATE "Last-Modified: Sun, 06 Nov 1994 08:39:37 GMT\r\n" END), 90},
+  };
+  static const neap_http_rules rules = {.default_s = 90};
+  for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
+    neap_http_decision got = decide(TEXT(ASK END), rows[i].answer, &rules, &at_once);
+    neap_http_store store = rows[i].lifetime_s < 0    ? S(NO_LIFETIME)
+                            : rows[i].lifetime_s == 0 ? S(STALE)
+                                                      : S(YES);
+    if (got.store != store || (store == S(YES) && got.lifetime_ms != (uint64_t)rows[i].lifetime_s * 1000))
+      fail_msg("%s: %s", rows[i].answer.ptr, neap_http_store_name(got.store));
+  }
+}
+
 /* --- age ----------------------------------------------------------------------------------------------- */
 
 static void test_ages(void **state) {
@@ -284,6 +312,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_shareable_says_so),
       cmocka_unit_test(test_lifetimes),
       cmocka_unit_test(test_heuristics_can_be_turned_off),
+      cmocka_unit_test(test_the_operator_may_say_what_the_response_does_not),
       cmocka_unit_test(test_ages),
       cmocka_unit_test(test_an_age_beyond_all_numbers_is_stale_not_young),
       cmocka_unit_test(test_which_requests_look_up),
