@@ -190,6 +190,7 @@ void neap_http_request_move(neap_http_request *request, const char *to) {
 ssize_t neap_http_request_parse(neap_http_request *request, const char *buffer, size_t size) {
   neap_http_head *head = &request->head;
   neap_assert(head->phase < NEAP_HTTP_PHASE_COMPLETE);
+  if (head->base == NULL) head->base = buffer;
   if (head->base != buffer) neap_http_request_move(request, buffer);
   int got = 1;
   if (head->phase < NEAP_HTTP_PHASE_FIELDS) got = start(request, buffer, size);

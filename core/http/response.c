@@ -76,6 +76,7 @@ void neap_http_response_move(neap_http_response *response, const char *to) {
 ssize_t neap_http_response_parse(neap_http_response *response, const char *buffer, size_t size) {
   neap_http_head *head = &response->head;
   neap_assert(head->phase < NEAP_HTTP_PHASE_COMPLETE);
+  if (head->base == NULL) head->base = buffer;
   if (head->base != buffer) neap_http_response_move(response, buffer);
   for (;;) {
     int got = 1;

@@ -1,6 +1,8 @@
 /* Byte classes, tokens, numbers, lists. */
 #include "http/text.h"
 
+#include <endian.h>
+
 #define T NEAP_HTTP_BYTE_TOKEN
 #define G NEAP_HTTP_BYTE_TARGET
 #define H NEAP_HTTP_BYTE_HOST
@@ -47,8 +49,8 @@ size_t neap_http_span(const char *text, size_t size, int classes) {
   return i;
 }
 
-/* Eight bytes at a time: in `word`, the high bit of a byte that is below 0x20 or 0x7f is set, and of none
- * before it (a borrow can only mark bytes after the first hit, and that one is looked at singly). */
+/* Of the eight bytes in `word`, the high bit of each that is below 0x20 or 0x7f. A borrow can also mark bytes
+ * of higher value than the first hit, never of lower. */
 static uint64_t control_bits(uint64_t word) {
   const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
   uint64_t del = word ^ (0x7f * ones);
@@ -60,7 +62,8 @@ size_t neap_http_plain_span(const char *text, size_t size) {
   for (; i + 8 <= size; i += 8) {
     uint64_t word;
     memcpy(&word, text + i, 8);
-    if (control_bits(word)) break;
+    uint64_t bits = control_bits(le64toh(word)); /* the first byte is the lowest */
+    if (bits) return i + (size_t)__builtin_ctzll(bits) / 8;
   }
   while (i < size && (uint8_t)text[i] >= 0x20 && text[i] != 0x7f) i++;
   return i;
