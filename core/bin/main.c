@@ -16,6 +16,8 @@ static const neap_verb verb_help = {
 
 static const neap_verb *const verbs[] = {
     &verb_help,
+    &neap_verb_proxy,
+    &neap_verb_run,
     &verb_version,
 };
 

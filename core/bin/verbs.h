@@ -5,4 +5,7 @@
 
 #include "bin/args.h"
 
+extern const neap_verb neap_verb_proxy;
+extern const neap_verb neap_verb_run;
+
 #endif

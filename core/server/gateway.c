@@ -144,9 +144,7 @@ static int start(neap_gateway *gateway, char **report, neap_err *err) {
   return neap_gateway_reload(gateway, loaded, report, err);
 }
 
-int neap_gateway_create(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out,
-                        char **report, neap_err *err) {
-  *report = NULL;
+static int make(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out, neap_err *err) {
   neap_gateway *gateway = calloc(1, sizeof *gateway);
   if (gateway == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   gateway->engine = engine;
@@ -156,14 +154,36 @@ int neap_gateway_create(neap_engine *engine, const neap_gateway_options *options
   neap_timer_init(&gateway->grace, on_grace_over);
   int code = neap_loop_create(&gateway->loop);
   if (code == 0) code = neap_backends_create(&gateway->backends);
-  if (code)
-    neap_fail(err, code, "%s", neap_strerror(code));
-  else
-    code = start(gateway, report, err);
+  if (code) {
+    neap_gateway_destroy(&gateway);
+    return neap_fail(err, code, "%s", neap_strerror(code));
+  }
+  *out = gateway;
+  return 0;
+}
+
+int neap_gateway_create(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out,
+                        char **report, neap_err *err) {
+  *report = NULL;
+  neap_gateway *gateway;
+  int code = make(engine, options, &gateway, err);
+  if (code) return code;
+  code = start(gateway, report, err);
   if (code)
     neap_gateway_destroy(&gateway);
   else
     *out = gateway;
+  return code;
+}
+
+int neap_gateway_check(neap_engine *engine, const neap_gateway_options *options, char **report,
+                       neap_err *err) {
+  *report = NULL;
+  neap_gateway *gateway;
+  int code = make(engine, options, &gateway, err);
+  if (code) return code;
+  code = neap_gateway_rehearse(gateway, report, err);
+  neap_gateway_destroy(&gateway);
   return code;
 }
 

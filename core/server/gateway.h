@@ -39,6 +39,7 @@ struct neap_loaded {
   neap_pool_member **members; /* by pool */
   neap_generation_set *set;
   neap_loaded_part *parts; /* by worker */
+  uint32_t part_count;
   _Atomic uint32_t undrained;
   neap_task drained; /* to the control thread, when the last part is */
   neap_loaded *next; /* of those that are retired and not yet drained */
@@ -47,7 +48,7 @@ struct neap_loaded {
 /* Loads the configuration and prepares it for every worker. Nothing is left on failure. */
 int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded **out, char **report,
                        neap_err *err);
-/* Prepares the parts of all workers, once their number is known. */
+/* Prepares `part_count` parts, which is to be set before: one per worker. */
 int neap_loaded_prepare(neap_loaded *loaded, neap_err *err);
 /* Retires it on every worker; frees it when all have let go of it. */
 void neap_loaded_retire(neap_loaded *loaded);
@@ -113,6 +114,8 @@ struct neap_gateway {
 /* Loads and commits a new generation, or refuses it whole: the one in force stays. `loaded`: already loaded
  * (taken), or NULL. */
 int neap_gateway_reload(neap_gateway *gateway, neap_loaded *loaded, char **report, neap_err *err);
+/* Prepares the configuration for one worker that does not exist, and drops it. */
+int neap_gateway_rehearse(neap_gateway *gateway, char **report, neap_err *err);
 /* A worker that was told to drain or close has nothing left. On the worker; `done` lives as long as it. */
 typedef struct neap_worker_done {
   neap_task task;

@@ -221,7 +221,7 @@ static int open_part(neap_loaded *loaded, uint32_t worker, neap_err *err) {
 }
 
 int neap_loaded_prepare(neap_loaded *loaded, neap_err *err) {
-  uint32_t count = loaded->gateway->worker_count;
+  uint32_t count = loaded->part_count;
   loaded->parts = calloc(count, sizeof *loaded->parts);
   loaded->set = calloc(1, sizeof *loaded->set + count * sizeof(neap_generation *));
   if (loaded->parts == NULL || loaded->set == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
@@ -265,7 +265,7 @@ void neap_loaded_retire(neap_loaded *loaded) {
 void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   neap_loaded *loaded = *loaded_ptr;
   if (loaded == NULL) return;
-  for (uint32_t i = 0; loaded->parts && i < loaded->gateway->worker_count; i++) close_part(&loaded->parts[i]);
+  for (uint32_t i = 0; loaded->parts && i < loaded->part_count; i++) close_part(&loaded->parts[i]);
   free(loaded->parts);
   free(loaded->set);
   give_backends(loaded);

@@ -129,6 +129,7 @@ static int prepare(reload_plan *plan, char **report, neap_err *err) {
   int code = 0;
   if (plan->loaded == NULL)
     code = neap_loaded_create(gateway, gateway->last_generation + 1, &plan->loaded, report, err);
+  if (code == 0) plan->loaded->part_count = gateway->worker_count;
   if (code == 0) code = neap_loaded_prepare(plan->loaded, err);
   if (code == 0) code = bind_listeners(plan, err);
   if (code == 0) code = open_logs(plan, err);
@@ -194,5 +195,20 @@ int neap_gateway_reload(neap_gateway *gateway, neap_loaded *loaded, char **repor
     undo(&plan);
   else
     commit(&plan);
+  return code;
+}
+
+int neap_gateway_rehearse(neap_gateway *gateway, char **report, neap_err *err) {
+  neap_loaded *loaded;
+  int code = neap_loaded_create(gateway, 1, &loaded, report, err);
+  if (code) return code;
+  loaded->part_count = 1;
+  code = neap_loaded_prepare(loaded, err);
+  if (code == 0 && loaded->config->cache_enabled) {
+    neap_cache *cache;
+    code = neap_cache_create(gateway->engine, &loaded->config->cache, &cache, err);
+    if (code == 0) neap_cache_destroy(&cache);
+  }
+  neap_loaded_destroy(&loaded);
   return code;
 }

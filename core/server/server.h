@@ -27,6 +27,9 @@ typedef struct neap_gateway_options {
  * `*report` as in neap_config_load. On failure `err` says why in one line, unless the report does. */
 int neap_gateway_create(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out,
                         char **report, neap_err *err);
+/* Does what create does up to binding and serving, and undoes it. */
+int neap_gateway_check(neap_engine *engine, const neap_gateway_options *options, char **report,
+                       neap_err *err);
 /* Stops at once what is still running. */
 void neap_gateway_destroy(neap_gateway **gateway);
 /* Serves on the calling thread as control thread until it is told to stop:
