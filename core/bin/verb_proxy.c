@@ -29,12 +29,12 @@ static const neap_option options[] = {
     {0},
 };
 
-typedef struct request {
+typedef struct proxy_wish {
   const char *listen, *cache, *evict, *balance;
   const char *to[BACKENDS_MAX];
   size_t to_count;
   uint64_t workers;
-} request;
+} proxy_wish;
 
 /* A Lua string of any text. */
 static void put_string(FILE *out, const char *text) {
@@ -58,64 +58,64 @@ static void put_member(FILE *out, const char *name, const char *value) {
   fputc(',', out);
 }
 
-static char *write_config(const request *request) {
+static char *write_config(const proxy_wish *wish) {
   char *text = NULL;
   size_t size;
   FILE *out = open_memstream(&text, &size);
   if (out == NULL) return NULL;
   fputs("local neap = require \"neap\"\nneap.listen {", out);
-  put_member(out, "http", request->listen);
+  put_member(out, "http", wish->listen);
   fputs(" }\n", out);
-  if (request->cache) {
+  if (wish->cache) {
     fputs("neap.cache {", out);
-    put_member(out, "max_memory", request->cache);
-    put_member(out, "evict", request->evict);
+    put_member(out, "max_memory", wish->cache);
+    put_member(out, "evict", wish->evict);
     fputs(" }\n", out);
   }
   fputs("neap.pool { name = \"to\",", out);
-  put_member(out, "balance", request->balance);
+  put_member(out, "balance", wish->balance);
   fputs(" backends = {", out);
-  for (size_t i = 0; i < request->to_count; i++) {
+  for (size_t i = 0; i < wish->to_count; i++) {
     fputc(' ', out);
-    put_string(out, request->to[i]);
+    put_string(out, wish->to[i]);
     fputc(',', out);
   }
   fprintf(out, " } }\nneap.route { path = \"/\", pool = \"to\", cache = %s }\n",
-          request->cache ? "true" : "false");
+          wish->cache ? "true" : "false");
   fclose(out);
   return text;
 }
 
 /* False: has said what is wrong, status in *status. */
-static bool read_options(neap_args *args, request *request, int *status) {
+static bool read_options(neap_args *args, proxy_wish *wish, int *status) {
   *status = NEAP_EXIT_USAGE;
   for (int option; (option = neap_args_next(args)) != NEAP_ARGS_END;) switch (option) {
-    case OPT_LISTEN: request->listen = args->value; break;
+    case OPT_LISTEN: wish->listen = args->value; break;
     case OPT_TO:
-      if (request->to_count == BACKENDS_MAX) return neap_args_fail(args, "too many backends"), false;
-      request->to[request->to_count++] = args->value;
+      if (wish->to_count == BACKENDS_MAX) return neap_args_fail(args, "too many backends"), false;
+      wish->to[wish->to_count++] = args->value;
       break;
-    case OPT_CACHE: request->cache = args->value; break;
-    case OPT_EVICT: request->evict = args->value; break;
-    case OPT_BALANCE: request->balance = args->value; break;
+    case OPT_CACHE: wish->cache = args->value; break;
+    case OPT_EVICT: wish->evict = args->value; break;
+    case OPT_BALANCE: wish->balance = args->value; break;
     case OPT_WORKERS:
-      if (!neap_args_number(args, option, 1, WORKERS_MAX, &request->workers)) return false;
+      if (!neap_args_number(args, option, 1, WORKERS_MAX, &wish->workers)) return false;
       break;
     case NEAP_ARGS_STOP: *status = args->status; return false;
     }
   if (args->operand_count > 0) return neap_args_fail(args, "unexpected '%s'", args->operands[0]), false;
-  if (request->to_count == 0) return neap_args_fail(args, "--to is missing: where to?"), false;
-  if (request->evict && !request->cache) return neap_args_fail(args, "--evict needs --cache SIZE"), false;
+  if (wish->to_count == 0) return neap_args_fail(args, "--to is missing: where to?"), false;
+  if (wish->evict && !wish->cache) return neap_args_fail(args, "--evict needs --cache SIZE"), false;
   return true;
 }
 
 static int run(neap_args *args) {
-  request request = {.listen = "127.0.0.1:8080"};
+  proxy_wish wish = {.listen = "127.0.0.1:8080"};
   int status;
-  if (!read_options(args, &request, &status)) return status;
-  char *text = write_config(&request);
+  if (!read_options(args, &wish, &status)) return status;
+  char *text = write_config(&wish);
   if (text == NULL) return neap_verb_fail(args->verb, "out of memory");
-  neap_gateway_options gateway = {.name = "command line", .text = text, .workers = (uint32_t)request.workers};
+  neap_gateway_options gateway = {.name = "command line", .text = text, .workers = (uint32_t)wish.workers};
   status = neap_serve(args->verb, &gateway, false);
   free(text);
   return status;
