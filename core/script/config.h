@@ -22,6 +22,8 @@ typedef struct neap_config_files {
  * unless it was already. NULL with a hint in `err`. */
 const neap_config_file *neap_config_find_file(neap_config_files *files, const char *folder,
                                               const char *domain, const char *name, neap_err *err);
+/* Reads the file at `path`. NULL with the reason in `err`. */
+const neap_config_file *neap_config_read_file(neap_config_files *files, const char *path, neap_err *err);
 void neap_config_files_fini(neap_config_files *files);
 
 /* A neap_config with what it points into. */

@@ -89,6 +89,13 @@ const neap_config_file *neap_config_find_file(neap_config_files *files, const ch
   return neap_fail(err, NEAP_ENOTFOUND, "there is no file %s", path), NULL;
 }
 
+const neap_config_file *neap_config_read_file(neap_config_files *files, const char *path, neap_err *err) {
+  int error = 0;
+  const neap_config_file *file = try_read(files, path, &error);
+  if (file == NULL) neap_fail(err, NEAP_EIO, "%s", strerror(error));
+  return file;
+}
+
 void neap_config_files_fini(neap_config_files *files) {
   for (size_t i = 0; i < files->count; i++) {
     free(files->list[i].path);

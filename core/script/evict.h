@@ -24,4 +24,15 @@ neap_vm *neap_evict_vm(void *self);
 int neap_evict_dry_run(const neap_script_text *source, const neap_host *host, const neap_param *params,
                        size_t param_count, neap_err *err);
 
+/* What a policy costs, measured on the same paper cache after the compiler has warmed up. */
+typedef struct neap_evict_cost {
+  double hit_ns, put_ns; /* CPU time per hit; per entry put, its victim included */
+} neap_evict_cost;
+
+/* Runs a policy hot. `abort` is told of every place where the compiler gave up, "file:line", and why. */
+int neap_evict_measure(const neap_script_text *source, const neap_host *host, const neap_param *params,
+                       size_t param_count,
+                       void (*abort)(void *user, const char *place, int count, int code, int detail),
+                       void *user, neap_evict_cost *out, neap_err *err);
+
 #endif

@@ -203,10 +203,10 @@ static int lead(paper *p) {
   return code;
 }
 
-int neap_evict_dry_run(const neap_script_text *source, const neap_host *host, const neap_param *params,
-                       size_t param_count, neap_err *err) {
+static int open_paper(paper **out, const neap_script_text *source, const neap_host *host,
+                      const neap_param *params, size_t param_count, neap_err *err) {
   paper *p = calloc(1, sizeof *p);
-  if (p == NULL) return NEAP_ENOMEM;
+  if (p == NULL) return neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
   p->board.slot_end = SLOT_END;
   p->board.limit = ENTRIES * 100.0;
   p->random.state = 1;
@@ -226,10 +226,81 @@ int neap_evict_dry_run(const neap_script_text *source, const neap_host *host, co
                                 .replay = fact_replay};
   const neap_policy_env env = {.host = host, .seed = 1, .evict = &p->board, .facts = &p->facts};
   int code = neap_evict_create(source, &env, params, param_count, &p->vt, &p->self, err);
-  if (code == 0) {
-    code = lead(p);
-    p->vt->destroy(p->self);
-  }
+  if (code)
+    free(p);
+  else
+    *out = p;
+  return code;
+}
+
+static void close_paper(paper *p) {
+  p->vt->destroy(p->self);
   free(p);
+}
+
+int neap_evict_dry_run(const neap_script_text *source, const neap_host *host, const neap_param *params,
+                       size_t param_count, neap_err *err) {
+  paper *p;
+  int code = open_paper(&p, source, host, params, param_count, err);
+  if (code) return code;
+  code = lead(p);
+  close_paper(p);
+  return code;
+}
+
+/* --- measuring --- */
+enum { ROUNDS = 3000, WARM_ROUNDS = 1000, HITS = 128, PUTS = 16 };
+
+static int run_hits(paper *p) {
+  for (int i = 0; i < HITS; i++)
+    p->board.events[i].what = NEAP_SLOT_FIRST + (int32_t)neap_random_below(&p->random, ENTRIES);
+  return p->vt->observe(p->self, p->board.events, HITS) ? fail(p, NULL) : 0;
+}
+
+/* As a cache that is full: misses, victims, and new entries in their slots. */
+static int run_puts(paper *p) {
+  for (int i = 0; i < PUTS; i++)
+    p->board.events[i] = (neap_event){.what = NEAP_EVENT_MISS << NEAP_EVENT_SHIFT, .hash = i};
+  if (p->vt->observe(p->self, p->board.events, PUTS)) return fail(p, NULL);
+  int code = ask(p, PUTS, 1);
+  if (code) return code;
+  for (int32_t i = 0; i < p->board.victim_count; i++) {
+    paper_entry *entry = &p->entries[p->board.victims[i]];
+    *entry = (paper_entry){.live = true, .size = 1, .expires_ms = 0x1p53, .hash = (double)i};
+    p->live_count++;
+    p->board.events[i] = (neap_event){
+        .what = NEAP_EVENT_INSERT << NEAP_EVENT_SHIFT | p->board.victims[i], .size = 1, .hash = entry->hash};
+  }
+  return p->vt->observe(p->self, p->board.events, p->board.victim_count) ? fail(p, NULL) : 0;
+}
+
+static int run_hot(paper *p, const neap_host *host, neap_evict_cost *out) {
+  uint64_t hit_ns = 0, put_ns = 0;
+  int code = filled(p);
+  for (int i = 0; i < ROUNDS && code == 0; i++) {
+    uint64_t start = host->thread_cpu_ns(host->user);
+    code = run_hits(p);
+    uint64_t middle = host->thread_cpu_ns(host->user);
+    if (code == 0) code = run_puts(p);
+    if (i < WARM_ROUNDS) continue;
+    hit_ns += middle - start;
+    put_ns += host->thread_cpu_ns(host->user) - middle;
+  }
+  out->hit_ns = (double)hit_ns / ((double)(ROUNDS - WARM_ROUNDS) * HITS);
+  out->put_ns = (double)put_ns / ((double)(ROUNDS - WARM_ROUNDS) * PUTS);
+  return code;
+}
+
+int neap_evict_measure(const neap_script_text *source, const neap_host *host, const neap_param *params,
+                       size_t param_count,
+                       void (*abort)(void *user, const char *place, int count, int code, int detail),
+                       void *user, neap_evict_cost *out, neap_err *err) {
+  paper *p;
+  int code = open_paper(&p, source, host, params, param_count, err);
+  if (code) return code;
+  p->doing = "running hot";
+  code = run_hot(p, host, out);
+  if (code == 0) neap_vm_each_abort(neap_evict_vm(p->self), abort, user);
+  close_paper(p);
   return code;
 }

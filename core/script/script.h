@@ -18,6 +18,17 @@ int neap_script_check_host(neap_err *err);
 /* Adds the loader of Lua policies: shipped names, "Custom(name)", files. `host` is complete and borrowed. */
 void neap_script_register(neap_registry *registry, const neap_host *host);
 
+/* --- checking
+ * ----------------------------------------------------------------------------------------------------
+ * What `neap check` tells of one file, line by line, without line ends: "file:line: error: text",
+ * "file:line: warning: text" (a trace abort in a hot function), "file: note: text" (cost per decision). */
+typedef void (*neap_check_tell)(void *user, const char *line);
+
+/* Checks a policy file of any domain, or a configuration with the policies it names: compiles, validates
+ * parameters, dry-runs, measures. `host` is complete and borrowed during the call. 0: usable, though there
+ * may be warnings; NEAP_EINVAL: errors were told; NEAP_EIO: not readable (told too); NEAP_ENOMEM. */
+int neap_script_check(const neap_host *host, const char *path, neap_check_tell tell, void *user);
+
 /* --- configuration
  * -------------------------------------------------------------------------------------------------
  * neap.lua is run in the sandbox and yields a plain table, which is checked whole: every problem is reported,

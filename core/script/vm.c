@@ -580,3 +580,35 @@ size_t neap_vm_memory(const neap_vm *vm) {
 uint64_t neap_vm_trace_aborts(const neap_vm *vm) {
   return (uint64_t)vm->fuel.trace_aborts;
 }
+
+typedef struct abort_walk {
+  void (*tell)(void *user, const char *place, int count, int code, int detail);
+  void *user;
+} abort_walk;
+
+static int field(lua_State *lua, const char *name) {
+  lua_getfield(lua, -1, name);
+  int value = (int)lua_tointeger(lua, -1);
+  lua_pop(lua, 1);
+  return value;
+}
+
+static int walk_aborts(lua_State *lua) {
+  abort_walk *walk = lua_touserdata(lua, 1);
+  lua_getfield(lua, LUA_REGISTRYINDEX, "_LOADED");
+  lua_getfield(lua, -1, "neap.aborts");
+  if (!lua_istable(lua, -1)) return 0;
+  lua_getfield(lua, -1, "places");
+  for (lua_pushnil(lua); lua_next(lua, -2) != 0; lua_pop(lua, 1))
+    walk->tell(walk->user, lua_tostring(lua, -2), field(lua, "count"), field(lua, "code"),
+               field(lua, "detail"));
+  return 0;
+}
+
+void neap_vm_each_abort(neap_vm *vm,
+                        void (*tell)(void *user, const char *place, int count, int code, int detail),
+                        void *user) {
+  if (vm->dead) return;
+  abort_walk walk = {.tell = tell, .user = user};
+  if (lua_cpcall(vm->lua, walk_aborts, &walk) != 0) lua_pop(vm->lua, 1);
+}

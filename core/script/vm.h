@@ -54,5 +54,10 @@ int neap_vm_pcall(neap_vm *vm, int args, int results, uint64_t budget_us, neap_e
 
 size_t neap_vm_memory(const neap_vm *vm);         /* bytes in use */
 uint64_t neap_vm_trace_aborts(const neap_vm *vm); /* counted since create */
+/* Tells of every place where the compiler gave up: "file:line", how often, and LuaJIT's code of the reason.
+ */
+void neap_vm_each_abort(neap_vm *vm,
+                        void (*tell)(void *user, const char *place, int count, int code, int detail),
+                        void *user);
 
 #endif

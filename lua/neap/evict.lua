@@ -12,6 +12,7 @@ local M = {}
 
 local error, type, pairs, setmetatable = error, type, pairs, setmetatable
 local format, match, gsub = string.format, string.match, string.gsub
+local concat, getinfo = table.concat, debug.getinfo
 
 -- What this VM's policy is attached to, and what its file has declared.
 local board, leaves, self, given, declared
@@ -351,18 +352,28 @@ end
 
 local OWN = { slot = true, state = true, param = true, cache = true }
 
+-- Where a function that should not be there was written.
+local function place_of(value)
+  if type(value) ~= "function" then return core.place() end
+  local info = getinfo(value, "S")
+  return format("%s:%d: ", (gsub(info.source, "^@", "")), info.linedefined)
+end
+
+-- All that is wrong with the functions, in one text.
 local function check_hooks(policy)
+  local problems = {}
+  local function problem(place, text) problems[#problems + 1] = place .. text end
   for key, value in pairs(policy) do
-    if not OWN[key] then
-      if not HOOKS[key] then error(declared.name .. ": " .. params.unknown("function", key, HOOKS), 0) end
-      if type(value) ~= "function" then
-        error(format("%s: %s must be a function, not a %s", declared.name, key, type(value)), 0)
-      end
+    if not OWN[key] and not HOOKS[key] then
+      problem(place_of(value), params.unknown("function", key, HOOKS))
+    elseif HOOKS[key] and type(value) ~= "function" then
+      problem(core.place(), format("%s must be a function, not a %s", key, type(value)))
     end
   end
   for _, key in ipairs { "insert", "step" } do
-    if not policy[key] then error(declared.name .. ": the function " .. key .. " is missing", 0) end
+    if not policy[key] then problem(core.place(), format("the function %s is missing", key)) end
   end
+  if problems[1] then error(concat(problems, "; "), 0) end
 end
 
 --- Called by C with what the file returned.

@@ -52,8 +52,9 @@ local function wrong(spec, value)
                 tostring(most))
 end
 
-local function check_spec(name, spec, level)
-  local function fail(text) error(format("params.%s: %s", tostring(name), text), level + 2) end
+-- Level 5 is the policy's line: fail <- check_spec <- read <- evict.declare <- the policy.
+local function check_spec(name, spec)
+  local function fail(text) error(format("params.%s: %s", tostring(name), text), 5) end
   if type(name) ~= "string" or type(spec) ~= "table" then fail("must be a table of default, min, max, doc") end
   for field in pairs(spec) do
     if not FIELDS[field] then fail(M.unknown("field", field, FIELDS)) end
@@ -71,7 +72,7 @@ end
 function M.read(specs, given, policy)
   local values, problems = {}, {}
   for name, spec in pairs(specs) do
-    check_spec(name, spec, 2)
+    check_spec(name, spec)
     values[name] = spec.default
   end
   for _, name in ipairs(sorted_names(given)) do
