@@ -28,7 +28,6 @@ int neap_exchange_key(neap_exchange *exchange, neap_view *out) {
 
 /* Under the primary key lies a marker: the response, if there is one, lies under the key of the variant. */
 static neap_http_fwd find_variant(neap_exchange *exchange) {
-  exchange->marker_nonce = exchange->stored.nonce;
   char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
   if (key == NULL) return NEAP_HTTP_FWD_MISS;
   ssize_t size =

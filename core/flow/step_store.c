@@ -13,33 +13,36 @@ static void invalidate(neap_exchange *exchange) {
   if (neap_exchange_key(exchange, &key) == 0) neap_cache_remove(cache, key);
 }
 
-/* The operator says how long a response is fresh that does not say so itself. */
-static void apply_default_lifetime(neap_exchange *exchange, neap_http_decision *decision) {
-  if (decision->store != NEAP_HTTP_STORE_NO_LIFETIME || exchange->route->cache_ttl_ms == 0) return;
-  decision->store = NEAP_HTTP_STORE_YES;
-  decision->lifetime_ms = decision->ttl_ms = exchange->route->cache_ttl_ms;
+/* The nonce of the marker that lies there now, when it names the same fields: what was invalidated since
+ * lookup stays so. */
+static uint64_t nonce_for(neap_exchange *exchange, const neap_http_stored *marker) {
+  neap_http_stored found;
+  const neap_entry *entry;
+  uint64_t nonce = 0;
+  neap_cache_enter(exchange->cache);
+  if (neap_cache_get(exchange->cache, exchange->key, &entry) == 0 &&
+      neap_http_stored_open(neap_entry_meta(entry), &found) == 0 && neap_http_marker_matches(&found, marker))
+    nonce = found.nonce;
+  neap_cache_leave(exchange->cache);
+  return nonce ? nonce : neap_random_next(&exchange->flow->random);
 }
 
-/* Puts the marker that leads to variants, with the nonce of the one that lies there if it names the same
- * fields. */
+/* Puts the marker that leads to variants. */
 static int put_marker(neap_exchange *exchange, uint64_t ttl_ms) {
-  char *meta = neap_arena_take(&exchange->arena, MARKER_MAX);
-  if (meta == NULL) return NEAP_ENOMEM;
-  uint64_t nonce =
-      exchange->marker_nonce ? exchange->marker_nonce : neap_random_next(&exchange->flow->random);
-  ssize_t size = neap_http_marker_write(meta, MARKER_MAX, exchange->response, nonce);
-  if (size < 0) return NEAP_ESMALL;
-  neap_view bytes = {meta, (size_t)size};
   neap_http_stored marker;
-  if (neap_http_stored_open(bytes, &marker)) return NEAP_EINVAL;
+  char *meta = neap_arena_take(&exchange->arena, MARKER_MAX);
   char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
-  if (key == NULL) return NEAP_ENOMEM;
+  if (meta == NULL || key == NULL) return NEAP_ENOMEM;
+  ssize_t size = neap_http_marker_write(meta, MARKER_MAX, exchange->response, 0);
+  if (size < 0 || neap_http_stored_open((neap_view){meta, (size_t)size}, &marker)) return NEAP_ESMALL;
+  marker.nonce = nonce_for(exchange, &marker);
+  neap_http_marker_write(meta, MARKER_MAX, exchange->response, marker.nonce); /* the same but for the nonce */
   ssize_t key_size =
       neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &marker, &exchange->request);
   if (key_size < 0) return NEAP_ESMALL;
   exchange->variant = (neap_view){key, (size_t)key_size};
   return neap_cache_put(exchange->cache, exchange->key, NEAP_BYTES(""),
-                        &(neap_put_options){.ttl_ms = ttl_ms, .meta = bytes});
+                        &(neap_put_options){.ttl_ms = ttl_ms, .meta = {meta, (size_t)size}});
 }
 
 static int open_fill(neap_exchange *exchange, const neap_http_decision *decision) {
@@ -62,10 +65,10 @@ static int open_fill(neap_exchange *exchange, const neap_http_decision *decision
 
 static void decide(neap_exchange *exchange) {
   if (exchange->cache == NULL || exchange->cache_code[0] != '\0') return;
-  static const neap_http_rules rules = {.store_set_cookie = false}; /* and no guesses from Last-Modified */
+  /* Cookies are not stored, and lifetimes not guessed from Last-Modified. */
+  neap_http_rules rules = {.default_ms = exchange->route->cache_ttl_ms};
   neap_http_decision decision;
   neap_http_store_decide(&decision, &exchange->request, exchange->response, &rules, &exchange->times);
-  apply_default_lifetime(exchange, &decision);
   exchange->store_code = neap_http_store_name(decision.store);
   if (decision.store != NEAP_HTTP_STORE_YES) return;
   int code = open_fill(exchange, &decision);

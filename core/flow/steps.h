@@ -81,7 +81,6 @@ struct neap_exchange {
   neap_http_stored stored;
   neap_http_serve serve;
   size_t piece;          /* of the entry, the next to be sent */
-  uint64_t marker_nonce; /* of the marker found, 0: none */
 
   response_source source;
   int32_t member; /* balance: of the pool */

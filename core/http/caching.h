@@ -95,7 +95,7 @@ const char *neap_http_store_text(neap_http_store store);
  * allows it (RFC 9110, 15.1) or they are public. */
 typedef struct neap_http_rules {
   bool store_set_cookie;      /* default false: a cookie stored is a cookie replayed to everyone */
-  uint32_t default_s;         /* the operator's lifetime for them; 0: none */
+  uint64_t default_ms;        /* the operator's lifetime for them; 0: none */
   uint32_t heuristic_percent; /* else of the age since Last-Modified; 10. 0: no heuristics */
   uint32_t heuristic_max_s;   /* 3600 */
 } neap_http_rules;

@@ -76,25 +76,27 @@ static int64_t expires_lifetime_s(const neap_http_head *head, int64_t date_s, in
 }
 
 /* Of a response that states none; -1: it is not kept. */
-static int64_t unstated_lifetime_s(const neap_http_response *response, const neap_http_control *control,
-                                   const neap_http_rules *rules, int64_t date_s) {
+static int64_t unstated_lifetime_ms(const neap_http_response *response, const neap_http_control *control,
+                                    const neap_http_rules *rules, int64_t date_s) {
   int64_t modified_s;
   if (!heuristic_status(response->status) && !control->is_public) return -1;
-  if (rules->default_s > 0) return rules->default_s;
+  if (rules->default_ms > 0) return (int64_t)rules->default_ms;
   if (rules->heuristic_percent == 0) return -1;
   if (read_date(&response->head, NEAP_HTTP_ID_LAST_MODIFIED, date_s, &modified_s) || modified_s >= date_s)
     return -1;
-  return NEAP_MIN((date_s - modified_s) * rules->heuristic_percent / 100, (int64_t)rules->heuristic_max_s);
+  int64_t guess_s = (date_s - modified_s) * rules->heuristic_percent / 100;
+  return NEAP_MIN(guess_s, (int64_t)rules->heuristic_max_s) * 1000;
 }
 
-/* Seconds; -1: nothing says; 0: stale from the start. */
-static int64_t lifetime_s(const neap_http_response *response, const neap_http_control *control,
-                          const neap_http_rules *rules, int64_t date_s, int64_t now_s) {
+/* -1: nothing says; 0: stale from the start. */
+static int64_t lifetime_ms(const neap_http_response *response, const neap_http_control *control,
+                           const neap_http_rules *rules, int64_t date_s, int64_t now_s) {
   if (control->bad_age) return 0;
-  if (control->s_maxage >= 0) return control->s_maxage;
-  if (control->max_age >= 0) return control->max_age;
-  if (has(&response->head, NEAP_HTTP_ID_EXPIRES)) return expires_lifetime_s(&response->head, date_s, now_s);
-  return unstated_lifetime_s(response, control, rules, date_s);
+  if (control->s_maxage >= 0) return control->s_maxage * 1000;
+  if (control->max_age >= 0) return control->max_age * 1000;
+  if (has(&response->head, NEAP_HTTP_ID_EXPIRES))
+    return expires_lifetime_s(&response->head, date_s, now_s) * 1000;
+  return unstated_lifetime_ms(response, control, rules, date_s);
 }
 
 /* The Age received: its first list member, when that is a number. */
@@ -155,10 +157,10 @@ void neap_http_store_decide(neap_http_decision *out, const neap_http_request *re
   if (!out->store) out->store = decide_vary(&response->head, &out->vary);
   if (out->store) return;
   if (read_date(&response->head, NEAP_HTTP_ID_DATE, times->wall_s, &date_s)) date_s = times->wall_s;
-  lifetime = lifetime_s(response, &control, rules, date_s, times->wall_s);
+  lifetime = lifetime_ms(response, &control, rules, date_s, times->wall_s);
   out->store = lifetime < 0 ? NEAP_HTTP_STORE_NO_LIFETIME : NEAP_HTTP_STORE_STALE;
   if (lifetime <= 0) return;
-  out->lifetime_ms = (uint64_t)lifetime * 1000;
+  out->lifetime_ms = (uint64_t)lifetime;
   out->age_ms = initial_age_ms(&response->head, times, date_s);
   if (out->lifetime_ms <= out->age_ms) return;
   out->ttl_ms = out->lifetime_ms - out->age_ms;

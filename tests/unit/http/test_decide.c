@@ -214,7 +214,7 @@ static void test_the_operator_may_say_what_the_response_does_not(void **state) {
       {TEXT(OK "Age: 100\r\n" END), 0},
       {TEXT(OK DATE "Last-Modified: Sun, 06 Nov 1994 08:39:37 GMT\r\n" END), 90},
   };
-  static const neap_http_rules rules = {.default_s = 90};
+  static const neap_http_rules rules = {.default_ms = 90000};
   for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
     neap_http_decision got = decide(TEXT(ASK END), rows[i].answer, &rules, &at_once);
     neap_http_store store = rows[i].lifetime_s < 0    ? S(NO_LIFETIME)
