@@ -1,5 +1,5 @@
-/* A host program with its own threads and no event loop uses Neap's cache, and replaces the eviction policy while two
- * threads read. docs/embedding.md walks through it; `sh examples/embed/run` builds and runs it. */
+/* A host program with its own threads and no event loop uses Neap's cache, and replaces the eviction policy
+ * while two threads read. docs/embedding.md walks through it; `sh examples/embed/run` builds and runs it. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static int serve(neap_cache *cache, unsigned number) {
   char key[32], value[64];
   size_t key_size = (size_t)snprintf(key, sizeof key, "user:%u", number);
   size_t value_size;
-  if (neap_cache_get_copy(cache, (neap_view){key, key_size}, value, sizeof value, &value_size) == NEAP_OK) return 1;
+  if (neap_cache_get_copy(cache, (neap_view){key, key_size}, value, sizeof value, &value_size) == NEAP_OK)
+    return 1;
 
   value_size = (size_t)snprintf(value, sizeof value, "{\"id\":%u}", number);
   neap_put_options options = {.ttl_ms = 60000, .cost = 2.5};
@@ -58,7 +59,8 @@ int main(int argc, char **argv) {
   pthread_t threads[2];
   for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, reader, cache);
 
-  /* Another policy, live: a shipped name or a Lua file. A bad one changes nothing and says which line is wrong. */
+  /* Another policy, live: a shipped name or a Lua file. A bad one changes nothing and says which line is
+   * wrong. */
   const char *policy = argc > 1 ? argv[1] : "s3fifo";
   if (neap_cache_set_evict(cache, policy, NULL, 0, &err)) die(policy, &err);
 
@@ -66,9 +68,10 @@ int main(int argc, char **argv) {
 
   neap_cache_stats stats;
   neap_cache_stats_get(cache, &stats);
-  printf("policy %s, generation %llu: %.1f %% hits, %llu entries in %llu of %llu bytes, %llu evicted\n", stats.policy,
-         (unsigned long long)stats.generation, 100 * stats.hit_rate, (unsigned long long)stats.entries,
-         (unsigned long long)stats.memory, (unsigned long long)stats.max_memory,
+  printf("policy %s, generation %llu: %.1f %% hits, %llu entries in %llu of %llu bytes, %llu evicted\n",
+         stats.policy, (unsigned long long)stats.generation, 100 * stats.hit_rate,
+         (unsigned long long)stats.entries, (unsigned long long)stats.memory,
+         (unsigned long long)stats.max_memory,
          (unsigned long long)(stats.evictions_policy + stats.evictions_fallback));
 
   neap_cache_destroy(&cache);
