@@ -50,6 +50,17 @@ static int find_policy(lua_State *L) {
   return 2;
 }
 
+/* rule_text(name): the text of a shipped rule of policies/route/ and its path, or nil. */
+static int rule_text(lua_State *L) {
+  char path[128];
+  int size = snprintf(path, sizeof path, "policies/route/%s.lua", luaL_checkstring(L, 1));
+  const neap_embedded_file *file = size < (int)sizeof path ? neap_embedded_find(path) : NULL;
+  if (file == NULL) return lua_pushnil(L), 1;
+  lua_pushlstring(L, file->text, file->size);
+  lua_pushstring(L, file->path);
+  return 2;
+}
+
 /* files(): path and hash of every policy file, so that they are part of what has to be alike. */
 static int list_files(lua_State *L) {
   const neap_config_files *files = ((session *)neap_script_user(L))->run->files;
@@ -143,12 +154,16 @@ static int check_declared(lua_State *L) {
   return 0;
 }
 
-/* Lets lua/neap/init.lua suggest names while the file runs. */
+/* What lua/neap/init.lua needs while the file runs. */
 static int prepare(lua_State *L) {
   session *s = neap_script_user(L);
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->module);
   neap_script_push(L, nearest_word, s);
   lua_setfield(L, -2, "nearest");
+  neap_script_push(L, rule_text, s);
+  lua_setfield(L, -2, "rule_text");
+  push_shipped(L, "route", NEAP_ROUTE);
+  lua_setfield(L, -2, "rules");
   return 0;
 }
 

@@ -8,6 +8,7 @@
 --
 -- Each function records its table and where it was called; neap.config checks them all once the file has run.
 local config = require "neap.config"
+local sandbox = require "neap.sandbox"
 
 local getinfo = debug.getinfo
 local sub, format = string.sub, string.format
@@ -120,6 +121,26 @@ function M.workers(count) declare("engine", { workers = count }) end
 function M.custom(name)
   if type(name) ~= "string" then error("neap.custom wants the name of a file", 2) end
   return format("Custom(%s)", sub(name, 1, 240))
+end
+
+local rules = {} -- loaded, by name
+
+--- A predicate that comes with the engine, by name; called with its options it gives a function for `when`.
+--
+--     neap.route { path = "/", pool = "beta", when = neap.rule "canary" { header = "x-version", value = "beta" } }
+---@param name string
+---@return fun(options: table): fun(req: neap.Request): boolean?
+function M.rule(name)
+  if type(name) ~= "string" then error("neap.rule wants the name of a rule", 2) end
+  if not rules[name] then
+    local text, path = config.rule_text(name)
+    if not text then
+      local near = config.nearest(name, config.rules)
+      error(format("there is no rule %q%s", name, near and format("; did you mean %q?", near) or ""), 2)
+    end
+    rules[name] = sandbox.load(path, text)
+  end
+  return rules[name]
 end
 
 local words = {}

@@ -200,6 +200,16 @@ static void test_kept_views_see_the_next_request_or_nothing(void **state) {
   stop(&f);
 }
 
+static void test_shipped_rules_are_predicates(void **state) {
+  (void)state;
+  board b, other;
+  sample(&b);
+  board_set(&other, "GET", "h", "/");
+  assert_int_equal(ask("neap.rule 'canary' { header = 'X-Version', value = 'beta-2' }", &b), 1);
+  assert_int_equal(ask("neap.rule 'canary' { header = 'X-Version', value = 'beta-2' }", &other), 0);
+  assert_int_equal(ask("neap.rule 'canary' { share = 100, by = 'cookie:group' }", &b), 1);
+}
+
 /* --- faults --- */
 
 static void test_fault_counts_as_no_and_is_told_with_its_line(void **state) {
@@ -423,6 +433,7 @@ int main(void) {
       cmocka_unit_test(test_predicates_can_do_no_harm),
       cmocka_unit_test(test_forged_indexes_read_nothing),
       cmocka_unit_test(test_kept_views_see_the_next_request_or_nothing),
+      cmocka_unit_test(test_shipped_rules_are_predicates),
       cmocka_unit_test(test_fault_counts_as_no_and_is_told_with_its_line),
       cmocka_unit_test(test_three_faults_in_a_row_trip_that_predicate_alone),
       cmocka_unit_test(test_memory_bomb_takes_out_every_predicate_of_the_vm),
