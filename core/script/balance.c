@@ -87,18 +87,24 @@ typedef struct binding {
   size_t param_count;
 } binding;
 
-static void push_params(lua_State *L, const neap_param *params, size_t count) {
-  lua_createtable(L, 0, (int)count);
-  for (size_t i = 0; i < count; i++) {
-    if (params[i].text)
-      lua_pushstring(L, params[i].text);
+/* neap.balance.attach(params): what the file that is loaded next is given. */
+static int attach(lua_State *L) {
+  const binding *from = neap_script_user(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->module);
+  lua_getfield(L, -1, "attach");
+  lua_createtable(L, 0, (int)from->param_count);
+  for (size_t i = 0; i < from->param_count; i++) {
+    if (from->params[i].text)
+      lua_pushstring(L, from->params[i].text);
     else
-      lua_pushnumber(L, params[i].number);
-    lua_setfield(L, -2, params[i].name);
+      lua_pushnumber(L, from->params[i].number);
+    lua_setfield(L, -2, from->params[i].name);
   }
+  lua_call(L, 1, 0);
+  return 0;
 }
 
-/* neap.balance.bind(function or policy, views, board, params): what neap_vm_call is to call, and its name. */
+/* neap.balance.bind(function or policy, views, board): what neap_vm_call is to call. */
 static int bind(lua_State *L) {
   binding *from = neap_script_user(L);
   lua_balance *b = from->balance;
@@ -107,21 +113,20 @@ static int bind(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, from->function);
   lua_pushlightuserdata(L, b->views);
   lua_pushlightuserdata(L, b->board);
-  push_params(L, from->params, from->param_count);
-  lua_call(L, 4, 1);
+  lua_call(L, 3, 1);
   b->pick = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
 
-static int bind_policy(lua_balance *b, int function, const neap_param *params, size_t param_count,
-                       neap_err *err) {
-  binding from = {.balance = b, .function = function, .params = params, .param_count = param_count};
-  int status = neap_vm_runtime(b->vm, "neap.balance", &from.module, err);
-  if (status == 0) status = neap_script_protected(b->vm, bind, &from, NEAP_SETUP_BUDGET_US, err);
+/* --- opening --- */
+
+static int load_file(lua_balance *b, const char *name, const char *text, binding *from, neap_err *err) {
+  int status = neap_vm_runtime(b->vm, "neap.balance", &from->module, err);
+  if (status == 0) status = neap_script_protected(b->vm, attach, from, NEAP_SETUP_BUDGET_US, err);
+  if (status == 0) status = neap_vm_load(b->vm, name, text, strlen(text), &from->function, err);
+  if (status == 0) status = neap_script_protected(b->vm, bind, from, NEAP_SETUP_BUDGET_US, err);
   return status;
 }
-
-/* --- opening --- */
 
 int neap_balance_open(const neap_host *host, const char *name, const char *text, const char *folder,
                       const neap_policy_env *env, const neap_param *params, size_t param_count,
@@ -130,7 +135,7 @@ int neap_balance_open(const neap_host *host, const char *name, const char *text,
   if (b == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   const neap_vm_options options = {
       .host = host, .name = name, .folder = folder, .generation = env->generation};
-  int function, status = neap_vm_create(&options, &b->own_vm, err);
+  int status = neap_vm_create(&options, &b->own_vm, err);
   if (status) {
     free(b);
     return status;
@@ -138,8 +143,8 @@ int neap_balance_open(const neap_host *host, const char *name, const char *text,
   b->vm = b->own_vm;
   b->views = &b->own_views;
   neap_views_init(b->views);
-  status = neap_vm_load(b->vm, name, text, strlen(text), &function, err);
-  if (status == 0) status = bind_policy(b, function, params, param_count, err);
+  binding from = {.balance = b, .params = params, .param_count = param_count};
+  status = load_file(b, name, text, &from, err);
   if (status) {
     destroy(b);
     return status;
@@ -155,7 +160,9 @@ int neap_balance_inline(neap_vm *vm, neap_view_board *views, int pick, const nea
   if (b == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   b->vm = vm;
   b->views = views;
-  int status = bind_policy(b, pick, NULL, 0, err);
+  binding from = {.balance = b, .function = pick};
+  int status = neap_vm_runtime(vm, "neap.balance", &from.module, err);
+  if (status == 0) status = neap_script_protected(vm, bind, &from, NEAP_SETUP_BUDGET_US, err);
   if (status) {
     free(b);
     return status;

@@ -1,18 +1,19 @@
 --- A balance policy's view of the pool, and what C calls to have one picked.
 local ffi = require "ffi"
 local abi = require "neap.abi"
+local params = require "neap.params"
 local request = require "neap.request"
 
 local M = {}
 
-local type, error, tostring, pairs, format = type, error, tostring, pairs, string.format
+local type, error, tostring, pairs, next, format = type, error, tostring, pairs, next, string.format
 
 local BACKEND = "struct { const int32_t index; }"
 local POOL = "struct { const int32_t unused; }"
 
 ---@class neap.BalancePolicy
----@field name? string
----@field params? table<string, number|string|boolean> parameters and their defaults
+---@field name string
+---@field param table<string, number|string> the parameters, checked
 ---@field pick fun(req: neap.Request, pool: neap.PoolView): integer? a backend's number, nil for none
 
 ---@class neap.Backend
@@ -99,33 +100,50 @@ local function picker(pick, req, views, board)
   return loadstring(PICK, "=(policy)")(pick, req, M.view(board, views.mix), board, type, wrong)
 end
 
--- policy.params has the defaults, by name: what the configuration says goes over them.
-local function configure(policy, given)
-  local params = policy.params or {}
-  for name, value in pairs(given) do
-    local default = params[name]
-    if default == nil then error(format("the policy has no parameter %q", name), 0) end
-    if type(default) == "boolean" then value = value ~= 0 end
-    if type(default) ~= type(value) then
-      error(format("parameter %s: write a %s, as in %s", name, type(default), tostring(default)), 0)
-    end
-    params[name] = value
+-- --- declaring ---
+
+local given = {}        -- parameters of the configuration, for the file that is loaded next
+local declared          -- the policy of that file, if it used policy.balance
+local SPEC = { name = true, params = true }
+local FIELDS = { name = true, param = true, pick = true }
+
+--- Called by core/script/balance.c before a policy's file is loaded.
+---@param from table<string, number|string>
+function M.attach(from) given = from end
+
+--- `policy.balance`: a policy with its parameters, to which the file adds the function `pick`.
+---@param spec { name: string, params?: table<string, neap.ParamSpec> }
+---@return neap.BalancePolicy
+function M.declare(spec)
+  if type(spec) ~= "table" or type(spec.name) ~= "string" then error("policy.balance takes a table with a name", 2) end
+  for key in pairs(spec) do
+    if not SPEC[key] then error("policy.balance: " .. params.unknown("field", key, SPEC), 2) end
   end
+  local values, problem = params.read(spec.params or {}, given, spec.name)
+  if problem then error(problem, 2) end
+  declared = { name = spec.name, param = values }
+  return declared
+end
+
+local function check_policy(from)
+  if type(from) == "function" then from = { pick = from } end
+  if type(from) ~= "table" or type(from.pick) ~= "function" then
+    error("the file must return policy.balance { ... } with a function pick(req, pool), or such a function", 0)
+  end
+  for key in pairs(from) do
+    if not FIELDS[key] then error(params.unknown("function", key, FIELDS), 0) end
+  end
+  if from ~= declared and next(given) then error("the policy has no parameters", 0) end
+  return from.pick
 end
 
 --- Called by core/script/balance.c: makes of what a file returned (or of an inline function) what C is to call.
----@param from function|table
+---@param from function|neap.BalancePolicy
 ---@param views userdata address of the VM's neap_view_board
 ---@param pick userdata address of the policy's neap_pick_board
----@param params table<string, number|string>
-function M.bind(from, views, pick, params)
-  if type(from) == "function" then from = { pick = from } end
-  if type(from) ~= "table" or type(from.pick) ~= "function" then
-    error("the file must return a table with a function pick(req, pool), or such a function", 0)
-  end
-  configure(from, params)
+function M.bind(from, views, pick)
   local req, board = request.of(views)
-  return picker(from.pick, req, board, abi.at("neap_pick_board", pick))
+  return picker(check_policy(from), req, board, abi.at("neap_pick_board", pick))
 end
 
 return M

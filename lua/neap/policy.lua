@@ -1,4 +1,5 @@
 --- What the files of policies require.
+local balance = require "neap.balance"
 local evict = require "neap.evict"
 
-return { evict = evict.declare }
+return { balance = balance.declare, evict = evict.declare }

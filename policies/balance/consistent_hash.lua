@@ -3,8 +3,9 @@
 -- Parameters: none. Cost: one hash and one logarithm per backend.
 -- Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates", 1998; weights by Schindelhauer
 -- and Schomaker, "Weighted distributed hash tables", 2005.
----@type neap.BalancePolicy
-local hash = { name = "consistent_hash" }
+local policy = require "neap.policy"
+
+local hash = policy.balance { name = "consistent_hash" }
 
 local log = math.log
 

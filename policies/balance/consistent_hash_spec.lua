@@ -1,5 +1,6 @@
-local pool_of = dofile("tests/lua/pool.lua").new
-local hash = dofile "policies/balance/consistent_hash.lua"
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
+local hash = pools.load "consistent_hash"
 
 -- As the engine's leaf: always the same for a key and a backend, and even.
 local function affinity(key, name)

@@ -1,8 +1,9 @@
 --- The backend with the fewest requests in flight, weights aside. Where several have as few, the search begins at a
 -- random place, so that not all workers choose the same.
 -- Parameters: none. Cost: one look at each backend.
----@type neap.BalancePolicy
-local least = { name = "least_connections" }
+local policy = require "neap.policy"
+
+local least = policy.balance { name = "least_connections" }
 
 function least.pick(_, pool)
   local count = pool.count

@@ -1,5 +1,6 @@
-local pool_of = dofile("tests/lua/pool.lua").new
-local least = dofile "policies/balance/least_connections.lua"
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
+local least = pools.load "least_connections"
 
 describe("least_connections", function()
   it("picks the fewest requests in flight, whatever the weight", function()

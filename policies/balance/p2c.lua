@@ -2,8 +2,9 @@
 -- looking at all of them, and without the herd that runs to the one that looks idle.
 -- Parameters: none. Cost: constant.
 -- Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001.
----@type neap.BalancePolicy
-local p2c = { name = "p2c" }
+local policy = require "neap.policy"
+
+local p2c = policy.balance { name = "p2c" }
 
 -- The backend at `i`, or the next one that may be picked.
 local function usable(pool, i)

@@ -1,5 +1,6 @@
-local pool_of = dofile("tests/lua/pool.lua").new
-local p2c = dofile "policies/balance/p2c.lua"
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
+local p2c = pools.load "p2c"
 
 describe("p2c", function()
   it("picks the one of the two drawn that has less to do", function()

@@ -1,7 +1,8 @@
 --- A backend at random, weights aside; where it may not be picked, the next one that may.
 -- Parameters: none. Cost: constant.
----@type neap.BalancePolicy
-local random = { name = "random" }
+local policy = require "neap.policy"
+
+local random = policy.balance { name = "random" }
 
 function random.pick(_, pool)
   local count = pool.count

@@ -1,5 +1,6 @@
-local pool_of = dofile("tests/lua/pool.lua").new
-local random = dofile "policies/balance/random.lua"
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
+local random = pools.load "random"
 
 describe("random", function()
   it("picks the one that was drawn", function()

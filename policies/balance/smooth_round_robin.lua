@@ -2,8 +2,9 @@
 -- is picked and pays what all gained. With weights 5, 1, 1 the first comes five times in seven, and not in a row.
 -- The twin of native:round_robin, which "round_robin" names: start from this file to make one of your own.
 -- Parameters: none. Cost: one look at each backend.
----@type neap.BalancePolicy
-local smooth = { name = "smooth_round_robin" }
+local policy = require "neap.policy"
+
+local smooth = policy.balance { name = "smooth_round_robin" }
 
 local gained = {} -- by backend; of this worker, since the policy was loaded
 

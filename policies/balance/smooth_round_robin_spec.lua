@@ -1,8 +1,9 @@
-local pool_of = dofile("tests/lua/pool.lua").new
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
 
 -- The next picks as text; the policy starts anew each time.
 local function picks(backends, count)
-  local smooth, out = dofile "policies/balance/smooth_round_robin.lua", {}
+  local smooth, out = pools.load "smooth_round_robin", {}
   for i = 1, count do out[i] = tostring(smooth.pick(nil, pool_of(backends))) end
   return table.concat(out, " ")
 end

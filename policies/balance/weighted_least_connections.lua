@@ -1,8 +1,9 @@
 --- The backend with the least to do for its weight: (requests in flight + 1) / weight, compared as a fraction and
 -- never rounded. The search begins at a random place, so that ties spread.
 -- Parameters: none. Cost: one look at each backend.
----@type neap.BalancePolicy
-local least = { name = "weighted_least_connections" }
+local policy = require "neap.policy"
+
+local least = policy.balance { name = "weighted_least_connections" }
 
 function least.pick(_, pool)
   local count = pool.count

@@ -1,5 +1,6 @@
-local pool_of = dofile("tests/lua/pool.lua").new
-local least = dofile "policies/balance/weighted_least_connections.lua"
+local pools = dofile "tests/lua/pool.lua"
+local pool_of = pools.new
+local least = pools.load "weighted_least_connections"
 
 describe("weighted_least_connections", function()
   it("compares fractions: 3 of weight 4 is less than 1 of weight 1", function()

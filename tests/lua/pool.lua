@@ -1,6 +1,22 @@
 --- A pool as balance policies see it, made of plain tables, for their specs.
 local M = {}
 
+--- Loads policies/balance/<name>.lua outside the engine, with these parameters where the defaults will not do.
+---@return neap.BalancePolicy
+function M.load(name, given)
+  local real = package.loaded["neap.policy"]
+  package.loaded["neap.policy"] = {
+    balance = function(spec)
+      local param = {}
+      for key, of in pairs(spec.params or {}) do param[key] = given and given[key] or of.default end
+      return { name = spec.name, param = param }
+    end,
+  }
+  local policy = dofile("policies/balance/" .. name .. ".lua")
+  package.loaded["neap.policy"] = real
+  return policy
+end
+
 --- Each backend is a table of what differs from an idle one of weight 1.
 ---@return neap.PoolView
 function M.new(backends, random1, random2)

@@ -190,41 +190,44 @@ static void test_text_of_the_caller_is_used_as_it_is(void **state) {
   (void)state;
   pool p;
   start(&p, 3);
-  neap_policy *policy =
-      open_policy(&p, "dir/mine.lua", "return { name = 'mine', pick = function() return 3 end }");
+  neap_policy *policy = open_policy(&p, "dir/mine.lua", "return function() return 3 end");
   neap_policy_decide(policy, NEAP_ASK_PICK);
   assert_int_equal(p.board.answer, 2);
-  assert_string_equal(neap_policy_source(policy), "return { name = 'mine', pick = function() return 3 end }");
+  assert_string_equal(neap_policy_source(policy), "return function() return 3 end");
   neap_policy_close(&policy);
 }
 
-static void test_parameters_replace_declared_defaults(void **state) {
+static int open_with(pool *p, const char *source, const neap_param *param, neap_policy **out, neap_err *err) {
+  const neap_policy_env env = {.host = &host, .generation = 1, .pick = &p->board};
+  *err = (neap_err){0};
+  return neap_policy_open(registry, NEAP_BALANCE, "m.lua", source, &env, param, param != NULL, out, err);
+}
+
+static void test_parameters_are_checked_and_reach_the_policy(void **state) {
   (void)state;
-  static const char source[] = "local M = { params = { which = 1, back = false } }\n"
-                               "function M.pick(_, pool)\n"
-                               "  return M.params.back and pool.count or M.params.which\n"
-                               "end return M";
-  const neap_param which[] = {{"which", 2, NULL}}, back[] = {{"back", 1, NULL}};
-  const neap_param wrong[] = {{"wich", 2, NULL}}, type[] = {{"which", 0, "x"}};
+  static const char source[] = "local policy = require 'neap.policy'\n"
+                               "local M = policy.balance { name = 'm', params = {\n"
+                               "  which = { type = 'integer', default = 1, min = 1, max = 3 } } }\n"
+                               "function M.pick() return M.param.which end\n"
+                               "return M";
+  const neap_param two = {"which", 2, NULL}, nine = {"which", 9, NULL}, typo = {"whcih", 2, NULL};
   pool p;
   start(&p, 3);
-  const neap_policy_env env = {.host = &host, .generation = 1, .pick = &p.board};
   neap_policy *policy;
   neap_err err;
-  assert_int_equal(neap_policy_open(registry, NEAP_BALANCE, "m.lua", source, &env, which, 1, &policy, &err),
-                   0);
+  assert_int_equal(open_with(&p, source, NULL, &policy, &err), 0);
+  neap_policy_decide(policy, NEAP_ASK_PICK);
+  assert_int_equal(p.board.answer, 0);
+  neap_policy_close(&policy);
+  assert_int_equal(open_with(&p, source, &two, &policy, &err), 0);
   neap_policy_decide(policy, NEAP_ASK_PICK);
   assert_int_equal(p.board.answer, 1);
   neap_policy_close(&policy);
-  assert_int_equal(neap_policy_open(registry, NEAP_BALANCE, "m.lua", source, &env, back, 1, &policy, &err),
-                   0);
-  neap_policy_decide(policy, NEAP_ASK_PICK);
-  assert_int_equal(p.board.answer, 2);
-  neap_policy_close(&policy);
-  assert_true(neap_policy_open(registry, NEAP_BALANCE, "m.lua", source, &env, wrong, 1, &policy, &err) < 0);
-  assert_non_null(strstr(err.text, "wich"));
-  assert_true(neap_policy_open(registry, NEAP_BALANCE, "m.lua", source, &env, type, 1, &policy, &err) < 0);
-  assert_non_null(strstr(err.text, "number"));
+  assert_true(open_with(&p, source, &nine, &policy, &err) < 0);
+  assert_string_equal(err.text, "m.lua:2: m: 'which' must be a whole number from 1 to 3");
+  assert_true(open_with(&p, source, &typo, &policy, &err) < 0);
+  assert_string_equal(err.text, "m.lua:2: m: unknown parameter 'whcih', did you mean 'which'?");
+  assert_true(open_with(&p, "return function() return 1 end", &two, &policy, &err) < 0);
 }
 
 static void test_files_that_are_no_policies_are_refused(void **state) {
@@ -260,7 +263,7 @@ int main(void) {
       cmocka_unit_test(test_p2c_sends_less_to_the_busy),
       cmocka_unit_test(test_consistent_hash_keeps_to_who_a_backend_is),
       cmocka_unit_test(test_text_of_the_caller_is_used_as_it_is),
-      cmocka_unit_test(test_parameters_replace_declared_defaults),
+      cmocka_unit_test(test_parameters_are_checked_and_reach_the_policy),
       cmocka_unit_test(test_files_that_are_no_policies_are_refused),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

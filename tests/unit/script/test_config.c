@@ -190,7 +190,8 @@ static void test_units_and_parameters_arrive(void **state) {
 
 static void test_names_of_the_guide_are_accepted(void **state) {
   (void)state;
-  static const char *const evict[][2] = {{"LRU", "lru"}, {"LFU", "lfu"}, {"FIFO", "fifo"}};
+  static const char *const evict[][2] = {
+      {"LRU", "lru"}, {"LFU", "lfu"}, {"TTL", "ttl"}, {"FIFO", "fifo"}, {"LIFO", "lifo"}};
   static const char *const balance[][2] = {{"RoundRobin", "native:round_robin"},
                                            {"round_robin", "native:round_robin"},
                                            {"WeightedRoundRobin", "native:round_robin"},
