@@ -15,6 +15,7 @@ static const neap_verb verb_help = {
     .name = "help", .summary = "Explains a verb.", .operands = "[VERB]", .run = run_help};
 
 static const neap_verb *const verbs[] = {
+    &neap_verb_replay,
     &verb_help,
     &neap_verb_proxy,
     &neap_verb_run,

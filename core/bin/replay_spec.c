@@ -6,7 +6,6 @@
 #include "base/base.h"
 #include "bin/args.h"
 
-/* A copy that lives as long as the process: the command line is read once. */
 static char *keep(const char *text, size_t size) {
   char *copy = strndup(text, size);
   if (copy == NULL) neap_fatal(__FILE__, __LINE__, "out of memory");
@@ -24,7 +23,7 @@ static const char *item_end(const char *text) {
   return depth == 0 ? text : NULL;
 }
 
-/* Takes the next item off a list: a kept copy; *list is NULL after the last. */
+/* Takes the next item off a list: a copy; *list is NULL after the last. */
 static int next_item(const char **list, size_t taken, const char *option, char **out, neap_err *err) {
   const char *end = item_end(*list);
   if (end == NULL)
@@ -57,7 +56,7 @@ static int parse_param(neap_policy_spec *spec, char *text, neap_err *err) {
 }
 
 /* Parameters are the last parentheses, if there is an "=" in them: "Custom(mine)" has none. */
-static int parse_policy(neap_policy_spec *spec, const char *label, neap_err *err) {
+static int parse_policy(neap_policy_spec *spec, char *label, neap_err *err) {
   size_t size = strlen(label);
   char *text = keep(label, size), *open = strrchr(text, '(');
   *spec = (neap_policy_spec){.label = label, .name = text};
@@ -75,11 +74,18 @@ int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *
   while (list) {
     char *label;
     int rc = next_item(&list, specs->count, "policy", &label, err);
-    if (rc == 0) rc = parse_policy(&specs->items[specs->count], label, err);
+    if (rc == 0) rc = parse_policy(&specs->items[specs->count++], label, err);
     if (rc) return rc;
-    specs->count++;
   }
   return 0;
+}
+
+void neap_policy_specs_fini(neap_policy_specs *specs) {
+  for (size_t i = 0; i < specs->count; i++) {
+    free(specs->items[i].label);
+    free(specs->items[i].name); /* and with it the texts of the parameters */
+  }
+  specs->count = 0;
 }
 
 /* --- sizes --- */
@@ -92,7 +98,7 @@ static bool parse_percentage(const char *text, double *fraction) {
   return strcmp(end, "%") == 0 && percentage > 0 && percentage <= 100;
 }
 
-static int parse_size(neap_size_spec *spec, const char *label, bool bytes, neap_err *err) {
+static int parse_size(neap_size_spec *spec, char *label, bool bytes, neap_err *err) {
   *spec = (neap_size_spec){.label = label};
   if (strchr(label, '%')) {
     if (parse_percentage(label, &spec->fraction)) return 0;
@@ -112,11 +118,15 @@ int neap_size_specs_add(neap_size_specs *specs, const char *list, bool bytes, ne
   while (list) {
     char *label;
     int rc = next_item(&list, specs->count, "size", &label, err);
-    if (rc == 0) rc = parse_size(&specs->items[specs->count], label, bytes, err);
+    if (rc == 0) rc = parse_size(&specs->items[specs->count++], label, bytes, err);
     if (rc) return rc;
-    specs->count++;
   }
   return 0;
+}
+
+void neap_size_specs_fini(neap_size_specs *specs) {
+  for (size_t i = 0; i < specs->count; i++) free(specs->items[i].label);
+  specs->count = 0;
 }
 
 int neap_size_spec_resolve(const neap_size_spec *spec, uint64_t unique, uint64_t *out, neap_err *err) {

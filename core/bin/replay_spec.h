@@ -12,15 +12,15 @@ enum { NEAP_SPECS_MAX = 64, NEAP_SPEC_PARAMS_MAX = 16 };
 
 /* "sieve", "native:lru", "Custom(mine)", "dir/mine.lua"; any of them with "(param=value;...)" behind it. */
 typedef struct neap_policy_spec {
-  const char *label; /* as given */
-  const char *name;
+  char *label; /* as given */
+  char *name;
   neap_param params[NEAP_SPEC_PARAMS_MAX];
   size_t param_count;
 } neap_policy_spec;
 
 /* "1000", "64MB", or a percentage of what the trace holds: "0.1%". */
 typedef struct neap_size_spec {
-  const char *label;
+  char *label;
   uint64_t count;  /* where `fraction` is 0 */
   double fraction; /* 0.001 for "0.1%" */
 } neap_size_spec;
@@ -40,6 +40,9 @@ typedef struct neap_size_specs {
 int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *err);
 /* `bytes`: units such as KB are understood. */
 int neap_size_specs_add(neap_size_specs *specs, const char *list, bool bytes, neap_err *err);
+
+void neap_policy_specs_fini(neap_policy_specs *specs);
+void neap_size_specs_fini(neap_size_specs *specs);
 
 /* The size in a trace with so many unique keys, or bytes: truncated, never 0. */
 int neap_size_spec_resolve(const neap_size_spec *spec, uint64_t unique, uint64_t *out, neap_err *err);

@@ -223,16 +223,23 @@ static void log_line(void *user, neap_log_level level, const char *line) {
   if (level >= NEAP_LOG_WARN) fprintf(stderr, "%s\n", line);
 }
 
-static int run(neap_args *args) {
-  plan p = {.verb = args->verb, .threads = 1, .time_ms = 1000, .seed = 1, .format = neap_replay_formats[0]};
-  int status = read_plan(&p, args);
-  if (status >= 0) return status;
-  neap_host host = {.log = log_line, .seed = p.seed};
+/* With an engine of its own, whose figures repeat. */
+static int run_with_engine(plan *p, const neap_args *args) {
+  neap_host host = {.log = log_line, .seed = p->seed};
   neap_engine *engine;
   neap_err err;
   if (neap_engine_create(&host, &engine, &err)) return neap_verb_fail(args->verb, "%s", err.text);
-  status = run_plan(&p, engine, args);
+  int status = run_plan(p, engine, args);
   neap_engine_destroy(&engine);
+  return status;
+}
+
+static int run(neap_args *args) {
+  plan p = {.verb = args->verb, .threads = 1, .time_ms = 1000, .seed = 1, .format = neap_replay_formats[0]};
+  int status = read_plan(&p, args);
+  if (status < 0) status = run_with_engine(&p, args);
+  neap_policy_specs_fini(&p.policies);
+  neap_size_specs_fini(&p.sizes);
   return status;
 }
 

@@ -7,5 +7,6 @@
 
 extern const neap_verb neap_verb_proxy;
 extern const neap_verb neap_verb_run;
+extern const neap_verb neap_verb_replay;
 
 #endif

@@ -14,6 +14,7 @@ static void assert_policies_refused(const char *list, const char *text) {
   neap_err err;
   assert_int_equal(neap_policy_specs_add(&specs, list, &err), NEAP_EINVAL);
   assert_string_equal(err.text, text);
+  neap_policy_specs_fini(&specs);
 }
 
 static void test_policies_are_split_at_commas_outside_parentheses(void **state) {
@@ -25,6 +26,7 @@ static void test_policies_are_split_at_commas_outside_parentheses(void **state) 
   for (size_t i = 0; i < 5; i++) assert_string_equal(specs.items[i].name, names[i]);
   assert_string_equal(specs.items[4].label, "s3fifo(small=0.25;name=a,b)");
   assert_int_equal(specs.items[2].param_count, 0);
+  neap_policy_specs_fini(&specs);
 }
 
 static void test_parameters_are_numbers_or_texts(void **state) {
@@ -36,9 +38,11 @@ static void test_parameters_are_numbers_or_texts(void **state) {
   assert_true(params[0].number == 0.25 && params[0].text == NULL);
   assert_string_equal(params[1].text, "deep");
   assert_true(params[2].number == -3);
+  neap_policy_specs_fini(&specs);
   specs = policies_of("Custom(mine)(a=1)");
   assert_string_equal(specs.items[0].name, "Custom(mine)");
   assert_int_equal(specs.items[0].param_count, 1);
+  neap_policy_specs_fini(&specs);
 }
 
 static void test_wrong_policies_are_named(void **state) {
@@ -63,6 +67,7 @@ static void test_more_policies_or_parameters_than_fit_are_refused(void **state) 
   neap_err err;
   assert_int_equal(neap_policy_specs_add(&specs, strcat(list, ")"), &err), NEAP_EINVAL);
   assert_non_null(strstr(err.text, "more than 16 parameters"));
+  neap_policy_specs_fini(&specs);
 }
 
 static uint64_t size_of(const char *text, bool bytes, uint64_t unique) {
@@ -71,6 +76,7 @@ static uint64_t size_of(const char *text, bool bytes, uint64_t unique) {
   uint64_t size;
   assert_int_equal(neap_size_specs_add(&specs, text, bytes, &err), 0);
   assert_int_equal(neap_size_spec_resolve(&specs.items[0], unique, &size, &err), 0);
+  neap_size_specs_fini(&specs);
   return size;
 }
 
@@ -89,6 +95,7 @@ static void assert_sizes_refused(const char *list, bool bytes, const char *text)
   neap_err err;
   assert_int_equal(neap_size_specs_add(&specs, list, bytes, &err), NEAP_EINVAL);
   assert_string_equal(err.text, text);
+  neap_size_specs_fini(&specs);
 }
 
 static void test_wrong_sizes_are_named(void **state) {
@@ -114,6 +121,7 @@ static void test_a_percentage_of_too_little_is_an_error(void **state) {
   assert_int_equal(neap_size_specs_add(&specs, "0.1%", false, &err), 0);
   assert_int_equal(neap_size_spec_resolve(&specs.items[0], 999, &size, &err), NEAP_EINVAL);
   assert_string_equal(err.text, "--size: 0.1% of 999 is less than 1");
+  neap_size_specs_fini(&specs);
 }
 
 int main(void) {
