@@ -15,11 +15,7 @@ static const neap_verb verb_help = {
     .name = "help", .summary = "Explains a verb.", .operands = "[VERB]", .run = run_help};
 
 static const neap_verb *const verbs[] = {
-    &neap_verb_replay,
-    &verb_help,
-    &neap_verb_proxy,
-    &neap_verb_run,
-    &verb_version,
+    &neap_verb_check, &verb_help, &neap_verb_proxy, &neap_verb_replay, &neap_verb_run, &verb_version,
 };
 
 static const neap_verb *find_verb(const char *name) {

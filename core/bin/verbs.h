@@ -5,8 +5,9 @@
 
 #include "bin/args.h"
 
+extern const neap_verb neap_verb_check;
 extern const neap_verb neap_verb_proxy;
-extern const neap_verb neap_verb_run;
 extern const neap_verb neap_verb_replay;
+extern const neap_verb neap_verb_run;
 
 #endif

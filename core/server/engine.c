@@ -64,3 +64,9 @@ int neap_cache_create(neap_engine *engine, const neap_cache_options *options, ne
   neap_check_magic(engine, ENGINE_MAGIC);
   return neap_store_create(engine->registry, &engine->host, options, NEAP_STORE_VALUES, out, err);
 }
+
+int neap_engine_check(neap_engine *engine, const char *path, void (*tell)(void *user, const char *line),
+                      void *user) {
+  neap_check_magic(engine, ENGINE_MAGIC);
+  return neap_script_check(&engine->host, path, tell, user);
+}

@@ -12,6 +12,11 @@ neap_registry *neap_engine_registry(neap_engine *engine);
 /* What the host lent, completed; as long as the engine. */
 const neap_host *neap_engine_host(const neap_engine *engine);
 
+/* Checks a policy file or a configuration: 0 where it may be used, NEAP_E... where not. Tells every finding
+ * as one line: "file:line: error: text", "file:line: warning: text", "file: note: text". Any thread. */
+int neap_engine_check(neap_engine *engine, const char *path, void (*tell)(void *user, const char *line),
+                      void *user);
+
 /* --- the gateway: workers that serve, one control thread that the caller lends */
 typedef struct neap_gateway neap_gateway;
 

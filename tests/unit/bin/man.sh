@@ -19,7 +19,7 @@ same verbs "$verbs" "$(sed -n 's/^\.SS neap //p' "$page" | sort)"
 for verb in $verbs; do
   # Of the program: the table of options. Of the manual: the tags of the verb's section.
   said=$("$neap" help "$verb" | grep -E '^  (-.,|   ) --' | sed 's/\(--[a-z-]*\).*/\1/' | long_options || true)
-  manual=$(sed -n "/^\.SS neap $verb\$/,/^\.S[SH] /p" "$page" | sed 's/\\-/-/g' | grep '^\.BR -' | long_options || true)
+  manual=$(sed -n "/^\.SS neap $verb\$/,/^\.S[SH] /p" "$page" | sed 's/\\-/-/g' | grep '^\.BR "*-' | long_options || true)
   same "options of $verb" "$said" "$manual"
 done
 

@@ -1,0 +1,36 @@
+#!/bin/sh
+# What `neap check` answers to good and bad files. Usage: sh tests/unit/bin/check.sh NEAP
+set -u
+neap=$1 root=$(dirname "$0")/../../..
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+wrong() { echo "check: $*" >&2; failed=1; }
+
+"$neap" check "$root"/policies/evict/[a-z0-9]*.lua >"$scratch/out" || wrong "shipped policies: $(cat "$scratch/out")"
+grep -q "sieve.lua: note: " "$scratch/out" || wrong "no cost of sieve: $(cat "$scratch/out")"
+"$neap" check --quiet "$root/policies/evict/sieve.lua" >"$scratch/out" || wrong "quiet sieve failed"
+[ ! -s "$scratch/out" ] || wrong "quiet said: $(cat "$scratch/out")"
+
+cat >"$scratch/neap.lua" <<'LUA'
+local neap = require "neap"
+neap.listen { http = "127.0.0.1:0" }
+neap.pool { name = "app", backends = { "127.0.0.1:9001" } }
+neap.route { path = "/", pool = "app" }
+LUA
+"$neap" check "$scratch/neap.lua" >"$scratch/out" || wrong "a right configuration: $(cat "$scratch/out")"
+
+# Several faults in several files, all at once, with places.
+sed 's/listen {/listen { htpp = 1,/' "$scratch/neap.lua" >"$scratch/bad.lua"
+printf 'local policy = require "neap.policy"\nlocal p = policy.evict { name = "p" }\nfunction p.inset(s) end\nreturn p\n' \
+  >"$scratch/policy.lua"
+"$neap" check "$scratch/bad.lua" "$scratch/policy.lua" "$scratch/nowhere.lua" >"$scratch/out" 2>&1
+[ $? = 1 ] || wrong "bad files ended with $?"
+for text in "bad.lua:2: error: " "policy.lua:3: error: unknown function 'inset', did you mean 'insert'?" \
+  "nowhere.lua: error: "; do
+  grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
+done
+
+"$neap" check 2>"$scratch/out"
+[ $? = 2 ] || wrong "no file is no usage error"
+exit $failed
