@@ -106,13 +106,18 @@ void neap_events_gone(neap_cache *cache, uint32_t number) {
   retire_if_over(cache, number);
 }
 
-/* A hit: dropped where its slot has another life by now, or none that the policy knows. */
+/* Whether the life that an event speaks of goes on: not so where its slot is dead or free, or has another
+ * life. */
+static bool lives_on(const neap_cache *cache, uint32_t slot_and_generation) {
+  uint64_t word =
+      atomic_load_explicit(&cache->slots[slot_and_generation & NEAP_SLOT_MASK].word, memory_order_relaxed);
+  return (word & NEAP_WORD_LIVE) && neap_word_generation(word) == slot_and_generation >> NEAP_EVENT_SHIFT;
+}
+
 static void drain_hit(neap_cache *cache, uint32_t hit, uint32_t now) {
   neap_slot *slot = &cache->slots[hit & NEAP_SLOT_MASK];
-  uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
   uint32_t tally = tally_of(slot);
-  if (!(word & NEAP_WORD_LIVE) || neap_word_generation(word) != hit >> NEAP_EVENT_SHIFT) return;
-  if (!(tally & NEAP_TALLY_KNOWN)) return;
+  if (!lives_on(cache, hit) || !(tally & NEAP_TALLY_KNOWN)) return;
   if ((tally & NEAP_TALLY_COUNT) != NEAP_TALLY_COUNT) set_tally(slot, tally + 1);
   atomic_store_explicit(&slot->seen, now, memory_order_relaxed);
   next_event(cache)->what = (int32_t)(hit & NEAP_SLOT_MASK);
@@ -120,50 +125,43 @@ static void drain_hit(neap_cache *cache, uint32_t hit, uint32_t now) {
 
 /* Starts the columns of a slot that the policy is told of. */
 static void make_known(neap_cache *cache, const neap_record *record, uint32_t flags) {
-  neap_slot *slot = &cache->slots[record->slot];
+  uint32_t number = record->slot & NEAP_SLOT_MASK;
+  neap_slot *slot = &cache->slots[number];
   set_tally(slot, (tally_of(slot) & ~(uint32_t)NEAP_TALLY_COUNT) | NEAP_TALLY_KNOWN | flags);
   atomic_store_explicit(&slot->seen, (uint32_t)(cache->now / NEAP_TICK_MS), memory_order_relaxed);
-  neap_expiry_file(cache, record->slot, record->tick);
-  neap_events_tell(cache, NEAP_EVENT_INSERT, record->slot, record->size, record->hash);
+  neap_expiry_file(cache, number, record->tick);
+  neap_events_tell(cache, NEAP_EVENT_INSERT, number, record->size, record->hash);
 }
 
 static void drain_insert(neap_cache *cache, const neap_record *record) {
-  neap_slot *slot = &cache->slots[record->slot];
+  uint32_t number = record->slot & NEAP_SLOT_MASK;
+  neap_slot *slot = &cache->slots[number];
   uint32_t tally = tally_of(slot);
   if (!(tally & (NEAP_TALLY_GONE | NEAP_TALLY_KNOWN))) {
     make_known(cache, record, NEAP_TALLY_SEEN);
     return;
   }
   set_tally(slot, tally | NEAP_TALLY_SEEN); /* an update, or its end, was drained before it */
-  retire_if_over(cache, record->slot);
+  retire_if_over(cache, number);
 }
 
-/* Whether the life that a record tells of is still the slot's, and not at its end. */
-static bool lives(const neap_cache *cache, uint32_t slot) {
-  uint64_t word = atomic_load_explicit(&cache->slots[slot & NEAP_SLOT_MASK].word, memory_order_relaxed);
-  return (word & NEAP_WORD_LIVE) && neap_word_generation(word) == slot >> NEAP_EVENT_SHIFT;
-}
-
-/* The carrier takes the replaced entry to the retired list: as if it had been that entry's slot all along.
- * The slot itself may have come to its end, and have been freed, before this record was drained: INSERT and
- * REMOVE alone are waited for. */
-static void drain_update(neap_cache *cache, neap_record record) {
-  neap_epoch_retire(cache, record.carrier);
-  if (!lives(cache, record.slot)) return;
-  record.slot &= NEAP_SLOT_MASK;
-  uint32_t tally = tally_of(&cache->slots[record.slot]);
+/* The carrier takes the replaced entry to the retired list: as if it had been that entry's slot all along. Of
+ * a slot that has died since the policy hears no more: it may even be on the retired list itself. */
+static void drain_update(neap_cache *cache, const neap_record *record) {
+  uint32_t number = record->slot & NEAP_SLOT_MASK, tally = tally_of(&cache->slots[number]);
+  neap_epoch_retire(cache, record->carrier);
+  if (!lives_on(cache, record->slot)) return;
   if (tally & NEAP_TALLY_KNOWN) {
-    neap_expiry_file(cache, record.slot, record.tick);
-    neap_events_tell(cache, NEAP_EVENT_UPDATE, record.slot, record.size, record.hash);
+    neap_expiry_file(cache, number, record->tick);
+    neap_events_tell(cache, NEAP_EVENT_UPDATE, number, record->size, record->hash);
   } else if (!(tally & (NEAP_TALLY_GONE | NEAP_TALLY_SEEN))) {
-    make_known(cache, &record, 0);
+    make_known(cache, record, 0);
   }
 }
 
 static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t now) {
   uint32_t slot = record->slot & NEAP_SLOT_MASK;
-  if (!lives(cache, record->slot)) return;
-  if (!(tally_of(&cache->slots[slot]) & NEAP_TALLY_KNOWN)) return;
+  if (!lives_on(cache, record->slot) || !(tally_of(&cache->slots[slot]) & NEAP_TALLY_KNOWN)) return;
   neap_expiry_file(cache, slot, record->tick);
   drain_hit(cache, record->slot, now);
 }
@@ -171,8 +169,8 @@ static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t n
 static void drain_record(neap_cache *cache, const neap_record *record, uint32_t now) {
   switch (record->op) {
   case NEAP_OP_INSERT: drain_insert(cache, record); break;
-  case NEAP_OP_UPDATE: drain_update(cache, *record); break;
-  case NEAP_OP_REMOVE: neap_events_gone(cache, record->slot); break;
+  case NEAP_OP_UPDATE: drain_update(cache, record); break;
+  case NEAP_OP_REMOVE: neap_events_gone(cache, record->slot & NEAP_SLOT_MASK); break;
   case NEAP_OP_MISS: neap_events_tell(cache, NEAP_EVENT_MISS, 0, record->size, record->hash); break;
   case NEAP_OP_TOUCH: drain_touch(cache, record, now); break;
   default: neap_fatal(__FILE__, __LINE__, "a ring holds what is not an event");

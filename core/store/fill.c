@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "store/impl.h"
+#include "store/lookup.h"
 
 enum {
   PIECE_FIRST = 4 << 10,
@@ -231,7 +232,7 @@ static int settle(neap_fill *fill) {
     if (fill->entry == NULL) return NEAP_ENOMEM;
     fill->body = NULL; /* the entry's */
   }
-  fill->entry->version = fill->version; /* in a cache of keys: the size, which is what is charged */
+  fill->entry->version = fill->version; /* of keys: the size, which is what they are charged */
   uint64_t charged = neap_entry_charged(cache, fill->entry);
   neap_assert(fill->reserved >= charged);
   if (fill->reserved > charged) unreserve(fill, fill->reserved - charged);
@@ -240,9 +241,9 @@ static int settle(neap_fill *fill) {
 
 /* What commit found under the lock. */
 typedef struct outcome {
-  neap_entry *old; /* replaced, or NULL */
-  bool expired;    /* it had */
-  uint32_t slot, carrier;
+  neap_entry *old;        /* replaced, or NULL */
+  bool expired;           /* it had */
+  uint32_t slot, carrier; /* slot: with its generation */
 } outcome;
 
 /* Puts the new entry where the old one was. The next slot of the hand carries the old one to the retired
@@ -255,12 +256,12 @@ static int replace(neap_fill *fill, neap_seat *seat, neap_shard *shard, _Atomic 
   if (!out->expired && fill->version != 0 && fill->version < old->version) return NEAP_EVERSION;
   if (fill->version == 0) entry->version = NEAP_MAX(++shard->version, old->version + 1);
   out->old = old;
-  out->slot = old->slot & NEAP_SLOT_MASK;
+  out->slot = old->slot;
   out->carrier = neap_slots_take(seat);
   entry->slot = old->slot;
   uint32_t generation = neap_word_generation(atomic_load(&cache->slots[out->carrier].word));
   neap_index_swap(place, entry);
-  atomic_store_explicit(&cache->slots[out->slot].word,
+  atomic_store_explicit(&cache->slots[old->slot & NEAP_SLOT_MASK].word,
                         neap_word_pack(entry, NEAP_WORD_LIVE, old->slot >> NEAP_EVENT_SHIFT),
                         memory_order_release);
   atomic_store_explicit(&cache->slots[out->carrier].word, neap_word_pack(old, NEAP_WORD_DEAD, generation),
@@ -272,10 +273,10 @@ static int replace(neap_fill *fill, neap_seat *seat, neap_shard *shard, _Atomic 
 static int insert(neap_fill *fill, neap_seat *seat, neap_shard *shard, outcome *out) {
   neap_cache *cache = fill->cache;
   neap_entry *entry = fill->entry;
-  out->slot = seat->hand[seat->hand_count - 1];
-  neap_slot *slot = &cache->slots[out->slot];
+  uint32_t number = seat->hand[seat->hand_count - 1];
+  neap_slot *slot = &cache->slots[number];
   uint32_t generation = neap_word_generation(atomic_load(&slot->word));
-  entry->slot = generation << NEAP_EVENT_SHIFT | out->slot;
+  out->slot = entry->slot = generation << NEAP_EVENT_SHIFT | number;
   if (fill->version == 0) entry->version = ++shard->version;
   atomic_store_explicit(&slot->seen, entry->created, memory_order_relaxed);
   int rc = neap_index_insert(cache, shard, fill->hash, entry);
@@ -292,7 +293,6 @@ static int publish(neap_fill *fill, neap_seat *seat, outcome *out) {
   neap_cache *cache = fill->cache;
   neap_shard *shard = neap_cache_shard(cache, fill->hash);
   int rc;
-  *out = (outcome){0};
   pthread_mutex_lock(&shard->lock);
   _Atomic uint64_t *place = neap_index_place(shard, fill->hash, fill->key);
   if (place != NULL)
@@ -347,7 +347,7 @@ static int stamp(neap_fill *fill) {
 
 static void tell_commit(neap_fill *fill, neap_seat *seat, const outcome *out, uint64_t expires) {
   neap_record record = {.op = out->old != NULL ? NEAP_OP_UPDATE : NEAP_OP_INSERT,
-                        .slot = out->old != NULL ? out->old->slot : out->slot, /* an update names the life */
+                        .slot = out->slot,
                         .size = (uint32_t)NEAP_MIN(fill->reserved, (uint64_t)INT32_MAX),
                         .tick = neap_tick_of(expires),
                         .carrier = out->carrier,
@@ -375,7 +375,7 @@ static int commit(neap_fill *fill, neap_entry **kept) {
   /* Booked before it can be seen, because from then on anyone may evict it. */
   atomic_fetch_add_explicit(&cache->live_bytes, fill->reserved, memory_order_relaxed);
   atomic_fetch_sub_explicit(&cache->filling_bytes, fill->reserved, memory_order_relaxed);
-  outcome out;
+  outcome out = {0};
   rc = publish_with_room(fill, seat, &out);
   if (rc) {
     atomic_fetch_sub_explicit(&cache->live_bytes, fill->reserved, memory_order_relaxed);

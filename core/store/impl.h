@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 #include "base/random.h"
-#include "base/siphash.h"
+#include "base/keyed_hash.h"
 #include "base/wheel.h"
 #include "policy/policy.h"
 #include "store/entry.h"
@@ -114,7 +114,7 @@ static inline uint64_t neap_cache_now(const neap_cache *cache) {
   return now > cache->start_ms ? now - cache->start_ms : 0;
 }
 static inline uint64_t neap_cache_hash(const neap_cache *cache, neap_view key) {
-  return neap_siphash(cache->hash_key, key.ptr, key.size);
+  return neap_keyed_hash(&cache->hash_key, key.ptr, key.size);
 }
 static inline neap_shard *neap_cache_shard(const neap_cache *cache, uint64_t hash) {
   return neap_shard_of(cache->shards, cache->shard_shift, hash);
@@ -235,8 +235,6 @@ uint32_t neap_expiry_run(neap_cache *cache, neap_seat *seat, uint32_t budget);
 /* --- entries in and out of the index (store.c) --- */
 /* Takes a live entry out. False where another was faster. Counts nothing; the caller tells the events. */
 bool neap_cache_unlink(neap_cache *cache, uint64_t hash, neap_entry *entry);
-/* Finds a live, unexpired entry. The seat is inside. */
-neap_entry *neap_cache_find(neap_cache *cache, uint64_t hash, neap_view key);
 
 /* --- policy (evictor.c) --- */
 /* Opens a policy and everything around it. On error nothing is left. */

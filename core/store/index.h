@@ -49,12 +49,6 @@ static inline neap_shard *neap_shard_of(neap_shard *shards, unsigned shard_shift
   return &shards[shard_shift < 64 ? hash >> shard_shift : 0];
 }
 
-/* Finds the entry of `key`. hot: any thread that is inside, or under the lock. */
-neap_entry *neap_index_find(neap_shard *shard, uint64_t hash, neap_view key);
-
-/* Starts to fetch the bucket where `hash` is looked up first. Any thread. */
-void neap_index_prefetch(const neap_shard *shard, uint64_t hash);
-
 /* Under the lock: */
 /* Where the entry of `key` is, or NULL; to be swapped by a store. */
 _Atomic uint64_t *neap_index_place(neap_shard *shard, uint64_t hash, neap_view key);

@@ -13,7 +13,8 @@
  *
  * Events of several threads come in any order, so the drainer keeps three flags per slot: KNOWN (the policy
  * holds it), SEEN (its INSERT was drained), GONE (its end was drained). A slot is retired when it is SEEN and
- * GONE: no event of it is under way then but HITs, which its phase and generation filter. */
+ * GONE. HITs, touches and updates of it that are still under way then are known by its phase and generation,
+ * and dropped. */
 #ifndef NEAP_STORE_SLOTS_H
 #define NEAP_STORE_SLOTS_H
 

@@ -6,6 +6,7 @@
 
 #include "base/pages.h"
 #include "store/impl.h"
+#include "store/lookup.h"
 
 enum {
   MEMORY_LEAST = 64 << 10,
@@ -117,7 +118,8 @@ static void set_up(neap_cache *cache, const neap_host *host, const neap_cache_op
   cache->start_ms = host->now_ms(host->user);
   cache->seed = seed_of(host);
   cache->random.state = cache->seed;
-  cache->hash_key = (neap_hash_key){neap_random_next(&cache->random), neap_random_next(&cache->random)};
+  cache->hash_key = (neap_hash_key){neap_random_next(&cache->random), neap_random_next(&cache->random),
+                                    neap_random_next(&cache->random)};
   cache->synchronous = options->synchronous != 0;
   cache->victims = options->victims;
   cache->default_ttl_ms = options->default_ttl_ms;
@@ -200,7 +202,8 @@ void neap_cache_leave(neap_cache *cache) {
   neap_seat_leave(seat);
 }
 
-neap_entry *neap_cache_find(neap_cache *cache, uint64_t hash, neap_view key) {
+/* Finds a live, unexpired entry. The seat is inside. */
+static inline neap_entry *find(neap_cache *cache, uint64_t hash, neap_view key) {
   neap_entry *entry = neap_index_find(neap_cache_shard(cache, hash), hash, key);
   return entry != NULL && NEAP_LIKELY(!neap_entry_expired(cache, entry)) ? entry : NULL;
 }
@@ -212,7 +215,7 @@ static bool key_ok(neap_view key) {
 /* hot: finds and counts. The seat is inside. */
 static inline int look_up(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
   if (NEAP_UNLIKELY(!key_ok(key))) return NEAP_EKEY;
-  neap_entry *entry = neap_cache_find(cache, neap_cache_hash(cache, key), key);
+  neap_entry *entry = find(cache, neap_cache_hash(cache, key), key);
   if (entry == NULL) {
     NEAP_COUNT(seat, misses);
     return NEAP_ENOTFOUND;
@@ -313,7 +316,7 @@ int neap_cache_remove(neap_cache *cache, neap_view key) {
   uint64_t hash = neap_cache_hash(cache, key);
   int rc = NEAP_ENOTFOUND;
   neap_seat_enter(cache, seat);
-  for (neap_entry *entry; rc != 0 && (entry = neap_cache_find(cache, hash, key)) != NULL;)
+  for (neap_entry *entry; rc != 0 && (entry = find(cache, hash, key)) != NULL;)
     rc = remove_entry(cache, seat, hash, entry); /* a replaced one: its successor is to go */
   neap_seat_leave(seat);
   if (rc == 0) NEAP_COUNT(seat, removes);
@@ -374,7 +377,7 @@ int neap_cache_touch(neap_cache *cache, neap_view key, uint64_t ttl_ms) {
   uint64_t expires = neap_expiry_of(cache, neap_cache_now(cache), ttl_ms);
   if (expires != NEAP_NEVER) (void)neap_slots_ensure_timed(cache); /* see neap_expiry_file */
   neap_seat_enter(cache, seat);
-  neap_entry *entry = neap_cache_find(cache, neap_cache_hash(cache, key), key);
+  neap_entry *entry = find(cache, neap_cache_hash(cache, key), key);
   if (entry != NULL) {
     uint64_t life = neap_entry_life(entry);
     while (!atomic_compare_exchange_weak(&entry->life, &life, (life & 0xfffff) | expires << 20)) continue;
