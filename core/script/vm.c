@@ -15,6 +15,7 @@
 #include "base/nearest.h"
 #include "script/embed.h"
 #include "script/fuel.h"
+#include "script/trace.h"
 
 enum {
   VM_MAGIC = 0x6e56616d,
@@ -87,18 +88,24 @@ static int32_t charge(void *self, double bytes) {
 
 /* --- memory --- */
 
-/* False: the state will not get it. What is refused once ends the VM: Debian's LuaJIT crashes on repeated
- * refusals in compiled code. */
-static bool may_allocate(neap_vm *vm, size_t old_size, size_t size) {
-  if (vm->used - old_size + size > vm->limit || size > vm->block_limit) {
-    vm->starved = true;
-    return false;
+/* Ends the call for want of memory. In the interpreter LuaJIT makes an error of NULL; on a trace Debian's
+ * reads a stale stack pointer on that way and crashes, and the way of an error is sound. What is thrown needs
+ * no memory. */
+static void *refuse(neap_vm *vm) {
+  vm->starved = true;
+  if (neap_trace_running()) {
+    lua_pushboolean(vm->lua, 0);
+    lua_error(vm->lua);
   }
+  return NULL;
+}
+
+/* False: the state will not get it. What is refused once ends the VM. */
+static bool may_allocate(neap_vm *vm, size_t old_size, size_t size) {
+  if (vm->used - old_size + size > vm->limit || size > vm->block_limit) return false;
   if (!vm->running) return true;
   vm->churn += size;
-  if (vm->churn < CHURN_BYTES || look_at_clock(vm)) return true;
-  vm->starved = true;
-  return false;
+  return vm->churn < CHURN_BYTES || look_at_clock(vm);
 }
 
 static void *allocate(void *user, void *block, size_t old_size, size_t size) {
@@ -106,13 +113,10 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size) {
   const neap_host *host = vm->host;
   if (block == NULL) old_size = 0;
   void *fresh = NULL;
-  if (size > old_size && !may_allocate(vm, old_size, size)) return NULL;
+  if (size > old_size && !may_allocate(vm, old_size, size)) return refuse(vm);
   if (size > 0) {
     fresh = host->alloc(host->user, size);
-    if (fresh == NULL) {
-      vm->starved = true;
-      return NULL;
-    }
+    if (fresh == NULL) return refuse(vm);
     if (block != NULL) memcpy(fresh, block, NEAP_MIN(old_size, size));
   }
   if (block != NULL) host->free(host->user, block, old_size);

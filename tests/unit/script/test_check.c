@@ -128,7 +128,8 @@ static void test_balance_policies_are_asked_odd_questions(void **state) {
                          "for i = 1, pool.count do if pool[i].up then return i end end end\nreturn p"),
                    0);
   assert_non_null(strstr(told, "ns per pick"));
-  refuses("local p = { name = 'p' }\nfunction p.pick() return 1 end\nreturn p", "p.lua:2: error: pick must give a backend's number");
+  refuses("local p = { name = 'p' }\nfunction p.pick() return 1 end\nreturn p",
+          "p.lua:2: error: pick must give a backend's number");
 }
 
 static void test_configurations_are_checked_with_the_policies_they_name(void **state) {
