@@ -80,7 +80,7 @@ struct neap_exchange {
   bool entered;            /* inside neap_cache_enter */
   neap_http_stored stored;
   neap_http_serve serve;
-  size_t piece;          /* of the entry, the next to be sent */
+  size_t piece; /* of the entry, the next to be sent */
 
   response_source source;
   int32_t member; /* balance: of the pool */

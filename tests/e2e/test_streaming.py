@@ -243,6 +243,30 @@ class Streaming(Case):
         self.still_serves()
 
 
+class Pinned(Case):
+    """Hits whose entry goes away while they are being read."""
+
+    def test_a_slow_reader_of_a_hit_gets_the_whole_of_what_it_began(self):
+        old, new = b"o" * (3 << 20), b"n" * (3 << 20)
+        fresh = [("Cache-Control", "max-age=60")]
+        self.on(wire.response(fields=fresh, body=old))
+        self.gateway.ask(self.path)
+        with self.client(receive_buffer=4096) as slow, self.client() as gone:
+            gone.send(wire.request(self.path)).head()
+            slow.send(wire.request(self.path))
+            head = slow.head()
+            self.assertEqual(head.all("Cache-Status"), ["neap; hit"])
+            self.on(wire.response(fields=fresh, body=new))
+            self.gateway.ask(self.path, "POST", body=b"x")  # invalidates
+            self.assertTrue(self.gateway.ask(self.path).body == new)
+            for number in range(8):  # more than the cache holds
+                self.origin.on("/fill/%d" % number, wire.response(fields=fresh, body=new))
+                self.gateway.ask("/fill/%d" % number)
+            gone.reset()
+            self.assertTrue(slow.reader.body(head) == old)
+            self.assertEqual(slow.ask("/next").status, 200)
+
+
 class Timeouts(Case):
     options = {"listen": 'header_timeout = "300ms", idle_timeout = "300ms"',
                "pool": 'response_timeout = "300ms", connect_timeout = "300ms"'}
