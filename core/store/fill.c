@@ -430,7 +430,7 @@ static int put(neap_cache *cache, neap_view key, neap_view value, const neap_put
 int neap_cache_put(neap_cache *cache, neap_view key, neap_view value, const neap_put_options *options) {
   neap_check_magic(cache, NEAP_CACHE_MAGIC);
   neap_seat *seat = neap_seat_get(cache);
-  bool timed = seat->ticket++ % NEAP_SAMPLED == 0;
+  bool timed = neap_seat_sampled(seat);
   uint64_t start_ns = timed ? cache->host.now_ns(cache->host.user) : 0;
   int rc = put(cache, key, value, options != NULL ? options : &no_options);
   if (rc) count_failure(seat, rc);

@@ -23,7 +23,6 @@
 enum {
   NEAP_TICK_MS = 100,                    /* of the wheel, created and last access */
   NEAP_GOOD_SIZES = 512,                 /* sizes up to 4 KiB, in steps of 8, whose rounding is remembered */
-  NEAP_SAMPLED = 64,                     /* one call in so many is timed */
   NEAP_RECORD_WORDS = 8,                 /* of an event that is not a HIT, on a ring */
   NEAP_MAKE_TABLE = 8192,                /* bytes that a table may grow by at once */
   NEAP_PUT_WORDS = 4 * NEAP_RECORD_WORDS /* most that one step of a put pushes, and to spare */
@@ -97,11 +96,11 @@ struct neap_cache {
   neap_wheel wheel;
   neap_wheel_link *links;
   neap_random random;
-  int event_count;                              /* on the board, not yet observed */
-  uint64_t told_tick;                           /* when the policy last was told the time, ms */
-  uint64_t now;                                 /* ms since start, of this maintenance */
-  uint64_t policy_bytes;                        /* charged for the policy */
-  uint32_t asks;                                /* since the policy's memory was last looked at */
+  int event_count;       /* on the board, not yet observed */
+  uint64_t told_tick;    /* when the policy last was told the time, ms */
+  uint64_t now;          /* ms since start, of this maintenance */
+  uint64_t policy_bytes; /* charged for the policy */
+  uint32_t asks;         /* rounds of making room: every 64th looks at the policy's memory */
   _Atomic uint64_t faults_before, trips_before; /* of earlier generations */
   pthread_mutex_t evict_change;                 /* one set_evict at a time */
 };
@@ -174,6 +173,8 @@ void neap_room_release(neap_cache *cache, uint64_t bytes, uint64_t entries);
 /* Books an entry that leaves the index (`live` to `retired`), and one that leaves the retired list. */
 void neap_room_retire(neap_cache *cache, const neap_entry *entry);
 void neap_room_unretire(neap_cache *cache, const neap_entry *entry);
+/* Charges what the policy's memory has grown by; returns what there was no room for. Under maintenance. */
+uint64_t neap_room_charge_policy(neap_cache *cache);
 /* The object that room is made for. */
 typedef struct neap_candidate {
   uint64_t hash;

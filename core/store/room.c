@@ -108,15 +108,13 @@ static bool tight(const neap_cache *cache, uint64_t bytes, uint64_t entries, uin
 
 /* The memory of the policy counts, but for what it took before the first entry: a VM is the engine's, not the
  * cache's. What cannot be charged yet is returned, and room is made for it as for an object. */
-static uint64_t charge_policy(neap_cache *cache) {
-  if (cache->mode == NEAP_STORE_KEYS || ++cache->asks % ASKS_PER_CHARGE != 0) return 0;
+uint64_t neap_room_charge_policy(neap_cache *cache) {
+  if (cache->mode == NEAP_STORE_KEYS) return 0;
   neap_policy_counters counters;
   neap_policy_counters_get(cache->evictor->policy, &counters);
   uint64_t bytes = counters.memory > cache->evictor->base ? counters.memory - cache->evictor->base : 0;
-  if (bytes > cache->policy_bytes && !neap_room_reserve(cache, bytes - cache->policy_bytes, 0)) {
-    cache->asks--;
+  if (bytes > cache->policy_bytes && !neap_room_reserve(cache, bytes - cache->policy_bytes, 0))
     return bytes - cache->policy_bytes;
-  }
   if (bytes < cache->policy_bytes) neap_room_release(cache, cache->policy_bytes - bytes, 0);
   add(&cache->table_bytes, bytes - cache->policy_bytes);
   cache->policy_bytes = bytes;
@@ -196,7 +194,8 @@ static void expire(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_t 
 static int make_room(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_t entries,
                      const neap_candidate *candidate) {
   neap_events_drain(cache, seat);
-  uint64_t owed = charge_policy(cache);
+  uint64_t owed = cache->asks++ % ASKS_PER_CHARGE == 0 ? neap_room_charge_policy(cache) : 0;
+  if (owed > 0) cache->asks--; /* look again the next time */
   expire(cache, seat, bytes + owed, entries);
   for (int idle = 0; idle < IDLE_ASKS && tight(cache, bytes + owed, entries, get(&cache->retired_bytes));) {
     int taken = ask(cache, seat, bytes, entries, candidate);

@@ -235,7 +235,7 @@ static int look_up_timed(neap_cache *cache, neap_seat *seat, neap_view key, neap
 
 /* hot: one call in so many is timed. */
 static inline int look_up_sampled(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
-  if (NEAP_UNLIKELY(seat->ticket++ % NEAP_SAMPLED == 0)) return look_up_timed(cache, seat, key, out);
+  if (NEAP_UNLIKELY(neap_seat_sampled(seat))) return look_up_timed(cache, seat, key, out);
   return look_up(cache, seat, key, out);
 }
 
@@ -405,6 +405,7 @@ uint64_t neap_cache_tick(neap_cache *cache) {
   tell_time(cache);
   neap_seat_leave(seat);
   neap_epoch_reclaim(cache, seat);
+  neap_room_charge_policy(cache);
   pthread_mutex_unlock(&cache->maintenance);
   return expired;
 }
