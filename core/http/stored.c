@@ -1,7 +1,6 @@
 /* Stored heads: written once, opened and finished on every hit. */
 #include "http/stored.h"
 
-#include "http/hops.h"
 #include "http/out.h"
 #include "http/vary.h"
 
@@ -55,25 +54,6 @@ static void put_fields(neap_http_out *out, row *fixed, const neap_http_head *hea
   }
 }
 
-static void put_status_line(neap_http_out *out, const neap_http_response *response) {
-  NEAP_HTTP_PUT(out, "HTTP/1.1 ");
-  neap_http_put_number(out, (uint64_t)response->status);
-  NEAP_HTTP_PUT(out, " ");
-  neap_http_put_slice(out, response->phrase);
-  NEAP_HTTP_PUT(out, "\r\n");
-}
-
-static void put_missing_date(neap_http_out *out, const neap_http_head *head, const neap_http_hops *hops,
-                             int64_t wall_s) {
-  const neap_http_field *field = neap_http_field_first(head, NEAP_HTTP_ID_DATE);
-  char date[NEAP_HTTP_DATE_SIZE];
-  if (field && neap_http_hops_keeps(hops, field)) return;
-  neap_http_date_write(date, wall_s);
-  NEAP_HTTP_PUT(out, "Date: ");
-  neap_http_put(out, date, sizeof date);
-  NEAP_HTTP_PUT(out, "\r\n");
-}
-
 /* Puts the fixed part where room was left for it. */
 static ssize_t finish(neap_http_out *out, row *fixed) {
   if (out->full || (size_t)(out->at - out->begin) > NEAP_HTTP_STORED_MAX) return NEAP_ESMALL;
@@ -97,10 +77,10 @@ ssize_t neap_http_stored_write(char *buffer, size_t capacity, const neap_http_re
   if (!head->first[NEAP_HTTP_ID_ETAG]) repeated |= NEAP_HTTP_BIT(LAST_MODIFIED);
   neap_http_hops_read(&hops, head, NOT_STORED);
   neap_http_put(&out, (const char *)&fixed, sizeof fixed);
-  put_status_line(&out, response);
+  neap_http_put_status(&out, response->status, response->phrase);
   fixed.lines_begin = offset(&out);
   put_fields(&out, &fixed, head, &hops, repeated);
-  put_missing_date(&out, head, &hops, times->wall_s);
+  if (!neap_http_hops_keep_date(&hops, head)) neap_http_put_date(&out, times->wall_s);
   fixed.lines_end = offset(&out);
   put_fields(&out, &fixed, head, &hops, ~repeated);
   return finish(&out, &fixed);
@@ -214,18 +194,11 @@ size_t neap_http_stored_tail(char buffer[NEAP_HTTP_TAIL_MAX], const neap_http_st
                              neap_http_serve serve, const neap_http_request *request, uint64_t body_bytes,
                              uint64_t now_ms, bool keep_alive) {
   neap_http_out out = neap_http_out_of(buffer, NEAP_HTTP_TAIL_MAX);
-  if (serve == NEAP_HTTP_SERVE_FULL && stored->status != 204) {
-    NEAP_HTTP_PUT(&out, "Content-Length: ");
-    neap_http_put_number(&out, body_bytes);
-    NEAP_HTTP_PUT(&out, "\r\n");
-  }
+  if (serve == NEAP_HTTP_SERVE_FULL && stored->status != 204) neap_http_put_length(&out, body_bytes);
   NEAP_HTTP_PUT(&out, "Age: ");
   neap_http_put_number(&out, neap_http_stored_age_s(stored, now_ms));
   NEAP_HTTP_PUT(&out, "\r\nCache-Status: neap; hit\r\n");
-  if (!keep_alive)
-    NEAP_HTTP_PUT(&out, "Connection: close\r\n");
-  else if (request->head.version_minor == 0)
-    NEAP_HTTP_PUT(&out, "Connection: keep-alive\r\n");
+  neap_http_put_connection(&out, request->head.version_minor, keep_alive);
   NEAP_HTTP_PUT(&out, "\r\n");
   neap_assert(!out.full);
   return (size_t)(out.at - out.begin);

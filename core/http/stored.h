@@ -12,7 +12,7 @@
 
 #include "http/caching.h"
 
-#define NEAP_HTTP_STORED_MAX 65536 /* NEAP_EINVAL... of the cache: a meta part is at most this */
+#define NEAP_HTTP_STORED_MAX 65536 /* a meta part is at most this, as the cache has it */
 
 /* A meta part, opened. The views are borrowed from it. */
 typedef struct neap_http_stored {

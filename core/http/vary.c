@@ -1,7 +1,6 @@
 /* Keys of the cache: the primary one, and those of the variants of a response with Vary. */
 #include "http/vary.h"
 
-#include "http/hops.h"
 #include "http/out.h"
 #include "http/stored.h"
 

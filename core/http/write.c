@@ -2,7 +2,6 @@
 #include "http/write.h"
 
 #include "http/caching.h"
-#include "http/hops.h"
 #include "http/out.h"
 
 /* --- to the origin ----------------------------------------------------------------------------------- */
@@ -56,12 +55,6 @@ static void put_forwarded(neap_http_out *out, const neap_http_request *request,
   }
 }
 
-static void put_length(neap_http_out *out, uint64_t length) {
-  NEAP_HTTP_PUT(out, "Content-Length: ");
-  neap_http_put_number(out, length);
-  NEAP_HTTP_PUT(out, "\r\n");
-}
-
 static void put_kept_fields(neap_http_out *out, const neap_http_head *head, const neap_http_hops *hops) {
   const neap_http_field *end = head->fields + head->field_count;
   for (const neap_http_field *field = head->fields; field < end; field++)
@@ -85,7 +78,7 @@ ssize_t neap_http_request_write(char *buffer, size_t capacity, const neap_http_r
     NEAP_HTTP_PUT(&out, "Via: 1.1 neap\r\n");
   put_forwarded(&out, request, forward);
   if (head->framing == NEAP_HTTP_FRAMING_LENGTH)
-    put_length(&out, head->content_length);
+    neap_http_put_length(&out, head->content_length);
   else if (head->framing == NEAP_HTTP_FRAMING_CHUNKED)
     NEAP_HTTP_PUT(&out, "Transfer-Encoding: chunked\r\n");
   NEAP_HTTP_PUT(&out, "\r\n");
@@ -102,27 +95,6 @@ void neap_http_reply_plan(neap_http_reply *reply, const neap_http_request *reque
   reply->keep_alive = keep_alive && request->head.keep_alive && reply->framing != NEAP_HTTP_FRAMING_CLOSE;
 }
 
-static void put_status(neap_http_out *out, int32_t status, neap_http_slice phrase) {
-  NEAP_HTTP_PUT(out, "HTTP/1.1 ");
-  neap_http_put_number(out, (uint64_t)status);
-  NEAP_HTTP_PUT(out, " ");
-  neap_http_put_slice(out, phrase);
-  NEAP_HTTP_PUT(out, "\r\n");
-}
-
-static void put_date(neap_http_out *out, int64_t wall_s) {
-  char date[NEAP_HTTP_DATE_SIZE];
-  neap_http_date_write(date, wall_s);
-  NEAP_HTTP_PUT(out, "Date: ");
-  neap_http_put(out, date, sizeof date);
-  NEAP_HTTP_PUT(out, "\r\n");
-}
-
-static bool keeps_date(const neap_http_head *head, const neap_http_hops *hops) {
-  const neap_http_field *date = neap_http_field_first(head, NEAP_HTTP_ID_DATE);
-  return date && neap_http_hops_keeps(hops, date);
-}
-
 static void put_cache_status(neap_http_out *out, const neap_http_reply *reply) {
   if (reply->fwd == NEAP_HTTP_FWD_NONE) return;
   const char *text = neap_http_fwd_text(reply->fwd);
@@ -133,19 +105,12 @@ static void put_cache_status(neap_http_out *out, const neap_http_reply *reply) {
   NEAP_HTTP_PUT(out, "\r\n");
 }
 
-static void put_connection(neap_http_out *out, int32_t client_minor, bool keep_alive) {
-  if (!keep_alive)
-    NEAP_HTTP_PUT(out, "Connection: close\r\n");
-  else if (client_minor == 0)
-    NEAP_HTTP_PUT(out, "Connection: keep-alive\r\n");
-}
-
 static void put_reply_framing(neap_http_out *out, const neap_http_response *response,
                               neap_http_framing framing) {
   if (framing == NEAP_HTTP_FRAMING_CHUNKED)
     NEAP_HTTP_PUT(out, "Transfer-Encoding: chunked\r\n");
   else if (framing != NEAP_HTTP_FRAMING_CLOSE && response->head.has_length)
-    put_length(out, response->head.content_length);
+    neap_http_put_length(out, response->head.content_length);
 }
 
 ssize_t neap_http_response_write(char *buffer, size_t capacity, const neap_http_request *request,
@@ -153,12 +118,12 @@ ssize_t neap_http_response_write(char *buffer, size_t capacity, const neap_http_
   neap_http_out out = neap_http_out_of(buffer, capacity);
   neap_http_hops hops;
   neap_http_hops_read(&hops, &response->head, 0);
-  put_status(&out, response->status, response->phrase);
+  neap_http_put_status(&out, response->status, response->phrase);
   put_kept_fields(&out, &response->head, &hops);
-  if (!keeps_date(&response->head, &hops)) put_date(&out, reply->wall_s);
+  if (!neap_http_hops_keep_date(&hops, &response->head)) neap_http_put_date(&out, reply->wall_s);
   put_cache_status(&out, reply);
   put_reply_framing(&out, response, reply->framing);
-  put_connection(&out, request->head.version_minor, reply->keep_alive);
+  neap_http_put_connection(&out, request->head.version_minor, reply->keep_alive);
   NEAP_HTTP_PUT(&out, "\r\n");
   return neap_http_out_size(&out);
 }
@@ -167,11 +132,11 @@ ssize_t neap_http_message_write(char *buffer, size_t capacity, const neap_http_r
                                 neap_view text, int64_t wall_s, bool keep_alive) {
   neap_http_out out = neap_http_out_of(buffer, capacity);
   const char *phrase = neap_http_status_text(status);
-  put_status(&out, status, (neap_http_slice){phrase, (int32_t)strlen(phrase), 0});
-  put_date(&out, wall_s);
+  neap_http_put_status(&out, status, (neap_http_slice){phrase, (int32_t)strlen(phrase), 0});
+  neap_http_put_date(&out, wall_s);
   if (text.size > 0) NEAP_HTTP_PUT(&out, "Content-Type: text/plain; charset=utf-8\r\n");
-  put_length(&out, text.size);
-  put_connection(&out, request ? request->head.version_minor : 1, keep_alive);
+  neap_http_put_length(&out, text.size);
+  neap_http_put_connection(&out, request ? request->head.version_minor : 1, keep_alive);
   NEAP_HTTP_PUT(&out, "\r\n");
   if (!request || request->method_id != NEAP_HTTP_METHOD_HEAD) neap_http_put_view(&out, text);
   return neap_http_out_size(&out);

@@ -1,5 +1,40 @@
-/* Hop-by-hop fields: the fixed ones, and those that Connection names. */
-#include "http/hops.h"
+/* What all writers of heads share. */
+#include "http/out.h"
+
+#include "http/caching.h"
+
+/* --- lines of our own -------------------------------------------------------------------------------- */
+
+void neap_http_put_status(neap_http_out *out, int32_t status, neap_http_slice phrase) {
+  NEAP_HTTP_PUT(out, "HTTP/1.1 ");
+  neap_http_put_number(out, (uint64_t)status);
+  NEAP_HTTP_PUT(out, " ");
+  neap_http_put_slice(out, phrase);
+  NEAP_HTTP_PUT(out, "\r\n");
+}
+
+void neap_http_put_date(neap_http_out *out, int64_t wall_s) {
+  char date[NEAP_HTTP_DATE_SIZE];
+  neap_http_date_write(date, wall_s);
+  NEAP_HTTP_PUT(out, "Date: ");
+  neap_http_put(out, date, sizeof date);
+  NEAP_HTTP_PUT(out, "\r\n");
+}
+
+void neap_http_put_length(neap_http_out *out, uint64_t length) {
+  NEAP_HTTP_PUT(out, "Content-Length: ");
+  neap_http_put_number(out, length);
+  NEAP_HTTP_PUT(out, "\r\n");
+}
+
+void neap_http_put_connection(neap_http_out *out, int32_t client_minor, bool keep_alive) {
+  if (!keep_alive)
+    NEAP_HTTP_PUT(out, "Connection: close\r\n");
+  else if (client_minor == 0)
+    NEAP_HTTP_PUT(out, "Connection: keep-alive\r\n");
+}
+
+/* --- which fields travel on -------------------------------------------------------------------------- */
 
 /* Framing, routing and trust are not for a Connection option to take away. */
 #define PROTECTED                                                                                            \
@@ -29,4 +64,9 @@ bool neap_http_hops_named(const neap_http_hops *hops, neap_http_slice name) {
     if (neap_http_same(hops->named[i].ptr, (size_t)hops->named[i].size, name.ptr, (size_t)name.size))
       return true;
   return false;
+}
+
+bool neap_http_hops_keep_date(const neap_http_hops *hops, const neap_http_head *head) {
+  const neap_http_field *date = neap_http_field_first(head, NEAP_HTTP_ID_DATE);
+  return date && neap_http_hops_keeps(hops, date);
 }
