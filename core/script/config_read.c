@@ -212,16 +212,6 @@ static bool read_routes(neap_config_box *box, const json_t *list) {
 
 /* --- the rest --- */
 
-static neap_log_level level_of(const char *text) {
-  static const char *const names[] = {[NEAP_LOG_DEBUG] = "debug",
-                                      [NEAP_LOG_INFO] = "info",
-                                      [NEAP_LOG_WARN] = "warn",
-                                      [NEAP_LOG_ERROR] = "error"};
-  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
-    if (strcmp(text, names[i]) == 0) return (neap_log_level)i;
-  return NEAP_LOG_INFO;
-}
-
 static const char *access_log_of(const char *text) {
   if (strcmp(text, "off") == 0) return "";
   return strcmp(text, "stdout") == 0 ? "-" : text;
@@ -232,7 +222,6 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   box->tree = json_loads(box->json, 0, &where);
   if (box->tree == NULL) return neap_fail(err, NEAP_EINVAL, "configuration is not JSON: %s", where.text);
   const json_t *log = json_object_get(box->tree, "log"), *engine = json_object_get(box->tree, "engine");
-  box->config.log_level = level_of(text_at(log, "level"));
   box->config.access_log = access_log_of(text_at(log, "access"));
   box->config.workers = (uint32_t)number_at(engine, "workers");
   box->config.grace_ms = number_at(engine, "grace");

@@ -114,9 +114,8 @@ typedef struct neap_config {
   size_t pool_count;
   const neap_config_route *routes; /* in order of declaration */
   size_t route_count;
-  uint32_t workers;  /* 0: as many as there are cores */
-  uint64_t grace_ms; /* for exchanges in flight when stopping */
-  neap_log_level log_level;
+  uint32_t workers;       /* 0: as many as there are cores */
+  uint64_t grace_ms;      /* for exchanges in flight when stopping */
   const char *access_log; /* a file's path; "-": standard output; "" none */
   uint64_t hash;          /* of all of the above: equal tables hash alike */
   uint64_t generation;

@@ -106,18 +106,6 @@ function M.text(options)
   end
 end
 
---- One of some words. `aliases` maps other spellings (in lower case) to them.
-function M.one_of(words, aliases)
-  return function(value, scope)
-    local word = type(value) == "string" and lower(value)
-    for i = 1, #words do
-      if word == words[i] then return word end
-    end
-    if word and aliases and aliases[word] then return aliases[word] end
-    return nil, "write one of " .. table.concat(words, ", ") .. M.suggest(scope, value, words)
-  end
-end
-
 --- A guide's feature that this version does not have: refused, unless it is switched off.
 function M.unsupported(value)
   if value == false then return false end

@@ -27,7 +27,7 @@ local SCALAR = {
   cache = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
            "down_time" },
-  log = { "level", "access" },
+  log = { "access" },
   engine = { "workers", "grace" },
 }
 for name, fields in pairs(SCALAR) do

@@ -96,7 +96,6 @@ function M.pool(options) declare("pool", options) end
 function M.route(options) declare("route", options) end
 
 ---@class neap.Log
----@field level? "debug"|"info"|"warn"|"error" (info)
 ---@field access? string the access log: a file, "stdout" or "off" (stdout)
 
 --- Logs.

@@ -196,7 +196,7 @@ M.pool = {
     text = "for the head of a response, and between parts of a body" },
   { name = "idle_timeout", kind = duration(1, DAY), default = 60000, text = "of a connection kept to a backend" },
   { name = "max_idle", kind = integer(0, 65536), default = 64, text = "connections kept per backend and worker" },
-  { name = "max_retries", kind = integer(0, 16), default = 2,
+  { name = "max_retries", kind = integer(0, 7), default = 2,
     text = "other backends tried for a request that is safe to repeat" },
   { name = "down_time", kind = duration(0, DAY), default = 5000,
     text = "a backend that could not be reached is left alone for so long" },
@@ -229,8 +229,6 @@ M.route = {
 }
 
 M.log = {
-  { name = "level", kind = check.one_of({ "debug", "info", "warn", "error" }, { warning = "warn" }), default = "info",
-    text = "debug, info, warn or error" },
   { name = "access", kind = text {}, default = "stdout", text = 'the access log: a file, "stdout" or "off"' },
 }
 

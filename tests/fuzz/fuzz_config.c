@@ -84,7 +84,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
-  static const char *const environment[] = {"CACHE_STRATEGY=", "NEAP_LOG_LEVEL=warn", NULL};
+  static const char *const environment[] = {"CACHE_STRATEGY=", "NEAP_LOG_ACCESS=off", NULL};
   const neap_config_source source = {
       .name = "neap.lua", .text = (const char *)bytes, .size = size, .environment = environment};
   neap_config *config = NULL;

@@ -168,7 +168,7 @@ static void test_units_and_parameters_arrive(void **state) {
                             "  max_entries = 1000, params = { small = 0.5, on = true, name = 'x' } }\n"
                             "neap.pool { name = 'app', backends = '127.0.0.1:1', connect_timeout = '250ms',\n"
                             "  max_retries = 0, key = 'cookie sid' }\n"
-                            "neap.workers(3) neap.log { level = 'warn', access = 'off' }");
+                            "neap.workers(3) neap.log { access = 'off' }");
   const neap_config *c = l.config;
   assert_int_equal(c->cache.default_ttl_ms, 90000);
   assert_int_equal(c->cache.max_object_size, 3 << 19);
@@ -183,7 +183,6 @@ static void test_units_and_parameters_arrive(void **state) {
   assert_int_equal(c->pools[0].key, NEAP_KEY_COOKIE);
   assert_string_equal(c->pools[0].key_name, "sid");
   assert_int_equal(c->workers, 3);
-  assert_int_equal(c->log_level, NEAP_LOG_WARN);
   assert_string_equal(c->access_log, "");
   unload(&l);
 }
@@ -364,7 +363,7 @@ static void test_environment_overrides_the_file(void **state) {
                                             "MAX_RETRIES=3",
                                             "NEAP_WORKERS=2",
                                             "NEAP_LISTEN=:1, :2",
-                                            "NEAP_LOG_LEVEL=debug",
+                                            "NEAP_LOG_ACCESS=a.log",
                                             "NEAP_POOL_MAX_IDLE=7",
                                             "PATH=/bin",
                                             "NEAP_CACHE_MAX_MEMORY=2GB",
@@ -386,7 +385,7 @@ static void test_environment_overrides_the_file(void **state) {
   assert_int_equal(c->grace_ms, 30000);
   assert_int_equal(c->listener_count, 2);
   assert_int_equal(c->listeners[1].port, 2);
-  assert_int_equal(c->log_level, NEAP_LOG_DEBUG);
+  assert_string_equal(c->access_log, "a.log");
   unload(&l);
 }
 
