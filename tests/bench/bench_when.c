@@ -148,6 +148,8 @@ int main(int argc, char **argv) {
     printf("%7.1f ns  when = %s\n", measure(ask, &a, seconds), predicates[route]);
   }
   bench_pick(worker, "inline:inline", seconds);
+  bench_pick(worker, "p2c", seconds);
+  bench_pick(worker, "consistent_hash", seconds);
   bench_pick(worker, "native:round_robin", seconds);
   neap_worker_counters counters;
   neap_worker_counters_get(worker, &counters);
