@@ -222,6 +222,7 @@ static void put_host(builder *b, const char *host, int32_t root) {
                                            .size = (int32_t)size,
                                            .root = root};
   routes->wildcards |= host[0] == '.';
+  routes->host_sizes |= UINT64_C(1) << size % 64;
 }
 
 /* The next less specific host: the longest wildcard that holds this one, else any. */

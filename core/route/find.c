@@ -37,32 +37,34 @@ int32_t neap_route_host_find(const neap_routes *routes, const char *host, size_t
   }
 }
 
-/* Copies the host's name in lower case to `out`, without port and final dot, and returns its size; 0 where it
- * cannot be one. `out` has room for NEAP_ROUTE_HOST_MAX and a word. */
-static size_t lower_host(const neap_slice *slice, char *out) {
-  const char *host = slice->ptr;
-  size_t size = slice->size > 0 ? (size_t)slice->size : 0, at = 0;
+/* The bytes of a Host header that are the name, without port and final dot; 0 where it cannot be one. */
+static size_t name_size(const char *host, size_t size) {
   const char *end = size == 0 ? NULL : memchr(host, host[0] == '[' ? ']' : ':', size);
   if (end) size = (size_t)(end - host) + (host[0] == '[');
   if (size > 0 && host[size - 1] == '.') size--;
-  if (size == 0 || size > NEAP_ROUTE_HOST_MAX || host[0] == '.') return 0;
+  return size > NEAP_ROUTE_HOST_MAX || (size > 0 && host[0] == '.') ? 0 : size;
+}
+
+/* `out` has room for NEAP_ROUTE_HOST_MAX. */
+static void lower_host(const char *host, size_t size, char *out) {
+  size_t at = 0;
   for (; at + 8 <= size; at += 8) {
     uint64_t word = lower_word(load(host + at));
     memcpy(out + at, &word, 8);
   }
   for (; at < size; at++) out[at] = (unsigned)host[at] - 'A' < 26u ? host[at] | 0x20 : host[at];
-  return size;
 }
 
 /* The most specific entry for the request's host; 0: any. */
 static int32_t find_host(const neap_routes *routes, const neap_slice *slice) {
-  char host[NEAP_ROUTE_HOST_MAX + 8];
-  size_t size = lower_host(slice, host);
-  if (size == 0) return 0;
+  char host[NEAP_ROUTE_HOST_MAX];
+  size_t size = slice->size > 0 ? name_size(slice->ptr, (size_t)slice->size) : 0;
+  bool known = routes->host_sizes >> size % 64 & 1; /* does any rule name a host of that size? */
+  if (size == 0 || !(known || routes->wildcards)) return 0;
+  lower_host(slice->ptr, size, host);
   int32_t found = neap_route_host_find(routes, host, size);
   if (routes->hosts[found].size > 0) return found;
-  if (!routes->wildcards) return 0;
-  for (size_t i = 1; i < size; i++) {
+  for (size_t i = 1; routes->wildcards && i < size; i++) {
     if (host[i] != '.') continue;
     found = neap_route_host_find(routes, host + i, size - i);
     if (routes->hosts[found].size > 0) return found;

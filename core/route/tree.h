@@ -56,8 +56,9 @@ typedef int32_t neap_route_descend(const neap_routes *routes, int32_t root, cons
 struct neap_routes {
   uint32_t magic;
   bool wildcards;
-  int32_t host_count;          /* that rules name */
-  uint32_t host_mask;          /* a host's first place is hosts[1 + (hash & host_mask)] */
+  int32_t host_count;  /* that rules name */
+  uint64_t host_sizes; /* bit (size % 64) of each: most requests for other hosts are told by it alone */
+  uint32_t host_mask;  /* a host's first place is hosts[1 + (hash & host_mask)] */
   neap_route_descend *descend; /* as the processor allows */
   neap_route_host *hosts;
   neap_route_node *nodes;
