@@ -7,10 +7,13 @@
  *
  * What is unlinked counts until it is freed, so with a reader that stays inside `used` stays high: then no
  * more is evicted than would do if the reader left, and puts fail with NEAP_EROOM. */
+#include <sched.h>
+
 #include "store/impl.h"
 
 enum {
   ROUNDS = 8,          /* tries before a put waits for the maintenance lock */
+  TURNS = 16,          /* given to others before a put evicts without the policy */
   SAMPLE = 16,         /* slots looked at by the stateless fallback */
   SAMPLED_AT_ONCE = 8, /* victims of it between two looks at the epochs */
   IDLE_ASKS = 3,       /* asks without a victim taken, then there is no room */
@@ -272,6 +275,16 @@ static void evict_sampled(neap_cache *cache, neap_seat *seat, uint64_t bytes) {
   neap_seat_count(seat, NEAP_COUNT_evictions_fallback, count);
 }
 
+/* Gets the maintenance lock if its holder, who mostly needs a microsecond, is done within a few turns of
+ * others. */
+static bool lock_soon(neap_cache *cache) {
+  for (int turn = 0; turn < TURNS; turn++) {
+    if (pthread_mutex_trylock(&cache->maintenance) == 0) return true;
+    sched_yield();
+  }
+  return false;
+}
+
 int neap_room_make(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_t entries,
                    const neap_candidate *candidate) {
   if (!cache->synchronous && !tight(cache, bytes, entries, 0) && neap_room_reserve(cache, bytes, entries))
@@ -280,7 +293,7 @@ int neap_room_make(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_t 
     return NEAP_EROOM; /* not even in an empty one */
   int rc;
   for (int round = 0; round < ROUNDS; round++) {
-    if (pthread_mutex_trylock(&cache->maintenance) == 0) {
+    if (lock_soon(cache)) {
       rc = make_room(cache, seat, bytes, entries, candidate);
       pthread_mutex_unlock(&cache->maintenance);
       if (rc != NEAP_EROOM || round > 0) return rc;
