@@ -79,15 +79,20 @@ static void reason(int code, int detail, char *out, size_t size) {
   lua_close(lua);
 }
 
-/* Only places in the policy's own file: the runtime's are not its author's to mend. */
+/* Places in the policy's own file, or in C, where it was called with what the compiler cannot pass on; the
+ * runtime's are not the author's to mend. */
 static void tell_abort(void *user, const char *place, int count, int code, int detail) {
   check *c = user;
   char why[200], text[300];
   size_t size = strlen(c->name);
-  if (strncmp(place, c->name, size) != 0 || place[size] != ':') return;
+  bool in_c = strcmp(place, "[C]") == 0;
+  if (!in_c && (strncmp(place, c->name, size) != 0 || place[size] != ':')) return;
   reason(code, detail, why, sizeof why);
-  snprintf(text, sizeof text, "the compiler gave up %d times here: %s", count, why);
-  tell(c, "warning", place, text);
+  snprintf(text, sizeof text, "the compiler gave up %d times %s: %s", count,
+           in_c ? "in a C function" : "here", why);
+  char first[1024];
+  snprintf(first, sizeof first, "%s:1", c->name);
+  tell(c, "warning", in_c ? first : place, text);
 }
 
 /* --- evict --- */

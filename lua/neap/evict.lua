@@ -21,7 +21,8 @@ local board, leaves, self, given, declared
 function M.attach(board_at, leaves_at, self_at, given_params)
   board = abi.at("neap_evict_board", board_at)
   leaves = abi.at("neap_evict_leaves", leaves_at)
-  self, given = self_at, given_params
+  self = abi.at("void", self_at) -- a light userdata as an argument of a leaf would stop the compiler
+  given = given_params
 end
 
 -- --- what a policy is given ---

@@ -13,7 +13,7 @@ local concat, insert, remove, sort = table.concat, table.insert, table.remove, t
 
 local fuel = abi.at("neap_fuel", core.fuel)
 local leaves = abi.at("neap_vm_leaves", core.leaves)
-local refill, charge_leaf, vm = leaves.refill, leaves.charge, core.vm
+local refill, charge_leaf, vm = leaves.refill, leaves.charge, abi.at("void", core.vm)
 
 -- Called by the checks that fuel.c has put in, and by `charge`. Level 2 is the policy's line.
 local function exhausted()
