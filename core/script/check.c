@@ -82,8 +82,10 @@ static void reason(int code, int detail, char *out, size_t size) {
 /* Places in the policy's own file, or in C, where it was called with what the compiler cannot pass on; the
  * runtime's are not the author's to mend. */
 static void tell_abort(void *user, const char *place, int count, int code, int detail) {
+  enum { RETRIES = 4 }; /* that many are usual until the compiler finds where to begin */
   check *c = user;
   char why[200], text[300];
+  if (count < RETRIES) return;
   size_t size = strlen(c->name);
   bool in_c = strcmp(place, "[C]") == 0;
   if (!in_c && (strncmp(place, c->name, size) != 0 || place[size] != ':')) return;
