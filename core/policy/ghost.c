@@ -1,126 +1,118 @@
-/* The ghost list: a ring of hashes in the order they were put in, and an open-addressed table that finds a
- * hash's place in the ring. What is taken out leaves a hole in the ring until the oldest end has passed it.
- */
+/* The ghost list: a doubly linked list of hashes in the order they were put in, and a chained hash table that
+ * finds them. The table grows by linear hashing (W. Litwin, VLDB 1980), one bucket for each add, in reserved
+ * address space: no add ever copies the whole list, since that could take longer than a policy's budget. */
 #include "policy/policy.h"
 
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/hash.h"
+#include "base/pages.h"
 
-typedef struct ghost_row {
+typedef struct ghost_node {
   uint64_t hash;
   uint32_t size;
-  uint32_t live; /* 0: a hole */
-} ghost_row;
+  uint32_t older, newer; /* in the list, a ring through node 0 */
+  uint32_t chain;        /* next of the same bucket, or next free node; 0 ends it */
+} ghost_node;
 
 struct neap_ghost {
   double limit, held; /* sums of sizes */
-  ghost_row *rows;    /* the ring; row of `seq` is rows[seq & mask] */
-  uint32_t *places;   /* 2 * capacity of them: place in the ring + 1, 0 for none */
-  uint32_t capacity;  /* of the ring, a power of two; 0 before the first add */
-  uint32_t oldest, next;
+  ghost_node *nodes; /* NULL before the first add; node 0 is the ends of the list: newer the oldest, older the
+                        newest */
+  uint32_t *buckets; /* first node of each chain */
+  uint32_t bucket_count;
+  uint32_t nodes_used; /* ever, node 0 included */
+  uint32_t free;       /* first of the nodes given back */
   int32_t count;
 };
 
-enum { FIRST_CAPACITY = 64, LAST_CAPACITY = 1 << 29 };
+enum { NODES_MAX = 1 << 26, FIRST_BUCKETS = 64 };
 
-static inline uint32_t home(const neap_ghost *ghost, uint64_t hash) {
-  return (uint32_t)(hash * 0x9e3779b97f4a7c15u >> 32) & (2 * ghost->capacity - 1);
+/* As in store/lookup.h: as many low bits as bucket_count - 1 has, one less for a bucket that is not split
+ * yet. */
+static uint32_t bucket_of(const neap_ghost *ghost, uint64_t hash) {
+  uint32_t mask = UINT32_MAX >> __builtin_clz(ghost->bucket_count - 1);
+  uint32_t number = (uint32_t)neap_hash_mix(hash, UINT64_C(0x9e3779b97f4a7c15)) & mask;
+  return number & mask >> (number >= ghost->bucket_count);
 }
 
-/* Where `hash` stands in `places`, or where it would stand. */
-static uint32_t find(const neap_ghost *ghost, uint64_t hash) {
-  uint32_t mask = 2 * ghost->capacity - 1;
-  for (uint32_t at = home(ghost, hash);; at = (at + 1) & mask) {
-    uint32_t place = ghost->places[at];
-    if (place == 0 || ghost->rows[place - 1].hash == hash) return at;
+/* The link that leads to the node of `hash`, or the one that ends its chain. */
+static uint32_t *find(const neap_ghost *ghost, uint64_t hash) {
+  uint32_t *link = &ghost->buckets[bucket_of(ghost, hash)];
+  while (*link != 0 && ghost->nodes[*link].hash != hash) link = &ghost->nodes[*link].chain;
+  return link;
+}
+
+/* Opens one more bucket and moves there what belongs to it, from the one it splits off. */
+static void split(neap_ghost *ghost) {
+  uint32_t added = ghost->bucket_count, half = (UINT32_MAX >> __builtin_clz(added)) >> 1;
+  uint32_t *from = &ghost->buckets[added & half], *to = &ghost->buckets[added];
+  ghost->bucket_count++;
+  while (*from != 0) {
+    ghost_node *node = &ghost->nodes[*from];
+    if (bucket_of(ghost, node->hash) != added) {
+      from = &node->chain;
+      continue;
+    }
+    uint32_t moved = *from;
+    *from = node->chain;
+    node->chain = *to;
+    *to = moved;
   }
 }
 
-/* Empties places[at] and moves up those behind it that were displaced by it. */
-static void vacate(neap_ghost *ghost, uint32_t at) {
-  uint32_t mask = 2 * ghost->capacity - 1, hole = at;
-  for (uint32_t look = (at + 1) & mask; ghost->places[look] != 0; look = (look + 1) & mask) {
-    uint32_t wants = home(ghost, ghost->rows[ghost->places[look] - 1].hash);
-    if (((look - wants) & mask) < ((look - hole) & mask)) continue;
-    ghost->places[hole] = ghost->places[look];
-    hole = look;
-  }
-  ghost->places[hole] = 0;
-}
-
-static void forget(neap_ghost *ghost, uint32_t at) {
-  ghost_row *row = &ghost->rows[ghost->places[at] - 1];
-  row->live = 0;
-  ghost->held -= row->size;
+static void forget(neap_ghost *ghost, uint32_t *link) {
+  uint32_t number = *link;
+  ghost_node *node = &ghost->nodes[number];
+  *link = node->chain;
+  ghost->nodes[node->older].newer = node->newer;
+  ghost->nodes[node->newer].older = node->older;
+  ghost->held -= node->size;
   ghost->count--;
-  vacate(ghost, at);
+  node->chain = ghost->free;
+  ghost->free = number;
 }
 
 static void drop_oldest(neap_ghost *ghost) {
-  ghost_row *row = &ghost->rows[ghost->oldest & (ghost->capacity - 1)];
-  if (row->live) forget(ghost, find(ghost, row->hash));
-  ghost->oldest++;
+  forget(ghost, find(ghost, ghost->nodes[ghost->nodes[0].newer].hash));
 }
 
-static void append(neap_ghost *ghost, uint64_t hash, uint32_t size) {
-  uint32_t place = ghost->next++ & (ghost->capacity - 1);
-  ghost->rows[place] = (ghost_row){.hash = hash, .size = size, .live = 1};
-  ghost->places[find(ghost, hash)] = place + 1;
-  ghost->held += size;
-  ghost->count++;
+static bool reserve(neap_ghost *ghost) {
+  if (ghost->nodes != NULL) return true;
+  ghost->nodes = neap_pages_reserve(NODES_MAX * sizeof *ghost->nodes);
+  ghost->buckets = neap_pages_reserve(NODES_MAX * sizeof *ghost->buckets);
+  if (ghost->nodes != NULL && ghost->buckets != NULL) return true;
+  neap_pages_release(ghost->nodes, NODES_MAX * sizeof *ghost->nodes);
+  neap_pages_release(ghost->buckets, NODES_MAX * sizeof *ghost->buckets);
+  ghost->nodes = NULL;
+  ghost->buckets = NULL;
+  return false;
 }
 
-/* Gives the ring `capacity` rows without its holes. False: no memory; nothing has changed. */
-static bool rebuild(neap_ghost *ghost, uint32_t capacity) {
-  neap_ghost larger = {.limit = ghost->limit, .capacity = capacity};
-  larger.rows = calloc(capacity, sizeof *larger.rows);
-  larger.places = calloc(2 * (size_t)capacity, sizeof *larger.places);
-  if (larger.rows == NULL || larger.places == NULL) {
-    free(larger.rows);
-    free(larger.places);
-    return false;
-  }
-  for (uint32_t seq = ghost->oldest; seq != ghost->next; seq++) {
-    const ghost_row *row = &ghost->rows[seq & (ghost->capacity - 1)];
-    if (row->live) append(&larger, row->hash, row->size);
-  }
-  free(ghost->rows);
-  free(ghost->places);
-  *ghost = larger;
-  return true;
-}
-
-/* Makes sure that one more row fits: by closing holes where they are a quarter, else by growing; without
- * memory the oldest goes. */
-static bool ensure_row(neap_ghost *ghost) {
-  if (ghost->next - ghost->oldest < ghost->capacity) return true;
-  uint32_t capacity = ghost->capacity;
-  bool holes = (uint32_t)ghost->count < capacity - capacity / 4;
-  uint32_t wanted = capacity == 0                        ? FIRST_CAPACITY
-                    : holes || capacity == LAST_CAPACITY ? capacity
-                                                         : 2 * capacity;
-  if (rebuild(ghost, wanted)) {
-    if (ghost->next - ghost->oldest == ghost->capacity) drop_oldest(ghost);
-    return true;
-  }
-  if (capacity == 0) return false;
-  drop_oldest(ghost);
-  return true;
+/* A node to be filled: one given back, a new one, or that of the oldest. */
+static uint32_t take_node(neap_ghost *ghost) {
+  if (ghost->free == 0 && ghost->nodes_used == NODES_MAX) drop_oldest(ghost);
+  uint32_t number = ghost->free;
+  if (number == 0) return ghost->nodes_used++;
+  ghost->free = ghost->nodes[number].chain;
+  return number;
 }
 
 int neap_ghost_create(double limit, neap_ghost **out) {
   neap_ghost *ghost = calloc(1, sizeof *ghost);
   if (ghost == NULL) return NEAP_ENOMEM;
   ghost->limit = limit;
+  ghost->bucket_count = FIRST_BUCKETS;
+  ghost->nodes_used = 1;
   *out = ghost;
   return 0;
 }
 
 void neap_ghost_destroy(neap_ghost **ghost) {
   if (*ghost == NULL) return;
-  free((*ghost)->rows);
-  free((*ghost)->places);
+  neap_pages_release((*ghost)->nodes, NODES_MAX * sizeof *(*ghost)->nodes);
+  neap_pages_release((*ghost)->buckets, NODES_MAX * sizeof *(*ghost)->buckets);
   free(*ghost);
   *ghost = NULL;
 }
@@ -129,20 +121,29 @@ void neap_ghost_add(neap_ghost *ghost, double hash, double size) {
   if (!(hash >= 0 && hash < 0x1p53 && size >= 0 && size <= ghost->limit && size <= UINT32_MAX)) return;
   neap_ghost_take(ghost, hash);
   while (ghost->held + size > ghost->limit) drop_oldest(ghost);
-  if (ensure_row(ghost)) append(ghost, (uint64_t)hash, (uint32_t)size);
+  if (!reserve(ghost)) return;
+  uint32_t number = take_node(ghost), newest = ghost->nodes[0].older;
+  uint32_t *bucket = &ghost->buckets[bucket_of(ghost, (uint64_t)hash)];
+  ghost->nodes[number] = (ghost_node){
+      .hash = (uint64_t)hash, .size = (uint32_t)size, .older = newest, .newer = 0, .chain = *bucket};
+  *bucket = number;
+  ghost->nodes[newest].newer = number;
+  ghost->nodes[0].older = number;
+  ghost->held += (uint32_t)size;
+  if ((uint32_t)++ghost->count > ghost->bucket_count) split(ghost);
 }
 
 double neap_ghost_take(neap_ghost *ghost, double hash) {
   if (!neap_ghost_has(ghost, hash)) return -1;
-  uint32_t at = find(ghost, (uint64_t)hash);
-  double size = ghost->rows[ghost->places[at] - 1].size;
-  forget(ghost, at);
+  uint32_t *link = find(ghost, (uint64_t)hash);
+  double size = ghost->nodes[*link].size;
+  forget(ghost, link);
   return size;
 }
 
 bool neap_ghost_has(const neap_ghost *ghost, double hash) {
   if (ghost->count == 0 || !(hash >= 0 && hash < 0x1p53)) return false;
-  return ghost->places[find(ghost, (uint64_t)hash)] != 0;
+  return *find(ghost, (uint64_t)hash) != 0;
 }
 
 void neap_ghost_resize(neap_ghost *ghost, double limit) {
@@ -164,5 +165,7 @@ int32_t neap_ghost_count(const neap_ghost *ghost) {
 }
 
 size_t neap_ghost_memory(const neap_ghost *ghost) {
-  return sizeof *ghost + ghost->capacity * (sizeof(ghost_row) + 2 * sizeof(uint32_t));
+  if (ghost->nodes == NULL) return sizeof *ghost;
+  return sizeof *ghost + ghost->nodes_used * sizeof *ghost->nodes +
+         ghost->bucket_count * sizeof *ghost->buckets;
 }
