@@ -72,7 +72,12 @@ end
 
 local function leaves(cache)
   local function fact(name) return function(_, slot) return cache.at[slot] and cache.at[slot][name] or 0 end end
-  local function bytes(_, _, width) return ffi.new("char[?]", width * cache.board.slot_end) end
+  -- The runtime keeps bare pointers, as it does to the engine's memory, so somebody must keep the memory.
+  local function bytes(_, _, width)
+    local block = ffi.new("char[?]", width * cache.board.slot_end)
+    table.insert(cache.memory, block)
+    return block
+  end
   return {
     column = bytes, state = bytes,
     ghost = new_ghost, ghost_add = ghost_add, ghost_take = ghost_take,
@@ -186,8 +191,8 @@ function M.new(name, limit, params)
   local slot_end = 16 + 2 * limit
   local board = { slot_end = slot_end, limit = limit, used = 0, now_ms = 0, candidate_size = 0, candidate_hash = 0,
                   events = {}, victims = {} }
-  local cache = setmetatable({ board = board, at = {}, slots = {}, hashes = {}, next_hash = 1, held = 0, free = {} },
-                             Cache)
+  local cache = setmetatable({ board = board, at = {}, slots = {}, hashes = {}, next_hash = 1, held = 0, free = {},
+                               memory = {} }, Cache)
   for slot = 16, slot_end - 1 do table.insert(cache.free, slot) end
   evict.attach(board, leaves(cache), {}, params or {})
   package.loaded["neap.policy"] = { evict = evict.declare }
@@ -196,6 +201,7 @@ function M.new(name, limit, params)
   cache.observe, cache.decide, cache.name, cache.version, problem = evict.finish(policy)
   cache.problem = problem
   package.loaded["neap.policy"] = nil
+  collectgarbage() -- what nobody holds must go now and not some day: a dangling column fails every run
   return cache
 end
 
