@@ -150,25 +150,69 @@ typedef struct neap_request_board {
 
 enum { NEAP_BACKEND_UP = 0, NEAP_BACKEND_DOWN = 1, NEAP_BACKEND_DRAINING = 2, NEAP_BACKEND_UNKNOWN = 3 };
 
-/* One backend. Written by the engine with relaxed atomics, read by policies as it is. */
+/* Why a backend may not be the answer now: bits of neap_backend_row.barred. */
+enum {
+  NEAP_BAR_TRIED = 1,    /* this exchange has tried it */
+  NEAP_BAR_DOWN = 2,     /* its probes fail, or it could not be reached */
+  NEAP_BAR_DRAINING = 4, /* it takes no new requests */
+  NEAP_BAR_EJECTED = 8,  /* it gave too many errors, or its breaker is open */
+  NEAP_BAR_FULL = 16,    /* it has as many requests as it may have */
+  NEAP_BAR_SPARE = 32,   /* backends of a better priority are there */
+  NEAP_BAR_GONE = 64     /* an empty place: the backend has left the pool */
+};
+
+/* One backend. Written by the engine, read by policies as it is. A backend keeps its place as long as it is
+ * in the pool; the place of one that left is used again later. */
 typedef struct neap_backend_row {
-  int32_t state; /* NEAP_BACKEND_... ; UNKNOWN may be picked */
-  int32_t weight;
+  int32_t state;     /* NEAP_BACKEND_...: what is known of it */
+  int32_t barred;    /* 0: may be picked; else NEAP_BAR_...: the engine's word, health and panic included */
+  int32_t weight;    /* as configured, or as set since */
   int32_t in_flight; /* requests, over all workers */
-  int32_t tried;     /* 1: this exchange has tried it already */
-  double ewma_us;    /* response time, peak-sensitive */
+  int32_t limit;     /* most of them at once; 0: no limit */
+  int32_t load;      /* requests in flight by its own report, whoever sent them; -1: no fresh report */
+  int32_t capacity;  /* requests it can work on at once, by its own report; 0: not known */
+  int32_t reserved;
+  double share;      /* weight as it counts now: slow start and reports included; above 0 */
+  double ewma_us;    /* response time, peak-sensitive; 0: not known */
   double error_rate; /* 0..1 */
+  double load_ms;    /* engine time of its newest report */
   double id;         /* hash of its address (53 bits): who it is, whatever its place in the pool */
 } neap_backend_row;
 
+/* What a balance policy is told, as neap_event: what = kind << NEAP_EVENT_SHIFT | backend. */
+enum {
+  NEAP_EVENT_SENT = 0, /* a request goes to it. size: its requests in flight, this one included */
+  NEAP_EVENT_DONE = 1, /* it answered. size: its requests in flight when this one was sent; hash: took, us */
+  NEAP_EVENT_FAILED = 2, /* it did not, or with an error of its own (5xx). size and hash as of DONE */
+  NEAP_EVENT_REPORT = 3, /* load and capacity of its row are new */
+  NEAP_EVENT_JOINED = 4, /* a backend took this place */
+  NEAP_EVENT_LEFT = 5    /* it left this place */
+};
+
+enum { NEAP_PICK_EVENTS_MAX = 64, NEAP_PICK_PROBES_MAX = 4 };
+
+enum {
+  NEAP_PICK_NONE = -1, /* there is nobody to pick */
+  NEAP_PICK_WAIT = -2  /* hold the request until something changes: late binding */
+};
+
 typedef struct neap_pick_board {
-  int32_t count;            /* backends; the answer is 0..count-1 */
-  int32_t answer;           /* -1: none */
+  /* The question. */
+  int32_t count;            /* places; the answer is 0..count-1 */
+  int32_t answer;           /* or NEAP_PICK_... */
   int32_t random1, random2; /* uniform draws in 0..count-1, distinct where count > 1 */
+  int32_t waiting;          /* requests that are held now */
+  int32_t may_wait;         /* 1: NEAP_PICK_WAIT is an answer */
   double key;               /* hash of what the pool balances by, 53 bits */
-  double now_ms;
+  double now_ms;            /* may have a fraction */
   const neap_backend_row *rows;
   const neap_request_board *request;
+  /* Backends whose load the policy wants to know: asked for beside the request, where the pool does so. */
+  int32_t probe_count;
+  int32_t probes[4];
+  /* What happened since the last pick, for observe. */
+  int32_t event_count;
+  neap_event events[64];
 } neap_pick_board;
 
 /* --- views of a request

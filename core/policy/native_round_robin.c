@@ -53,10 +53,6 @@ static bool make_room(round_robin *rr, int32_t count) {
   return true;
 }
 
-static bool may_be_picked(const neap_backend_row *row) {
-  return (row->state == NEAP_BACKEND_UP || row->state == NEAP_BACKEND_UNKNOWN) && !row->tried;
-}
-
 /* hot: */
 static int decide(void *self, neap_ask ask) {
   round_robin *rr = self;
@@ -68,7 +64,7 @@ static int decide(void *self, neap_ask ask) {
   int32_t best = -1;
   for (int32_t i = 0; i < board->count; i++) {
     const neap_backend_row *row = &board->rows[i];
-    if (!may_be_picked(row)) continue;
+    if (row->barred) continue;
     total += row->weight;
     rr->gained[i] += row->weight;
     if (best < 0 || rr->gained[i] > rr->gained[best]) best = i;

@@ -5,8 +5,7 @@
 #include "policy/policy.h"
 
 static inline bool neap_pick_usable(const neap_pick_board *board, int32_t backend) {
-  const neap_backend_row *row = &board->rows[backend];
-  return (row->state == NEAP_BACKEND_UP || row->state == NEAP_BACKEND_UNKNOWN) && row->tried == 0;
+  return board->rows[backend].barred == 0;
 }
 
 /* The first usable backend from `start` on, going round; -1 where there is none. */

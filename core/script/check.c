@@ -120,20 +120,20 @@ enum { BACKENDS_MAX = 9, PICKS = 20000 };
 static void make_pool(neap_pick_board *board, neap_backend_row *rows, int round) {
   board->count = round % (BACKENDS_MAX + 1);
   for (int32_t i = 0; i < board->count; i++)
-    rows[i] =
-        (neap_backend_row){.state = (round >> 4) * (i + 1) % 7 < 4 ? NEAP_BACKEND_UP : NEAP_BACKEND_DOWN,
-                           .weight = 1 + (round + i) % 100,
-                           .in_flight = (round * (i + 3)) % 50,
-                           .tried = (round >> 7) % (i + 2) == 1,
-                           .ewma_us = (round + i) % 3 ? 0 : 1e6 * i};
+    rows[i] = (neap_backend_row){.barred = ((round >> 4) * (i + 1) % 7 < 4 ? 0 : NEAP_BAR_DOWN) |
+                                           ((round >> 7) % (i + 2) == 1 ? NEAP_BAR_TRIED : 0),
+                                 .weight = 1 + (round + i) % 100,
+                                 .in_flight = (round * (i + 3)) % 50,
+                                 .share = 1 + (round + i) % 100,
+                                 .load = -1,
+                                 .ewma_us = (round + i) % 3 ? 0 : 1e6 * i};
   board->random1 = board->count > 0 ? round % board->count : 0;
   board->random2 = board->count > 0 ? (round + 1) % board->count : 0;
   board->key = round * 1e9;
 }
 
 static bool is_usable(const neap_pick_board *board, int32_t i) {
-  const neap_backend_row *row = &board->rows[i];
-  return (row->state == NEAP_BACKEND_UP || row->state == NEAP_BACKEND_UNKNOWN) && !row->tried;
+  return board->rows[i].barred == 0;
 }
 
 static const char *wrong_pick(const neap_pick_board *board) {

@@ -77,6 +77,7 @@ void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms) {
   atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
   atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
   pool->rows[member].state = NEAP_BACKEND_DOWN;
+  pool->rows[member].barred |= NEAP_BAR_DOWN;
 }
 
 /* --- picking */
@@ -88,6 +89,7 @@ static void read_rows(neap_pool *pool, uint64_t now_ms) {
     const neap_backend *backend = backend_of(pool, i);
     neap_backend_row *row = &pool->rows[i];
     row->state = neap_backend_state(backend, now_ms);
+    row->barred = row->state == NEAP_BACKEND_DOWN ? NEAP_BAR_DOWN : 0;
     row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
     row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
   }
@@ -105,7 +107,7 @@ static int32_t pick_down(const neap_pool *pool) {
   int32_t start = pool->board.random1;
   for (int32_t i = 0; i < pool->board.count; i++) {
     int32_t member = (start + i) % pool->board.count;
-    if (!pool->rows[member].tried) return member;
+    if (!(pool->rows[member].barred & NEAP_BAR_TRIED)) return member;
   }
   return -1;
 }
@@ -118,10 +120,10 @@ int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, doubl
   pool->board.key = key;
   pool->board.now_ms = (double)now_ms;
   pool->board.request = request;
-  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].tried = 1;
+  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred |= NEAP_BAR_TRIED;
   neap_policy_decide(pool->policy, NEAP_ASK_PICK);
   int32_t answer = pool->board.answer >= 0 ? pool->board.answer : pick_down(pool);
-  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].tried = 0;
+  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred &= ~NEAP_BAR_TRIED;
   pool->board.request = NULL;
   return answer;
 }
@@ -147,6 +149,8 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
   for (size_t i = 0; i < options->member_count; i++) {
     const char *address = neap_backend_address(options->members[i].backend);
     pool->rows[i].weight = options->members[i].weight;
+    pool->rows[i].share = options->members[i].weight;
+    pool->rows[i].load = -1;
     pool->rows[i].id = (double)(neap_hash_bytes(address, strlen(address)) >> 11);
   }
   int code = open_policy(pool, err);

@@ -18,7 +18,7 @@ local POOL = "struct { const int32_t unused; }"
 
 ---@class neap.Backend
 ---@field index integer its number in the pool, from 1
----@field up boolean may be picked now: not down, not draining, not tried by this request
+---@field up boolean may be picked now: healthy, not draining, not full, not tried by this request
 ---@field tried boolean this request has tried it already
 ---@field weight integer
 ---@field in_flight integer requests it is working on, over all workers
@@ -41,10 +41,10 @@ local function backend_class(board, mix)
     local row = board.rows[i]
     if name == "in_flight" then return row.in_flight end
     if name == "weight" then return row.weight end
-    if name == "up" then return (row.state == 0 or row.state == 3) and row.tried == 0 end
+    if name == "up" then return row.barred == 0 end
     if name == "ewma_us" then return row.ewma_us end
     if name == "error_rate" then return row.error_rate end
-    if name == "tried" then return row.tried ~= 0 end
+    if name == "tried" then return row.barred % 2 ~= 0 end
     if name == "affinity" then return mix(board.key, row.id) end
     error(format("a backend has no %q", tostring(name)), 2)
   end

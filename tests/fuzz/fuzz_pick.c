@@ -50,7 +50,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 static bool usable(const neap_backend_row *row) {
-  return (row->state == NEAP_BACKEND_UP || row->state == NEAP_BACKEND_UNKNOWN) && !row->tried;
+  return row->barred == 0;
 }
 
 static void check_answer(const neap_pick_board *board) {
@@ -73,9 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     board.count = bytes[i] % (BACKENDS_MAX + 1);
     board.key = bytes[i + 1] % ANSWERS;
     for (int32_t b = 0; b < board.count; b++)
-      rows[b] = (neap_backend_row){.state = (bytes[i + 2] >> b % 8 & 1) * (b % 4),
-                                   .weight = 1 + b,
-                                   .tried = bytes[i + 3] >> b % 8 & 1};
+      rows[b] = (neap_backend_row){.barred = (bytes[i + 2] >> b % 8 & 1) * (b % 4) << 1 |
+                                             (bytes[i + 3] >> b % 8 & 1),
+                                   .weight = 1 + b};
     board.random1 = board.count ? bytes[i + 1] % board.count : 0;
     board.random2 = board.count ? bytes[i + 2] % board.count : 0;
     board.request = i % 8 ? &request : NULL;

@@ -54,10 +54,10 @@ static void test_down_draining_and_tried_backends_are_skipped(void **state) {
   (void)state;
   fixture f;
   start(&f, 5, NULL);
-  f.rows[0].state = NEAP_BACKEND_DOWN;
-  f.rows[2].state = NEAP_BACKEND_DRAINING;
+  f.rows[0].barred |= NEAP_BAR_DOWN;
+  f.rows[2].barred |= NEAP_BAR_DRAINING;
   f.rows[3].state = NEAP_BACKEND_UNKNOWN;
-  f.rows[4].tried = 1;
+  f.rows[4].barred |= NEAP_BAR_TRIED;
   assert_string_equal(picks(&f, 4), "1 3 1 3");
   vt->destroy(f.policy);
 }
@@ -66,9 +66,9 @@ static void test_backend_that_comes_back_gets_no_burst(void **state) {
   (void)state;
   fixture f;
   start(&f, 2, NULL);
-  f.rows[1].state = NEAP_BACKEND_DOWN;
+  f.rows[1].barred |= NEAP_BAR_DOWN;
   picks(&f, 50);
-  f.rows[1].state = NEAP_BACKEND_UP;
+  f.rows[1].barred = 0;
   assert_string_equal(picks(&f, 4), "0 1 0 1");
   vt->destroy(f.policy);
 }
@@ -77,7 +77,7 @@ static void test_no_backend_left_answers_none(void **state) {
   (void)state;
   fixture f;
   start(&f, 1, NULL);
-  f.rows[0].tried = 1;
+  f.rows[0].barred |= NEAP_BAR_TRIED;
   assert_string_equal(picks(&f, 1), "-1");
   f.board.count = 0;
   assert_string_equal(picks(&f, 1), "-1");

@@ -61,8 +61,8 @@ static void shuffle(pool *p, uint64_t *seed) {
   int32_t count = p->board.count;
   for (int32_t i = 0; i < count; i++) {
     neap_backend_row *row = &p->rows[i];
-    row->state = draw(seed, 4) ? NEAP_BACKEND_UP : (int32_t)draw(seed, 4);
-    row->tried = draw(seed, 8) == 0;
+    row->barred = draw(seed, 4) ? 0 : NEAP_BAR_DOWN;
+    if (draw(seed, 8) == 0) row->barred |= NEAP_BAR_TRIED;
     row->weight = 1 + (int32_t)draw(seed, 5);
     row->in_flight = (int32_t)draw(seed, 20);
     row->ewma_us = draw(seed, 100000);

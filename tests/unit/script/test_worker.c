@@ -356,8 +356,8 @@ static void test_pool_view_shows_what_the_engine_knows(void **state) {
   open_pick(&p, &f);
   p.rows[0].in_flight = 4;
   p.rows[0].error_rate = 0.5;
-  p.rows[1].tried = 1;
-  p.rows[2].state = NEAP_BACKEND_DOWN;
+  p.rows[1].barred |= NEAP_BAR_TRIED;
+  p.rows[2].barred |= NEAP_BAR_DOWN;
   p.board.key = 99;
   p.board.now_ms = 5;
   assert_int_equal(pick(&p, &b), 0);
@@ -398,7 +398,7 @@ static void test_wrong_picks_are_answered_by_the_guard(void **state) {
     snprintf(text, sizeof text, INLINE("%s"), wrong[i]);
     start(&f, text);
     open_pick(&p, &f);
-    p.rows[1].state = NEAP_BACKEND_DOWN;
+    p.rows[1].barred |= NEAP_BAR_DOWN;
     int32_t answer = pick(&p, &b);
     assert_true(answer == 0 || answer == 2);
     neap_policy_counters_get(p.policy, &counters);
