@@ -5,15 +5,6 @@
 
 enum { MESSAGE_MAX = 1024, HEAD_MAX = 4096 };
 
-static const char *sentence(neap_end end) {
-  static const char *const sentences[] = {
-#define END_TEXT(NAME, name, text) [NEAP_END_##NAME] = text,
-      NEAP_ENDS(END_TEXT)
-#undef END_TEXT
-  };
-  return sentences[end];
-}
-
 bool neap_answer_keep_alive(const neap_exchange *exchange) {
   return exchange->client_wants_keep_alive && exchange->request.head.keep_alive &&
          neap_body_is_over(exchange);
@@ -33,11 +24,11 @@ static neap_step deliver(neap_exchange *exchange, int status, const char *bytes,
 neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end) {
   exchange->end = end;
   if (end != NEAP_END_REFUSED) neap_flow_count(&exchange->flow->counters.errors);
-  const char *text = exchange->refusal_text ? exchange->refusal_text : sentence(end);
+  const char *text = neap_reason_text(neap_exchange_reason(exchange));
   char *out = neap_arena_take(&exchange->arena, MESSAGE_MAX);
   if (out == NULL) return NEAP_STEP_FINISH;
   exchange->kept_alive = neap_answer_keep_alive(exchange);
-  const neap_http_request *request = exchange->refusal_status ? NULL : &exchange->request;
+  const neap_http_request *request = exchange->refusal ? NULL : &exchange->request;
   ssize_t size = neap_http_message_write(out, MESSAGE_MAX, request, status, neap_view_of(text),
                                          neap_exchange_wall_s(exchange), exchange->kept_alive);
   return deliver(exchange, status, out, size);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/reasons.h"
 #include "neap/neap.h"
 
 /* Step, and what it is for. */
@@ -66,9 +67,9 @@ typedef struct neap_client_vt {
 
 /* Told by the client's side (front/). None of them frees the exchange while it is on the stack of a step. */
 void neap_exchange_start(neap_exchange *exchange); /* request head is complete */
-/* The request cannot be served: answered with the reason's status, then the connection closes. Instead of
- * start, or while the body is read. */
-void neap_exchange_refuse(neap_exchange *exchange, int status, const char *code, const char *text);
+/* The request cannot be served: answered with the status of the reason (of the group REFUSED), then the
+ * connection closes. Instead of start, or while the body is read. */
+void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason);
 /* Request body, without chunk framing. Only while wanted. The bytes stay where they are until `want_body` is
  * called with true again, unless it is still wanted when this returns. */
 void neap_exchange_body(neap_exchange *exchange, const char *bytes, size_t size, bool last);

@@ -15,15 +15,6 @@ static neap_step (*const steps[])(neap_exchange *exchange) = {
 #undef STEP_FUNCTION
 };
 
-const char *neap_end_code(neap_end end) {
-  static const char *const codes[] = {
-#define END_CODE(NAME, name, text) [NEAP_END_##NAME] = #name,
-      NEAP_ENDS(END_CODE)
-#undef END_CODE
-  };
-  return codes[end];
-}
-
 /* --- the loop over the steps */
 
 static void note(neap_exchange *exchange, neap_step step) {
@@ -60,11 +51,9 @@ void neap_exchange_start(neap_exchange *exchange) {
   neap_exchange_resume(exchange, NEAP_STEP_RECV);
 }
 
-void neap_exchange_refuse(neap_exchange *exchange, int status, const char *code, const char *text) {
-  if (exchange->refusal_status) return;
-  exchange->refusal_status = status;
-  exchange->refusal_code = code;
-  exchange->refusal_text = text;
+void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason) {
+  if (exchange->refusal) return;
+  exchange->refusal = reason;
   if (exchange->trace_count == 0) {
     neap_exchange_resume(exchange, NEAP_STEP_RECV);
     return;

@@ -105,7 +105,7 @@ static void append(neap_exchange *exchange, neap_view payload) {
   if (exchange->fill == NULL) return;
   int code = neap_fill_append(exchange->fill, payload);
   if (code == 0) return;
-  exchange->store_code = neap_errname(code);
+  exchange->stored_as = neap_reason_not_stored(code);
   neap_fill_abort(&exchange->fill);
 }
 
@@ -116,7 +116,7 @@ static void complete(neap_exchange *exchange) {
   if (exchange->fill == NULL) return;
   int code = neap_fill_commit(&exchange->fill, NULL);
   if (code)
-    exchange->store_code = neap_errname(code);
+    exchange->stored_as = neap_reason_not_stored(code);
   else
     neap_flow_count(&exchange->flow->counters.stored);
 }

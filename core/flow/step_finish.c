@@ -32,7 +32,7 @@ static void log_line(neap_exchange *exchange) {
   char steps[TRACE_MAX * 8 + 1];
   write_steps(exchange, steps);
   const neap_http_request *request = &exchange->request;
-  bool refused = exchange->refusal_code != NULL;
+  bool refused = exchange->refusal != NEAP_REASON_NONE;
   neap_access_record record = {
       .wall_ms = exchange->wall_ms,
       .duration_us = (neap_clock_now_ns(NULL) - exchange->start_ns) / 1000,
@@ -47,8 +47,8 @@ static void log_line(neap_exchange *exchange) {
       .pool = exchange->pool ? neap_pool_options_of(exchange->pool)->name : NULL,
       .backend = backend_of(exchange),
       .cache = cache_code(exchange),
-      .stored = exchange->store_code,
-      .reason = refused ? exchange->refusal_code : neap_end_code(exchange->end),
+      .stored = exchange->stored_as ? neap_reason_code(exchange->stored_as) : NULL,
+      .reason = neap_reason_code(neap_exchange_reason(exchange)),
       .steps = steps,
       .tries = (uint32_t)exchange->tries,
   };

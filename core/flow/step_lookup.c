@@ -5,9 +5,9 @@
 
 enum { KEY_EXTRA = 128 };
 
-static neap_step pass_by(neap_exchange *exchange, neap_http_fwd fwd, const char *code) {
+static neap_step pass_by(neap_exchange *exchange, neap_http_fwd fwd, neap_reason why) {
   exchange->fwd = fwd;
-  exchange->cache_code = code;
+  exchange->unasked = why;
   return NEAP_STEP_BALANCE;
 }
 
@@ -53,14 +53,14 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
   exchange->cache = atomic_load_explicit(flow->cache, memory_order_acquire);
   if (!exchange->route->cache || exchange->cache == NULL) {
     exchange->cache = NULL;
-    return pass_by(exchange, NEAP_HTTP_FWD_BYPASS, "");
+    return pass_by(exchange, NEAP_HTTP_FWD_BYPASS, NEAP_REASON_NONE);
   }
   neap_http_lookup may = neap_http_lookup_decide(&exchange->request);
   if (may != NEAP_HTTP_LOOKUP_USABLE)
-    return pass_by(exchange, neap_http_lookup_fwd(may), neap_http_lookup_name(may));
+    return pass_by(exchange, neap_http_lookup_fwd(may), (neap_reason)(NEAP_REASON_LOOKUP_USABLE + (int)may));
   if (neap_exchange_key(exchange, &exchange->key)) {
     exchange->cache = NULL;
-    return pass_by(exchange, NEAP_HTTP_FWD_REQUEST, "key");
+    return pass_by(exchange, NEAP_HTTP_FWD_REQUEST, NEAP_REASON_LOOKUP_KEY);
   }
   exchange->variant = exchange->key;
   neap_cache_enter(exchange->cache);
@@ -80,5 +80,5 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
   exchange->entry = NULL;
   exchange->entered = false;
   neap_cache_leave(exchange->cache);
-  return pass_by(exchange, found, "");
+  return pass_by(exchange, found, NEAP_REASON_NONE);
 }

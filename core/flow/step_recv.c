@@ -13,10 +13,10 @@ neap_step neap_step_recv(neap_exchange *exchange) {
       exchange->wall_ms = neap_loop_wall_ms(flow->loop);
     }
   }
-  if (NEAP_UNLIKELY(exchange->refusal_status)) {
+  if (NEAP_UNLIKELY(exchange->refusal)) {
     neap_flow_count(&flow->counters.refused);
     exchange->client_wants_keep_alive = false;
-    return neap_answer_error(exchange, exchange->refusal_status, NEAP_END_REFUSED);
+    return neap_answer_error(exchange, neap_reason_status(exchange->refusal), NEAP_END_REFUSED);
   }
   return NEAP_STEP_ROUTE;
 }

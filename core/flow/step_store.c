@@ -63,16 +63,27 @@ static int open_fill(neap_exchange *exchange, const neap_http_decision *decision
   return neap_cache_put_begin(exchange->cache, exchange->variant, length, &options, &exchange->fill);
 }
 
+neap_reason neap_reason_not_stored(int code) {
+  switch (code) {
+  case NEAP_EROOM: return NEAP_REASON_FILL_ROOM;
+  case NEAP_ETOOLARGE: return NEAP_REASON_FILL_TOO_LARGE;
+  case NEAP_EREFUSED: return NEAP_REASON_FILL_UNWANTED;
+  case NEAP_EVERSION: return NEAP_REASON_FILL_OLDER;
+  case NEAP_ELENGTH: return NEAP_REASON_FILL_LENGTH;
+  default: return NEAP_REASON_FILL_FAILED;
+  }
+}
+
 static void decide(neap_exchange *exchange) {
-  if (exchange->cache == NULL || exchange->cache_code[0] != '\0') return;
+  if (exchange->cache == NULL || exchange->unasked) return;
   /* Cookies are not stored, and lifetimes not guessed from Last-Modified. */
   neap_http_rules rules = {.default_ms = exchange->route->cache_ttl_ms};
   neap_http_decision decision;
   neap_http_store_decide(&decision, &exchange->request, exchange->response, &rules, &exchange->times);
-  exchange->store_code = neap_http_store_name(decision.store);
+  exchange->stored_as = (neap_reason)(NEAP_REASON_STORE_YES + (int)decision.store);
   if (decision.store != NEAP_HTTP_STORE_YES) return;
   int code = open_fill(exchange, &decision);
-  if (code) exchange->store_code = neap_errname(code);
+  if (code) exchange->stored_as = neap_reason_not_stored(code);
 }
 
 static neap_step write_head(neap_exchange *exchange) {
@@ -81,6 +92,9 @@ static neap_step write_head(neap_exchange *exchange) {
   reply->wall_s = exchange->times.wall_s;
   reply->fwd = exchange->fwd;
   reply->stored = exchange->fill != NULL;
+  reply->detail = reply->stored       ? NEAP_REASON_NONE
+                  : exchange->unasked ? exchange->unasked
+                                      : exchange->stored_as;
   neap_http_reply_plan(reply, &exchange->request, response, neap_answer_keep_alive(exchange));
   size_t capacity =
       response->head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->response);

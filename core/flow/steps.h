@@ -3,25 +3,12 @@
 #define NEAP_FLOW_STEPS_H
 
 #include "base/base.h"
+#include "base/reasons.h"
 #include "flow/flow.h"
 
-/* How an exchange ended: code in logs and `neap explain`, sentence. */
-#define NEAP_ENDS(X)                                                                                         \
-  X(OK, ok, "answered")                                                                                      \
-  X(REFUSED, refused, "the request was refused")                                                             \
-  X(NO_ROUTE, no_route, "no route matches")                                                                  \
-  X(NO_BACKEND, no_backend, "every backend of the pool was tried")                                           \
-  X(CONNECT_FAILED, connect_failed, "the backend could not be reached")                                      \
-  X(CONNECT_TIMEOUT, connect_timeout, "the backend did not accept the connection in time")                   \
-  X(BACKEND_CLOSED, backend_closed, "the backend closed the connection before it answered")                  \
-  X(BACKEND_TIMEOUT, backend_timeout, "the backend did not answer in time")                                  \
-  X(BAD_RESPONSE, bad_response, "the backend's response is malformed")                                       \
-  X(TRUNCATED, truncated, "the backend's response ended early")                                              \
-  X(TOO_LARGE, too_large, "a head does not fit into its buffer")                                             \
-  X(CLIENT_GONE, client_gone, "the client went away")                                                        \
-  X(NO_MEMORY, no_memory, "out of memory")
-#define NEAP_END_ENUM(NAME, name, text) NEAP_END_##NAME,
-typedef enum neap_end { NEAP_ENDS(NEAP_END_ENUM) NEAP_END_COUNT } neap_end;
+/* How an exchange ended. */
+#define NEAP_END_ENUM(GROUP, NAME, name, status, text) NEAP_END_##NAME,
+typedef enum neap_end { NEAP_REASONS_END(NEAP_END_ENUM) NEAP_END_COUNT } neap_end;
 #undef NEAP_END_ENUM
 
 enum { NEAP_VARIANT_KEY_MAX = 8192 };
@@ -58,8 +45,7 @@ struct neap_exchange {
   bool client_gone, client_wants_keep_alive, kept_alive;
   uint8_t trace[TRACE_MAX], trace_count;
   neap_end end;
-  const char *refusal_code, *refusal_text; /* recv */
-  int refusal_status;
+  neap_reason refusal; /* recv */
   uint64_t start_ns, wall_ms;
   int status;          /* sent, or about to be */
   bool begun;          /* something of a response was handed to the client */
@@ -74,7 +60,7 @@ struct neap_exchange {
   neap_view key;     /* primary key, in the arena */
   neap_view variant; /* what the response is found under: the same, or a variant's key */
   neap_http_fwd fwd;
-  const char *cache_code;  /* lookup: why it was not asked, or "" */
+  neap_reason unasked;     /* lookup: why the cache was not asked */
   const neap_entry *entry; /* lookup: borrowed ... */
   neap_entry *pinned;      /* ... or referenced, when the client is slow */
   bool entered;            /* inside neap_cache_enter */
@@ -104,7 +90,7 @@ struct neap_exchange {
 
   neap_http_body body; /* store: of the response */
   neap_http_reply reply;
-  const char *store_code;
+  neap_reason stored_as; /* or why not */
   neap_fill *fill;
   neap_view head; /* to be sent first; in the arena */
   char chunk[NEAP_HTTP_CHUNK_HEAD_MAX];
@@ -119,7 +105,10 @@ NEAP_STEPS(NEAP_STEP_DECLARE)
 #undef NEAP_STEP_DECLARE
 
 /* flow.c */
-const char *neap_end_code(neap_end end);
+/* How it ended, or why it was refused. */
+static inline neap_reason neap_exchange_reason(const neap_exchange *exchange) {
+  return exchange->refusal ? exchange->refusal : (neap_reason)(NEAP_REASON_END_OK + (int)exchange->end);
+}
 static inline void neap_flow_count(_Atomic uint64_t *counter) {
   atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
                         memory_order_relaxed);
@@ -140,6 +129,9 @@ bool neap_answer_keep_alive(const neap_exchange *exchange);
 int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head);
 /* Most bytes that they add. */
 size_t neap_edits_bytes(const neap_flow_edits *edits);
+
+/* step_store.c: of what a fill says, 0 aside. */
+neap_reason neap_reason_not_stored(int code);
 
 /* step_lookup.c: the primary key: the route's space, a NUL, the key of HTTP. In the arena. */
 int neap_exchange_key(neap_exchange *exchange, neap_view *out);

@@ -93,8 +93,7 @@ static void close_client(http1 *client) {
 
 static void refuse(http1 *client, neap_http_reason reason) {
   client->refused = true;
-  neap_exchange_refuse(client->exchange, neap_http_reason_status(reason), neap_http_reason_name(reason),
-                       neap_http_reason_text(reason));
+  neap_exchange_refuse(client->exchange, (neap_reason)(NEAP_REASON_REFUSED_NONE + (int)reason));
 }
 
 /* Hands over what lies in the block; false when the exchange is to be left alone now. */
@@ -336,11 +335,6 @@ static const neap_stream_vt stream_vt = {
 
 /* --- time */
 
-static void time_out(http1 *client, const char *code, const char *text) {
-  client->refused = true;
-  neap_exchange_refuse(client->exchange, 408, code, text);
-}
-
 /* A body moves too slowly in the direction in which it should. */
 static void check_progress(http1 *client) {
   if (neap_stream_sending(client->stream)) {
@@ -357,7 +351,7 @@ static void check_progress(http1 *client) {
     if (received >= client->progress + PROGRESS_BYTES)
       watch_progress(client, received);
     else
-      time_out(client, "body_timeout", "the body came too slowly");
+      refuse(client, NEAP_HTTP_REASON_BODY_TIMEOUT);
   }
 }
 
@@ -370,7 +364,7 @@ static void on_time(neap_timer *timer) {
   case PHASE_HEAD:
     client->phase = PHASE_SERVING;
     client->advancing = true;
-    time_out(client, "header_timeout", "the head of the request came too slowly");
+    refuse(client, NEAP_HTTP_REASON_HEADER_TIMEOUT);
     advance(client);
     return;
   case PHASE_CLOSING: return;

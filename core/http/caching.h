@@ -43,17 +43,10 @@ void neap_http_control_read(const neap_http_head *head, neap_http_control *out);
 
 /* --- lookup ------------------------------------------------------------------------------------------ */
 
-/* Whether a request may be answered from the cache: name, Cache-Status token if it goes forward, sentence. */
-#define NEAP_HTTP_LOOKUPS(X)                                                                                 \
-  X(USABLE, usable, URI_MISS, "may be answered from the cache")                                              \
-  X(METHOD, method, METHOD, "only GET and HEAD are answered from the cache")                                 \
-  X(BODY, body, REQUEST, "the request has a body")                                                           \
-  X(NO_HOST, no_host, REQUEST, "the request names no host")                                                  \
-  X(RANGE, range, REQUEST, "a part is asked for")                                                            \
-  X(CONDITION, condition, REQUEST, "If-Match, If-Unmodified-Since and If-Range are the origin's to judge")
-#define NEAP_HTTP_LOOKUP_ENUM(NAME, name, fwd, text) NEAP_HTTP_LOOKUP_##NAME,
+/* Whether a request may be answered from the cache. USABLE first. */
+#define NEAP_HTTP_LOOKUP_ENUM(GROUP, NAME, name, status, text) NEAP_HTTP_LOOKUP_##NAME,
 typedef enum neap_http_lookup {
-  NEAP_HTTP_LOOKUPS(NEAP_HTTP_LOOKUP_ENUM) NEAP_HTTP_LOOKUP_COUNT
+  NEAP_REASONS_LOOKUP(NEAP_HTTP_LOOKUP_ENUM) NEAP_HTTP_LOOKUP_COUNT
 } neap_http_lookup;
 #undef NEAP_HTTP_LOOKUP_ENUM
 
@@ -71,22 +64,11 @@ bool neap_http_invalidates(neap_http_method method, int status);
 
 /* --- storing ----------------------------------------------------------------------------------------- */
 
-/* Whether a response may be stored: name, sentence. YES first. */
-#define NEAP_HTTP_STORES(X)                                                                                  \
-  X(YES, yes, "may be stored")                                                                               \
-  X(METHOD, method, "the response is not one to GET")                                                        \
-  X(REQUEST, request, "the request has a body, a range or a condition of the origin's")                      \
-  X(STATUS, status, "a response of this status is not stored")                                               \
-  X(NO_STORE, no_store, "no-store")                                                                          \
-  X(PRIVATE, private, "private")                                                                             \
-  X(NO_CACHE, no_cache, "no-cache: would have to be validated before every use")                             \
-  X(AUTHORIZATION, authorization, "the request is authorized and the response not declared shareable")       \
-  X(SET_COOKIE, set_cookie, "the response sets a cookie")                                                    \
-  X(VARY, vary, "Vary: *, or a Vary that is malformed or too long")                                          \
-  X(NO_LIFETIME, no_lifetime, "nothing says how long it is fresh")                                           \
-  X(STALE, stale, "it is stale already")
-#define NEAP_HTTP_STORE_ENUM(NAME, name, text) NEAP_HTTP_STORE_##NAME,
-typedef enum neap_http_store { NEAP_HTTP_STORES(NEAP_HTTP_STORE_ENUM) NEAP_HTTP_STORE_COUNT } neap_http_store;
+/* Whether a response may be stored. YES first. */
+#define NEAP_HTTP_STORE_ENUM(GROUP, NAME, name, status, text) NEAP_HTTP_STORE_##NAME,
+typedef enum neap_http_store {
+  NEAP_REASONS_STORE(NEAP_HTTP_STORE_ENUM) NEAP_HTTP_STORE_COUNT
+} neap_http_store;
 #undef NEAP_HTTP_STORE_ENUM
 const char *neap_http_store_name(neap_http_store store); /* "no_store" */
 const char *neap_http_store_text(neap_http_store store);

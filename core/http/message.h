@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "base/base.h"
+#include "base/reasons.h"
 
 /* --- words ------------------------------------------------------------------------------------------- */
 
@@ -88,49 +89,9 @@ typedef struct neap_http_field {
   X(X_FORWARDED_PORT, "x-forwarded-port")                                                                    \
   X(X_FORWARDED_PROTO, "x-forwarded-proto")
 
-/* Why a head or a body is refused: name, name in logs, status for a client, sentence. From an origin it is
- * always 502. */
-#define NEAP_HTTP_REASONS(X)                                                                                 \
-  X(NONE, none, 0, "nothing is wrong")                                                                       \
-  X(START_LINE, start_line, 400, "the first line is not one of HTTP/1")                                      \
-  X(START_LINE_TOO_LONG, start_line_too_long, 414, "the first line is too long")                             \
-  X(EMPTY_LINES, empty_lines, 400, "too many empty lines before the request")                                \
-  X(METHOD, method, 400, "the method is not a token")                                                        \
-  X(METHOD_REFUSED, method_refused, 501, "CONNECT and TRACE are not relayed")                                \
-  X(TARGET, target, 400, "the request target is malformed")                                                  \
-  X(VERSION, version, 505, "the protocol version is not supported")                                          \
-  X(STATUS, status, 502, "the status code is not a number of three digits")                                  \
-  X(SWITCHED, switched, 502, "the origin switched protocols unasked")                                        \
-  X(CONTROL_BYTE, control_byte, 400, "a control byte stands in the head")                                    \
-  X(LINE_END, line_end, 400, "a line does not end with CR LF")                                               \
-  X(FOLDED, folded, 400, "a field is folded over two lines")                                                 \
-  X(FIELD_NAME, field_name, 400, "a field name is empty or not a token")                                     \
-  X(FIELD_TOO_LONG, field_too_long, 431, "a field is too long")                                              \
-  X(HEAD_TOO_LONG, head_too_long, 431, "the head is too long")                                               \
-  X(FIELD_COUNT, field_count, 431, "the head has too many fields")                                           \
-  X(HOST_MISSING, host_missing, 400, "there is no Host field")                                               \
-  X(HOST_REPEATED, host_repeated, 400, "there is more than one Host field")                                  \
-  X(HOST, host, 400, "the host is malformed")                                                                \
-  X(LENGTH, length, 400, "Content-Length is not one number")                                                 \
-  X(LENGTH_REPEATED, length_repeated, 400, "there is more than one Content-Length")                          \
-  X(LENGTH_AND_CODING, length_and_coding, 400, "there are both Content-Length and Transfer-Encoding")        \
-  X(CONNECTION, connection, 400, "Connection names too many options")                                        \
-  X(CODING, coding, 400, "Transfer-Encoding does not end with chunked, once")                                \
-  X(CODING_UNKNOWN, coding_unknown, 501, "the transfer coding is not supported")                             \
-  X(CODING_VERSION, coding_version, 400, "Transfer-Encoding in HTTP/1.0")                                    \
-  X(EXPECTATION, expectation, 417, "the expectation cannot be met")                                          \
-  X(CHUNK_SIZE, chunk_size, 400, "a chunk size is not a hexadecimal number")                                 \
-  X(CHUNK_SIZE_TOO_LARGE, chunk_size_too_large, 413, "a chunk size is too large")                            \
-  X(CHUNK_LINE_END, chunk_line_end, 400, "a line of the chunked body does not end with CR LF")               \
-  X(CHUNK_EXTENSION, chunk_extension, 400, "a chunk extension is malformed or too long")                     \
-  X(CHUNK_DATA, chunk_data, 400, "a chunk is longer than its size")                                          \
-  X(TRAILER, trailer, 400, "the trailer section is malformed")                                               \
-  X(TRAILER_TOO_LONG, trailer_too_long, 431, "the trailer section is too long")                              \
-  X(TRUNCATED, truncated, 400, "the body ended early")
-
-#define NEAP_HTTP_ENUM1(NAME, a)       NEAP_HTTP_METHOD_##NAME,
-#define NEAP_HTTP_ENUM2(NAME, a)       NEAP_HTTP_ID_##NAME,
-#define NEAP_HTTP_ENUM4(NAME, a, b, c) NEAP_HTTP_REASON_##NAME,
+#define NEAP_HTTP_ENUM1(NAME, a)          NEAP_HTTP_METHOD_##NAME,
+#define NEAP_HTTP_ENUM2(NAME, a)          NEAP_HTTP_ID_##NAME,
+#define NEAP_HTTP_ENUM5(G, NAME, a, b, c) NEAP_HTTP_REASON_##NAME,
 typedef enum neap_http_method { NEAP_HTTP_METHOD_OTHER, NEAP_HTTP_METHODS(NEAP_HTTP_ENUM1) } neap_http_method;
 /* NONE: a name not in the table. LOOKALIKE: a known name written with underscores (Content_Length), which an
  * origin behind CGI would mistake for the real one: never forwarded. */
@@ -139,10 +100,13 @@ typedef enum neap_http_id {
   NEAP_HTTP_ID_LOOKALIKE,
   NEAP_HTTP_IDS(NEAP_HTTP_ENUM2) NEAP_HTTP_ID_COUNT
 } neap_http_id;
-typedef enum neap_http_reason { NEAP_HTTP_REASONS(NEAP_HTTP_ENUM4) NEAP_HTTP_REASON_COUNT } neap_http_reason;
+/* Why a head or a body is refused; from an origin its status is always 502. */
+typedef enum neap_http_reason {
+  NEAP_REASONS_REFUSED(NEAP_HTTP_ENUM5) NEAP_HTTP_REASON_COUNT
+} neap_http_reason;
 #undef NEAP_HTTP_ENUM1
 #undef NEAP_HTTP_ENUM2
-#undef NEAP_HTTP_ENUM4
+#undef NEAP_HTTP_ENUM5
 
 /* Status for the client, lower-case name for logs ("host_missing"), sentence for people. Static memory. */
 int neap_http_reason_status(neap_http_reason reason);

@@ -67,64 +67,46 @@ neap_http_id neap_http_id_of(const char *name, size_t size) {
 
 /* --- reasons ----------------------------------------------------------------------------------------- */
 
-static const struct {
-  int status;
-  const char *name, *text;
-} reasons[] = {
-#define REASON(NAME, name, status, text) {status, #name, text},
-    NEAP_HTTP_REASONS(REASON)
-#undef REASON
-};
+static neap_reason reason_of(neap_http_reason reason) {
+  return (neap_reason)(NEAP_REASON_REFUSED_NONE + (int)reason);
+}
 
 int neap_http_reason_status(neap_http_reason reason) {
-  return reasons[reason].status;
+  return neap_reason_status(reason_of(reason));
 }
 
 const char *neap_http_reason_name(neap_http_reason reason) {
-  return reasons[reason].name;
+  return neap_reason_code(reason_of(reason));
 }
 
 const char *neap_http_reason_text(neap_http_reason reason) {
-  return reasons[reason].text;
+  return neap_reason_text(reason_of(reason));
 }
 
 /* --- decisions of the cache -------------------------------------------------------------------------- */
 
-static const struct {
-  neap_http_fwd fwd;
-  const char *name, *text;
-} lookups[] = {
-#define LOOKUP(NAME, name, fwd, text) {NEAP_HTTP_FWD_##fwd, #name, text},
-    NEAP_HTTP_LOOKUPS(LOOKUP)
-#undef LOOKUP
-};
-
 const char *neap_http_lookup_name(neap_http_lookup lookup) {
-  return lookups[lookup].name;
+  return neap_reason_code((neap_reason)(NEAP_REASON_LOOKUP_USABLE + (int)lookup));
 }
 
 const char *neap_http_lookup_text(neap_http_lookup lookup) {
-  return lookups[lookup].text;
+  return neap_reason_text((neap_reason)(NEAP_REASON_LOOKUP_USABLE + (int)lookup));
 }
 
 neap_http_fwd neap_http_lookup_fwd(neap_http_lookup lookup) {
-  return lookups[lookup].fwd;
+  switch (lookup) {
+  case NEAP_HTTP_LOOKUP_USABLE: return NEAP_HTTP_FWD_URI_MISS;
+  case NEAP_HTTP_LOOKUP_METHOD: return NEAP_HTTP_FWD_METHOD;
+  default: return NEAP_HTTP_FWD_REQUEST;
+  }
 }
 
-static const struct {
-  const char *name, *text;
-} stores[] = {
-#define STORE(NAME, name, text) {#name, text},
-    NEAP_HTTP_STORES(STORE)
-#undef STORE
-};
-
 const char *neap_http_store_name(neap_http_store store) {
-  return stores[store].name;
+  return neap_reason_code((neap_reason)(NEAP_REASON_STORE_YES + (int)store));
 }
 
 const char *neap_http_store_text(neap_http_store store) {
-  return stores[store].text;
+  return neap_reason_text((neap_reason)(NEAP_REASON_STORE_YES + (int)store));
 }
 
 static const char *const fwds[] = {

@@ -102,6 +102,11 @@ static void put_cache_status(neap_http_out *out, const neap_http_reply *reply) {
   if (reply->fwd != NEAP_HTTP_FWD_HIT) NEAP_HTTP_PUT(out, "fwd=");
   neap_http_put(out, text, strlen(text));
   if (reply->stored) NEAP_HTTP_PUT(out, "; stored");
+  const char *detail = neap_reason_code(reply->detail);
+  if (*detail && strcmp(detail, text) != 0) {
+    NEAP_HTTP_PUT(out, "; detail=");
+    neap_http_put(out, detail, strlen(detail));
+  }
   NEAP_HTTP_PUT(out, "\r\n");
 }
 

@@ -46,9 +46,10 @@ const char *neap_http_fwd_text(neap_http_fwd fwd);
 
 /* How one client is answered. */
 typedef struct neap_http_reply {
-  int64_t wall_s;            /* seconds since 1970: Date where the origin sent none */
-  neap_http_fwd fwd;         /* for Cache-Status */
-  bool stored;               /* the response is being stored */
+  int64_t wall_s;     /* seconds since 1970: Date where the origin sent none */
+  neap_http_fwd fwd;  /* for Cache-Status */
+  bool stored;        /* the response is being stored */
+  neap_reason detail; /* why it was not asked for in the cache, or is not stored; NONE: nothing to say */
   neap_http_framing framing; /* of the body to come, from neap_http_reply_plan */
   bool keep_alive;           /* the connection stays */
 } neap_http_reply;

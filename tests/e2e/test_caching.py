@@ -399,6 +399,12 @@ class Caching(Case):
         post = self.gateway.ask(self.fresh_path(), "POST", body=b"x")
         self.assertEqual(post.all("Cache-Status"), ["neap; fwd=method"])
 
+    def test_cache_status_says_why_nothing_was_stored(self):
+        path = self.path
+        self.origin.on(path, wire.response(fields=[("Cache-Control", "no-store")], body=b"x"))
+        self.assertEqual(self.client().ask(path).all("Cache-Status"), ["neap; fwd=uri-miss; detail=no_store"])
+        self.assertEqual(self.gateway.access(path)[0]["stored"], "no_store")
+
     def test_the_access_log_says_what_happened(self):
         path = self.fresh_path()
         self.origin.on(path, wire.response(fields=[FRESH], body=b"hello"))

@@ -106,6 +106,8 @@ static const char *answered(text ask, text in, neap_http_fwd fwd, bool keep_aliv
   neap_http_request request;
   neap_http_response response;
   neap_http_reply reply = {.wall_s = NOW, .fwd = fwd, .stored = fwd == NEAP_HTTP_FWD_MISS};
+  if (fwd == NEAP_HTTP_FWD_REQUEST) reply.detail = NEAP_REASON_LOOKUP_RANGE;
+  if (fwd == NEAP_HTTP_FWD_METHOD) reply.detail = NEAP_REASON_LOOKUP_METHOD; /* says no more than fwd does */
   assert_true(parse_request(&request, ask) > 0);
   assert_true(parse_response(&response, in, request.method_id) > 0);
   neap_http_reply_plan(&reply, &request, &response, keep_alive);
@@ -131,6 +133,12 @@ static void test_responses_are_written_anew(void **state) {
        NEAP_HTTP_FWD_MISS, true,
        "HTTP/1.1 200 OK\r\nCache-Status: cdn; hit\r\n" DATE
        "Cache-Status: neap; fwd=miss; stored\r\nTransfer-Encoding: chunked\r\n" END},
+      {TEXT(V11), TEXT("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n" END), NEAP_HTTP_FWD_REQUEST,
+       true,
+       "HTTP/1.1 200 OK\r\nDate: x\r\nCache-Status: neap; fwd=request; detail=range\r\nContent-Length: "
+       "5\r\n" END},
+      {TEXT(V11), TEXT("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n" END), NEAP_HTTP_FWD_METHOD, true,
+       "HTTP/1.1 200 OK\r\nDate: x\r\nCache-Status: neap; fwd=method\r\nContent-Length: 5\r\n" END},
       /* 56: of two framings only ours; an origin that closes does not close our client */
       {TEXT(V11),
        TEXT(
