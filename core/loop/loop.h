@@ -135,6 +135,18 @@ void neap_stream_linger(neap_stream **stream, uint64_t limit_ms);
 /* Address of the peer. */
 void neap_stream_peer(const neap_stream *stream, neap_address *out);
 
+/* --- watches */
+/* A socket that somebody else opens, uses and closes: libcurl's. */
+typedef struct neap_watch neap_watch;
+enum { NEAP_WATCH_READ = 1, NEAP_WATCH_WRITE = 2 };
+/* `ready` is told NEAP_WATCH_... again and again while it is wanted and so. Nothing is wanted at first.
+ * NEAP_EIO, NEAP_ENOMEM. */
+int neap_watch_open(neap_loop *loop, int socket, void (*ready)(void *user, int events), void *user,
+                    neap_watch **out);
+void neap_watch_want(neap_watch *watch, int events);
+/* Stops watching; the socket stays open and may be closed from now on. Clears the pointer. */
+void neap_watch_close(neap_watch **watch);
+
 /* --- listeners */
 typedef struct neap_listener neap_listener;
 /* Binds a listening socket. Port 0 takes a free one. Every further worker's socket of the same address is

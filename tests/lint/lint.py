@@ -38,6 +38,7 @@ FACADES = {"policy/abi.h", "flow/exchange.h"}
 ONLY_IN = {
     r"(lua|lualib|lauxlib|luajit)\.h": "script",
     r"uv\.h": "loop",
+    r"curl/.*\.h": "remote",
 }
 CLOCK = re.compile(
     r"\b(clock_gettime|gettimeofday|timespec_get|clock_nanosleep|nanosleep|usleep|uv_now|uv_hrtime|__rdtsc)\s*\("
@@ -152,7 +153,7 @@ def rule_facade(tree):
 
 
 def rule_third_party(tree):
-    """lua.h belongs to script/, uv.h to loop/; public headers include none of others."""
+    """lua.h belongs to script/, uv.h to loop/, libcurl to remote/; public headers include none of others."""
     for path, number, quoted, header in includes(tree):
         for pattern, folder in ONLY_IN.items():
             if re.fullmatch(pattern, header) and folder_of(path) != folder:

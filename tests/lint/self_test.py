@@ -29,6 +29,7 @@ BAD = {
     "core/store/in.c": ("#include \"policy/guts.h\"\n", ["facade"]),
     "core/store/lua.c": ("#include <lauxlib.h>\n", ["third-party"]),
     "core/http/uv.c": ("#include <uv.h>\n", ["third-party"]),
+    "core/upstream/curl.c": ("#include <curl/curl.h>\n", ["third-party"]),
     "core/store/late.c": ("/* one\n two */ x = time(NULL);\ny = clock_gettime(1, &t);\n", ["clock", "clock"]),
     "core/store/twin.c": ("#define TWIN_MAGIC 0x01\n", ["magic"]),
     "lua/neap/two.lua": ("ffi.cdef 'int x;'\nlocal x = ffi.C.x\n", ["ffi", "ffi"]),
