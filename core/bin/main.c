@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/nearest.h"
+#include "bin/verb_ctl.h"
 #include "bin/verbs.h"
 
 static int run_version(neap_args *args);
@@ -18,23 +19,34 @@ static const neap_verb *const verbs[] = {
     &neap_verb_check, &verb_help, &neap_verb_proxy, &neap_verb_replay, &neap_verb_run, &verb_version,
 };
 
-static const neap_verb *find_verb(const char *name) {
-  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
-    if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
-  return NULL;
+/* Those of the table and those that a running gateway is asked, as one sequence. False: there are no more. */
+static bool verb_at(size_t index, neap_verb *out) {
+  if (index >= NEAP_COUNT_OF(verbs)) return neap_verb_ctl_at(index - NEAP_COUNT_OF(verbs), out);
+  *out = *verbs[index];
+  return true;
+}
+
+static bool find_verb(const char *name, neap_verb *out) {
+  for (size_t i = 0; verb_at(i, out); i++)
+    if (strcmp(out->name, name) == 0) return true;
+  return false;
 }
 
 static void print_overview(FILE *out) {
   fputs("usage: neap VERB [OPTION...]\n\n", out);
-  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
-    fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
+  neap_verb verb;
+  for (size_t i = 0; verb_at(i, &verb); i++) {
+    if (i == NEAP_COUNT_OF(verbs)) fputs("\nof a running gateway:\n\n", out);
+    fprintf(out, "  %-10s %s\n", verb.name, verb.summary);
+  }
   fputs("\n'neap help VERB' explains one of them.\n", out);
 }
 
 static int unknown_verb(const char *name) {
   neap_nearest nearest;
   neap_nearest_init(&nearest, name);
-  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++) neap_nearest_offer(&nearest, verbs[i]->name);
+  neap_verb verb;
+  for (size_t i = 0; verb_at(i, &verb); i++) neap_nearest_offer(&nearest, verb.name);
   if (nearest.name)
     fprintf(stderr, "neap: unknown verb '%s', did you mean '%s'? (see: neap help)\n", name, nearest.name);
   else
@@ -62,9 +74,9 @@ static int run_help(neap_args *args) {
     print_overview(stdout);
     return 0;
   }
-  const neap_verb *verb = find_verb(args->operands[0]);
-  if (verb == NULL) return unknown_verb(args->operands[0]);
-  neap_verb_help(verb, stdout);
+  neap_verb verb;
+  if (!find_verb(args->operands[0], &verb)) return unknown_verb(args->operands[0]);
+  neap_verb_help(&verb, stdout);
   return 0;
 }
 
@@ -83,9 +95,9 @@ int main(int argc, char **argv) {
   const char *name = argv[1];
   if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) name = "help";
   if (strcmp(name, "-v") == 0 || strcmp(name, "-V") == 0 || strcmp(name, "--version") == 0) name = "version";
-  const neap_verb *verb = find_verb(name);
-  if (verb == NULL) return unknown_verb(name);
+  neap_verb verb;
+  if (!find_verb(name, &verb)) return unknown_verb(name);
   neap_args args;
-  neap_args_init(&args, verb, argc - 2, (const char **)argv + 2);
-  return finish(verb->run(&args));
+  neap_args_init(&args, &verb, argc - 2, (const char **)argv + 2);
+  return finish(verb.run(&args));
 }

@@ -162,4 +162,18 @@ int neap_listener_open(neap_loop *loop, int socket, void (*accepted)(void *user,
 /* Stops accepting. Connections that the kernel has already taken for this socket are accepted first. */
 void neap_listener_close(neap_listener **listener);
 
+/* --- listening sockets in the file system */
+enum { NEAP_LOCAL_PATH = 108 }; /* of a path, NUL included */
+typedef struct neap_local {
+  int socket; /* for neap_listener_open, which takes it */
+  char path[NEAP_LOCAL_PATH];
+  uint64_t device, inode; /* tell it from one that another process has put there since */
+} neap_local;
+/* Listens at `path`, which gets the permissions `mode`. What a process that has ended left there is replaced;
+ * NEAP_EEXIST where somebody answers or something else lies there, NEAP_EINVAL where the path is too long,
+ * NEAP_EIO. Any thread. */
+int neap_local_listen(const char *path, uint32_t mode, neap_local *out, neap_err *err);
+/* Removes the path, unless another has taken it. The socket is closed by who has it. Any thread. */
+void neap_local_remove(const neap_local *local);
+
 #endif

@@ -225,6 +225,13 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   box->config.access_log = access_log_of(text_at(log, "access"));
   box->config.workers = (uint32_t)number_at(engine, "workers");
   box->config.grace_ms = number_at(engine, "grace");
+  const json_t *control = json_object_get(box->tree, "control"),
+               *reload = json_object_get(box->tree, "reload");
+  box->config.control_socket = text_at(control, "socket");
+  box->config.control_mode = (uint32_t)number_at(control, "mode");
+  box->config.reload_watch = true_at(reload, "watch");
+  box->config.reload_dry_run = true_at(reload, "dry_run");
+  box->config.reload_keep = (uint32_t)number_at(reload, "keep");
   box->config.hash = neap_hash_bytes(box->json, strlen(box->json));
   if (!read_listeners(box, json_object_get(box->tree, "listeners")) ||
       !read_cache(box, json_object_get(box->tree, "cache")) ||

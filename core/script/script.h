@@ -114,8 +114,12 @@ typedef struct neap_config {
   size_t pool_count;
   const neap_config_route *routes; /* in order of declaration */
   size_t route_count;
-  uint32_t workers;       /* 0: as many as there are cores */
-  uint64_t grace_ms;      /* for exchanges in flight when stopping */
+  uint32_t workers;           /* 0: as many as there are cores */
+  uint64_t grace_ms;          /* for exchanges in flight when stopping */
+  const char *control_socket; /* a path, "auto" or "off" */
+  uint32_t control_mode;      /* permissions of that path */
+  bool reload_watch, reload_dry_run;
+  uint32_t reload_keep;   /* old generations for a rollback */
   const char *access_log; /* a file's path; "-": standard output; "" none */
   uint64_t hash;          /* of all of the above: equal tables hash alike */
   uint64_t generation;

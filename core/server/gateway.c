@@ -27,6 +27,29 @@ static void log_report(const neap_gateway *gateway, char *report) {
     neap_gateway_log(gateway, NEAP_LOG_ERROR, "server reload_problem %s", line);
 }
 
+/* The report as a list of its lines. */
+static json_t *lines_of(char *report) {
+  json_t *list = json_array();
+  char *rest = report;
+  for (char *line; rest && (line = strtok_r(rest, "\n", &rest)) != NULL;)
+    json_array_append_new(list, neap_control_string(line));
+  return list;
+}
+
+void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  if (!neap_control_args_end(args)) return;
+  char *report = NULL;
+  neap_err err = {0};
+  int code = neap_gateway_reload(gateway, NULL, &report, &err);
+  json_t *body = json_pack("{s:I, s:o}", "generation", (json_int_t)gateway->last_generation, "problems",
+                           lines_of(report));
+  free(report);
+  if (code)
+    neap_control_fail_with(reply, body, "%s", err.text[0] ? err.text : neap_strerror(code));
+  else
+    neap_control_done(reply, body);
+}
+
 static void reload(neap_gateway *gateway) {
   char *report = NULL;
   neap_err err = {0};
@@ -202,6 +225,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_cache_destroy(&cache);
   neap_backends_destroy(&gateway->backends);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
+  neap_control_close(&gateway->control, true);
   neap_timer_clear(&gateway->cache_tick);
   neap_timer_clear(&gateway->grace);
   neap_loop_destroy(&gateway->loop);

@@ -15,6 +15,7 @@
 #include "front/front.h"
 #include "loop/loop.h"
 #include "script/script.h"
+#include "server/control.h"
 #include "server/server.h"
 
 enum { NEAP_WORKERS_MAX = 256 };
@@ -107,6 +108,7 @@ struct neap_gateway {
   neap_bound *bound;
   size_t bound_count;
   uint32_t last_listener_id;
+  neap_control *control; /* NULL: none */
   neap_timer cache_tick, grace;
   bool stopping;
 };

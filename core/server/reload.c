@@ -14,6 +14,8 @@ typedef struct reload_plan {
   size_t bound_count;
   neap_access_log **logs; /* by worker */
   neap_cache *cache;      /* made new, where there was none */
+  bool control_changes;
+  neap_local control; /* made new; socket -1: none */
 } reload_plan;
 
 /* --- listeners */
@@ -122,6 +124,56 @@ static void commit_cache(reload_plan *plan) {
   }
 }
 
+/* --- the control socket */
+
+/* The first place where it can be. There being none is worth a warning, not a refusal. */
+static void find_control_place(reload_plan *plan) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_gateway_options *options = gateway->options;
+  neap_err err = {0};
+  char path[NEAP_LOCAL_PATH];
+  if (options->text) return;
+  for (size_t i = 0; i < NEAP_CONTROL_PLACES; i++) {
+    if (!neap_control_place(options->name, options->environment, i, path, sizeof path)) continue;
+    int code = neap_local_listen(path, plan->loaded->config->control_mode, &plan->control, &err);
+    if (code == 0) return;
+    plan->control.socket = -1;
+    if (code == NEAP_EEXIST) break;
+  }
+  neap_gateway_log(gateway, NEAP_LOG_WARN, "server no_control_socket error=\"%s\"", err.text);
+}
+
+static int prepare_control(reload_plan *plan, neap_err *err) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_config *config = plan->loaded->config;
+  const char *wanted = config->control_socket;
+  if (gateway->loaded && strcmp(gateway->loaded->config->control_socket, wanted) == 0) return 0;
+  plan->control_changes = true;
+  if (strcmp(wanted, "off") == 0) return 0;
+  if (strcmp(wanted, "auto") != 0)
+    return neap_local_listen(wanted, config->control_mode, &plan->control, err);
+  find_control_place(plan);
+  return 0;
+}
+
+static void undo_control(reload_plan *plan) {
+  if (plan->control.socket < 0) return;
+  neap_local_remove(&plan->control);
+  neap_socket_close(plan->control.socket);
+}
+
+static void commit_control(reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  neap_err err;
+  if (!plan->control_changes) {
+    if (gateway->control) neap_control_set_mode(gateway->control, plan->loaded->config->control_mode);
+    return;
+  }
+  neap_control_close(&gateway->control, false);
+  if (plan->control.socket >= 0 && neap_control_open(gateway, &plan->control, &gateway->control, &err))
+    neap_gateway_log(gateway, NEAP_LOG_ERROR, "server no_control_socket error=\"%s\"", err.text);
+}
+
 /* --- all or nothing */
 
 static int prepare(reload_plan *plan, char **report, neap_err *err) {
@@ -133,6 +185,7 @@ static int prepare(reload_plan *plan, char **report, neap_err *err) {
   if (code == 0) code = neap_loaded_prepare(plan->loaded, err);
   if (code == 0) code = bind_listeners(plan, err);
   if (code == 0) code = open_logs(plan, err);
+  if (code == 0) code = prepare_control(plan, err);
   if (code == 0) code = prepare_cache(plan, err);
   return code;
 }
@@ -143,6 +196,7 @@ static void undo(reload_plan *plan) {
   for (uint32_t i = 0; plan->logs && i < plan->gateway->worker_count; i++)
     neap_access_log_close(&plan->logs[i]);
   free(plan->logs);
+  undo_control(plan);
   neap_cache_destroy(&plan->cache);
   neap_loaded_destroy(&plan->loaded);
 }
@@ -173,6 +227,7 @@ static void commit(reload_plan *plan) {
   neap_listener_change *changes = calloc(plan->bound_count + gateway->bound_count + 1, sizeof *changes);
   neap_assert(changes != NULL);
   commit_cache(plan);
+  commit_control(plan);
   atomic_store_explicit(&gateway->current, plan->loaded->set, memory_order_release); /* the switch */
   for (uint32_t i = 0; i < gateway->worker_count; i++) {
     size_t count = changes_for(plan, i, changes);
@@ -189,7 +244,7 @@ static void commit(reload_plan *plan) {
 }
 
 int neap_gateway_reload(neap_gateway *gateway, neap_loaded *loaded, char **report, neap_err *err) {
-  reload_plan plan = {.gateway = gateway, .loaded = loaded};
+  reload_plan plan = {.gateway = gateway, .loaded = loaded, .control.socket = -1};
   int code = prepare(&plan, report, err);
   if (code)
     undo(&plan);

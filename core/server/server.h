@@ -3,6 +3,8 @@
 #ifndef NEAP_SERVER_SERVER_H
 #define NEAP_SERVER_SERVER_H
 
+#include <stdbool.h>
+
 #include "neap/cache.h"
 #include "neap/neap.h"
 #include "policy/policy.h"
@@ -46,5 +48,27 @@ uint32_t neap_gateway_worker_count(const neap_gateway *gateway);
 size_t neap_gateway_listener_count(const neap_gateway *gateway);
 /* The address really bound, "127.0.0.1:8080". */
 const char *neap_gateway_listener_address(const neap_gateway *gateway, size_t index);
+
+/* --- control: what operators ask of a running gateway
+ *
+ * At a socket of the file system: one JSON object a line in, {"verb":"drain","args":{"pool":"app"}}; one or
+ * more a line out, the last with "ok" and, where that is false, "error". Lines may have "text", the same for
+ * people. A connection may ask again after the last line. */
+typedef struct neap_control_verb {
+  const char *name;
+  const char
+      *operands; /* names of arguments in their order for command lines, optional ones last: "POOL [N]" */
+  const char *summary; /* one line */
+} neap_control_verb;
+/* The verbs, sorted by name; NULL after the last. Any thread. */
+const neap_control_verb *neap_control_verb_at(size_t index);
+
+enum { NEAP_CONTROL_PLACES = 4 };
+/* Where the socket of a gateway of the file `config` may be, where its configuration does not say: by `place`
+ * from 0, best first. `environment` as in neap_gateway_options. False: there is no such place. Any thread.
+ *   0 $RUNTIME_DIRECTORY/NAME.sock   1 beside the file   2 /run/neap/NAME.sock   3
+ * $XDG_RUNTIME_DIR/neap-NAME.sock NAME is the file's without ".lua". */
+bool neap_control_place(const char *config, const char *const *environment, size_t place, char *out,
+                        size_t size);
 
 #endif

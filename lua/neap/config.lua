@@ -263,6 +263,8 @@ function M.finish(input)
   out.cache, cached = check_once("cache", report, overrides)
   out.log = check_once("log", report, overrides)
   out.engine = check_once("engine", report, overrides)
+  out.control = check_once("control", report, overrides)
+  out.reload = check_once("reload", report, overrides)
   for _, route in ipairs(out.routes) do cached = cached or route.cache and route.cache.enabled end
   out.cache.enabled = cached
   out.files = input.files()

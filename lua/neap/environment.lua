@@ -29,6 +29,8 @@ local SCALAR = {
            "down_time" },
   log = { "access" },
   engine = { "workers", "grace" },
+  control = { "socket", "mode" },
+  reload = { "watch", "dry_run", "keep" },
 }
 for name, fields in pairs(SCALAR) do
   for _, field in ipairs(fields) do variables["NEAP_" .. upper(name) .. "_" .. upper(field)] = { name, field } end

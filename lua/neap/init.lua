@@ -110,6 +110,23 @@ function M.log(options) declare("log", options) end
 ---@param options neap.Engine
 function M.engine(options) declare("engine", options) end
 
+---@class neap.Control
+---@field socket? string where operators reach it: a path, "auto" or "off" ("auto")
+---@field mode? string permissions of that path, in octal ("600")
+
+--- The control socket, for `neap status`, `neap reload` and the like.
+---@param options neap.Control
+function M.control(options) declare("control", options) end
+
+---@class neap.Reload
+---@field watch? boolean reload when a file that the configuration is made of changes (false)
+---@field dry_run? boolean try functions on sample requests first, and refuse what fails (true)
+---@field keep? integer old generations that `neap rollback` can bring back (5)
+
+--- How the configuration is replaced.
+---@param options neap.Reload
+function M.reload(options) declare("reload", options) end
+
 --- Threads that serve; the same as neap.engine { workers = count }.
 ---@param count integer
 function M.workers(count) declare("engine", { workers = count }) end

@@ -161,6 +161,13 @@ local function listen_address(value)
   return parsed, hint
 end
 
+local function file_mode(value)
+  local digits = match(tostring(value), "^0?([0-7][0-7][0-7])$")
+  if not digits then return nil, 'write three octal digits, such as "660"' end
+  if match(digits, "[2367]$") then return nil, "must not let everybody write: that is everybody's to command" end
+  return tonumber(digits, 8)
+end
+
 M.listen = {
   { name = "http", kind = list(listen_address, 1), required = true, words = true,
     text = 'address or addresses for HTTP/1: "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one' },
@@ -235,6 +242,20 @@ M.log = {
 M.engine = {
   { name = "workers", kind = integer(1, 1024), text = "threads that serve; default: one per core" },
   { name = "grace", kind = duration(0, DAY), default = 30000, text = "for requests in flight when it stops" },
+}
+
+M.control = {
+  { name = "socket", kind = text { most = 107 }, default = "auto",
+    text = 'where operators reach it: a path, "auto" (beside the configuration, where that can be) or "off"' },
+  { name = "mode", kind = file_mode, default = tonumber("600", 8), text = "permissions of that path, in octal" },
+}
+
+M.reload = {
+  { name = "watch", kind = check.boolean, default = false,
+    text = "reload when a file that the configuration is made of changes" },
+  { name = "dry_run", kind = check.boolean, default = true,
+    text = "try predicates, actions and picks on sample requests first, and refuse what fails" },
+  { name = "keep", kind = integer(0, 100), default = 5, text = "old generations that `neap rollback` can bring back" },
 }
 
 return M

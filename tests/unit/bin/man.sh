@@ -16,10 +16,15 @@ verbs=$("$neap" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p' | sort)
 same verbs "$verbs" "$(sed -n 's/^\.SS neap //p' "$page" | sort)"
 [ -n "$verbs" ] || wrong "no verbs at all"
 
+# Verbs that ask a running gateway share their options, and their section.
+options_below() { sed -n "/^$1\$/,/^\.S[SH] /p" "$page" | sed 's/\\-/-/g' | grep '^\.BR "*-' | long_options || true; }
+control=$(options_below '\.SH CONTROL OPTIONS')
+
 for verb in $verbs; do
   # Of the program: the table of options. Of the manual: the tags of the verb's section.
   said=$("$neap" help "$verb" | grep -E '^  (-.,|   ) --' | sed 's/\(--[a-z-]*\).*/\1/' | long_options || true)
-  manual=$(sed -n "/^\.SS neap $verb\$/,/^\.S[SH] /p" "$page" | sed 's/\\-/-/g' | grep '^\.BR "*-' | long_options || true)
+  manual=$(options_below "\.SS neap $verb")
+  [ "$said" != "$control" ] || manual=$(printf '%s\n%s\n' "$manual" "$control" | sed '/^$/d' | sort -u)
   same "options of $verb" "$said" "$manual"
 done
 

@@ -1,0 +1,176 @@
+/* The table of verbs, and what they read their arguments and write their answers with. */
+#include "server/control.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/nearest.h"
+
+typedef struct control_row {
+  neap_control_verb verb;
+  void (*run)(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+} control_row;
+
+/* Sorted by name. */
+static const control_row verbs[] = {
+    {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
+    {{"status", "", "Shows generations, workers, listeners and the last reload."}, neap_control_status},
+    {{"verbs", "", "Lists what this gateway can be asked."}, neap_control_verbs},
+};
+
+const neap_control_verb *neap_control_verb_at(size_t index) {
+  return index < NEAP_COUNT_OF(verbs) ? &verbs[index].verb : NULL;
+}
+
+void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  (void)gateway;
+  if (!neap_control_args_end(args)) return;
+  json_t *list = json_array();
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
+    json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "verb", verbs[i].verb.name, "operands",
+                                          verbs[i].verb.operands, "summary", verbs[i].verb.summary));
+  neap_control_done(reply, json_pack("{s:o}", "verbs", list));
+}
+
+static void refuse_unknown(const char *name, neap_control_reply *reply) {
+  neap_nearest nearest;
+  neap_nearest_init(&nearest, name);
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++) neap_nearest_offer(&nearest, verbs[i].verb.name);
+  if (nearest.name)
+    neap_control_fail(reply, "unknown verb '%.60s', did you mean '%s'?", name, nearest.name);
+  else
+    neap_control_fail(reply, "unknown verb '%.60s'; 'verbs' lists them", name);
+}
+
+void neap_control_ask(neap_gateway *gateway, const char *verb, const json_t *object,
+                      neap_control_reply *reply) {
+  neap_control_args args = {.object = object, .reply = reply};
+  for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++) {
+    if (strcmp(verbs[i].verb.name, verb) != 0) continue;
+    verbs[i].run(gateway, &args, reply);
+    return;
+  }
+  refuse_unknown(verb, reply);
+}
+
+/* --- arguments */
+
+static void wrong(neap_control_args *args, const char *format, const char *name) {
+  if (args->failed) return;
+  args->failed = true;
+  char text[200];
+  snprintf(text, sizeof text, format, name);
+  neap_control_fail(args->reply, "%s", text);
+}
+
+static const json_t *take(neap_control_args *args, const char *name) {
+  neap_assert(args->taken_count < NEAP_COUNT_OF(args->taken));
+  args->taken[args->taken_count++] = name;
+  return json_object_get(args->object, name);
+}
+
+const char *neap_control_text_or_none(neap_control_args *args, const char *name) {
+  const json_t *value = take(args, name);
+  if (value && !json_is_string(value)) wrong(args, "%s must be a text", name);
+  return json_string_value(value);
+}
+
+const char *neap_control_text(neap_control_args *args, const char *name) {
+  const char *text = neap_control_text_or_none(args, name);
+  if (text == NULL) wrong(args, "%s is missing", name);
+  return text;
+}
+
+static bool number_of(const json_t *value, double *out) {
+  char *end = NULL;
+  *out = json_is_string(value) ? strtod(json_string_value(value), &end) : json_number_value(value);
+  return json_is_number(value) || (end && end != json_string_value(value) && *end == '\0');
+}
+
+double neap_control_number_or(neap_control_args *args, const char *name, double least, double most,
+                              double otherwise) {
+  const json_t *value = take(args, name);
+  double number = otherwise;
+  if (value == NULL) return number;
+  if (number_of(value, &number) && number >= least && number <= most) return number;
+  char format[100];
+  snprintf(format, sizeof format, "%%s must be a number from %g to %g", least, most);
+  wrong(args, format, name);
+  return otherwise;
+}
+
+double neap_control_number(neap_control_args *args, const char *name, double least, double most) {
+  if (json_object_get(args->object, name) == NULL) wrong(args, "%s is missing", name);
+  return neap_control_number_or(args, name, least, most, least);
+}
+
+static bool is_taken(const neap_control_args *args, const char *name) {
+  for (size_t i = 0; i < args->taken_count; i++)
+    if (strcmp(args->taken[i], name) == 0) return true;
+  return false;
+}
+
+bool neap_control_args_end(neap_control_args *args) {
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)args->object, name, value) {
+    if (!is_taken(args, name)) wrong(args, "unknown argument '%.60s'", name);
+  }
+  return !args->failed;
+}
+
+/* --- answers */
+
+void neap_control_tell(neap_control_reply *reply, json_t *line) {
+  if (line) reply->line(reply, line, false);
+}
+
+static void end(neap_control_reply *reply, json_t *body, bool ok) {
+  json_t *line = json_pack("{s:b}", "ok", ok); /* first, for people */
+  if (body) json_object_update(line, body);
+  json_decref(body);
+  reply->line(reply, line, true);
+}
+
+void neap_control_done(neap_control_reply *reply, json_t *body) {
+  end(reply, body, true);
+}
+
+/* JSON of any bytes: what is no UTF-8 shows as "?". */
+json_t *neap_control_string(const char *text) {
+  json_t *string = json_string(text);
+  if (string) return string;
+  char *copy = strdup(text);
+  for (char *c = copy; c && *c; c++)
+    if ((unsigned char)*c >= 0x80) *c = '?';
+  string = copy ? json_string(copy) : NULL;
+  free(copy);
+  return string;
+}
+
+static void fail(neap_control_reply *reply, json_t *body, const char *format, va_list list) {
+  char text[1200];
+  vsnprintf(text, sizeof text, format, list);
+  json_t *line = json_object();
+  json_object_set_new(line, "error", neap_control_string(text));
+  if (body) json_object_update(line, body);
+  json_decref(body);
+  end(reply, line, false);
+}
+
+void neap_control_fail(neap_control_reply *reply, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fail(reply, NULL, format, list);
+  va_end(list);
+}
+
+void neap_control_fail_with(neap_control_reply *reply, json_t *body, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fail(reply, body, format, list);
+  va_end(list);
+}

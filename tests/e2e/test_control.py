@@ -1,0 +1,197 @@
+"""The control socket: who may ask, what is answered, and what clients that misbehave cannot do."""
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import unittest
+
+import wire
+from harness import PROGRAM, TIMEOUT, Gateway, Origin, config
+
+
+class Line:
+    """One client of a control socket."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(path)
+        self.file = self.sock.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+        return self
+
+    def answer(self):
+        """The last line of the next answer, with the lines before it."""
+        lines = []
+        while not lines or "ok" not in lines[-1]:
+            text = self.file.readline()
+            if not text:
+                raise EOFError("closed after %r" % lines)
+            lines.append(json.loads(text))
+        return lines[-1]
+
+    def ask(self, verb, **args):
+        return self.send(json.dumps({"verb": verb, "args": args}).encode() + b"\n").answer()
+
+
+class Control(unittest.TestCase):
+    def start(self, more=""):
+        origin = Origin()
+        self.addCleanup(origin.close)
+        gateway = Gateway(config(origin, more=more))
+        self.addCleanup(gateway.stop)
+        self.path = os.path.join(gateway.folder, "neap.sock")
+        return gateway
+
+    def run_program(self, gateway, *arguments):
+        return subprocess.run([PROGRAM, *arguments, "-c", gateway.config], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=TIMEOUT * 3, check=False)
+
+    def test_the_path_is_its_owners_alone(self):
+        self.start()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o600)
+
+    def test_the_path_goes_with_the_gateway(self):
+        gateway = self.start()
+        gateway.signal(15)
+        gateway.wait_end()
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_several_requests_on_one_connection_are_answered_in_order(self):
+        self.start()
+        with Line(self.path) as line:
+            line.send(b'{"verb":"status"}\n{"verb":"nonsense"}\n{"verb":"status"}\n')
+            self.assertEqual(line.answer()["generation"], 1)
+            self.assertIn("unknown verb", line.answer()["error"])
+            self.assertEqual(line.answer()["generation"], 1)
+
+    def test_bad_requests_are_answered_and_the_connection_stays(self):
+        self.start()
+        with Line(self.path) as line:
+            for bad in (b"\n", b"status\n", b"[]\n", b"{}\n", b'{"verb":1}\n', b'{"verb":"status","args":[]}\n',
+                        b'{"verb":"status","args":{"x":1}}\n', b"\xff\xfe\n", b'{"verb":"a","verb":"b"}\n',
+                        b'{"verb":"sta\\u0000tus"}\n', b"[" * 5000 + b"\n"):
+                self.assertFalse(line.send(bad).answer()["ok"], bad)
+            self.assertTrue(line.ask("status")["ok"])
+
+    def test_a_request_in_pieces_is_one_request(self):
+        self.start()
+        with Line(self.path) as line:
+            for byte in b'{"verb":"status"}\n':
+                line.send(bytes([byte]))
+            self.assertTrue(line.answer()["ok"])
+
+    def test_an_endless_line_is_cut_off(self):
+        self.start()
+        with Line(self.path) as line:
+            with self.assertRaises((EOFError, OSError)):
+                for _ in range(64):
+                    line.send(b"x" * 65536)
+                line.answer()
+        with Line(self.path) as line:
+            self.assertTrue(line.ask("status")["ok"])
+
+    def test_a_client_that_does_not_read_is_cut_off_and_hurts_nobody(self):
+        gateway = self.start()
+        with Line(self.path) as deaf:
+            deaf.sock.settimeout(0.2)
+            try:
+                while True:
+                    deaf.send(b'{"verb":"verbs"}\n' * 1000)
+            except OSError:
+                pass
+            with Line(self.path) as line:
+                self.assertTrue(line.ask("status")["ok"])
+            self.assertEqual(gateway.ask("/").status, 200)
+
+    def test_too_many_clients_are_turned_away_and_others_served(self):
+        self.start()
+        lines = [Line(self.path) for _ in range(64)]
+        self.assertTrue(all(line.ask("status")["ok"] for line in lines))
+        with Line(self.path) as one_more:
+            self.assertEqual(one_more.file.readline(), b"")
+        for line in lines:
+            line.__exit__()
+
+        def one():
+            with Line(self.path) as line:
+                try:
+                    return line.ask("status")["ok"]
+                except (EOFError, OSError):
+                    return False
+        wire.wait_until(one, "room for a client")
+
+    def test_what_a_dead_gateway_left_is_replaced(self):
+        path = os.path.join(tempfile.mkdtemp(prefix="neap-e2e-"), "neap.sock")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        dead = socket.socket(socket.AF_UNIX)
+        dead.bind(path)
+        dead.close()
+        self.start('neap.control { socket = "%s" }' % path)
+        with Line(path) as line:
+            self.assertTrue(line.ask("status")["ok"])
+
+    def test_what_is_no_socket_or_answers_is_left_alone(self):
+        gateway = self.start()
+        for path in (self.path, gateway.config):
+            refused = subprocess.run([PROGRAM, "run", "-c", gateway.config], stdin=subprocess.DEVNULL, capture_output=True,
+                                     env=dict(os.environ, NEAP_CONTROL_SOCKET=path), text=True, timeout=TIMEOUT, check=False)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn(path, refused.stderr)
+        with Line(self.path) as line:
+            self.assertTrue(line.ask("status")["ok"])
+        self.assertTrue(os.path.exists(gateway.config))
+
+    def test_path_and_mode_may_change_in_a_reload(self):
+        gateway = self.start()
+        other = os.path.join(gateway.folder, "other.sock")
+        with open(gateway.config) as file:
+            text = file.read()
+        with Line(self.path) as line:
+            gateway.write_config(text + '\nneap.control { socket = "%s", mode = "660" }' % other)
+            self.assertTrue(line.ask("reload")["ok"])
+        self.assertFalse(os.path.exists(self.path))
+        self.assertEqual(stat.S_IMODE(os.stat(other).st_mode), 0o660)
+        with Line(other) as line:
+            self.assertEqual(line.ask("status")["generation"], 2)
+            gateway.write_config(text + '\nneap.control { socket = "%s", mode = "622" }' % other)
+            answer = line.ask("reload")
+            self.assertIn("mode", answer["problems"][0])
+            gateway.write_config(text + '\nneap.control { socket = "off" }')
+            self.assertTrue(line.ask("reload")["ok"])
+        self.assertFalse(os.path.exists(other))
+
+    def test_the_program_says_what_the_gateway_says(self):
+        gateway = self.start()
+        status = self.run_program(gateway, "status", "--json")
+        self.assertEqual((status.returncode, json.loads(status.stdout)["generation"]), (0, 1))
+        self.assertIn("generation: 1", self.run_program(gateway, "status").stdout)
+        self.assertEqual(self.run_program(gateway, "reload").returncode, 0)
+        with open(gateway.config, "a") as file:
+            file.write("neap.nonsense()\n")
+        refused = self.run_program(gateway, "reload")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(gateway.config + ":", refused.stderr)
+        self.assertIn(": error: ", refused.stderr)
+        self.assertEqual(self.run_program(gateway, "status", "x=1").returncode, 1)
+        self.assertEqual(self.run_program(gateway, "status", "x").returncode, 2)
+        missing = subprocess.run([PROGRAM, "status", "-c", "/nonexistent/x.lua"], capture_output=True, text=True, check=False)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("--socket", missing.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
