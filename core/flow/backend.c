@@ -70,7 +70,6 @@ int neap_backend_send(neap_exchange *exchange) {
   if (code == 0) code = write_head(exchange, &head);
   if (code) return code;
   exchange->times.request_ms = neap_loop_now_ms(exchange->flow->loop);
-  exchange->sent_ns = neap_clock_now_ns(NULL);
   neap_backend_wait(exchange, NEAP_STEP_FETCH, neap_pool_options_of(exchange->pool)->response_timeout_ms);
   code = neap_stream_send(neap_connection_stream(exchange->connection), &head, 1);
   if (code == NEAP_EBUSY) return 0; /* the body follows when the head is gone */
@@ -119,6 +118,12 @@ void neap_exchange_body(neap_exchange *exchange, const char *bytes, size_t size,
 }
 
 /* --- end */
+
+neap_pool_outcome neap_backend_outcome(const neap_exchange *exchange, int32_t status) {
+  return (neap_pool_outcome){.in_flight = exchange->in_flight,
+                             .status = status,
+                             .took_us = (neap_clock_now_ns(NULL) - exchange->sent_ns) / 1000};
+}
 
 void neap_backend_release(neap_exchange *exchange, bool reusable) {
   if (exchange->counted) neap_pool_end(exchange->pool, exchange->member);

@@ -26,10 +26,11 @@ static bool is_idempotent(neap_http_method method) {
 /* --- when it fails */
 
 static void blame(neap_exchange *exchange, neap_end end) {
+  neap_pool_outcome outcome = neap_backend_outcome(exchange, 0);
   if (end == NEAP_END_CONNECT_FAILED || end == NEAP_END_CONNECT_TIMEOUT)
-    neap_pool_unreachable(exchange->pool, exchange->member, neap_loop_now_ms(exchange->flow->loop));
+    neap_pool_unreachable(exchange->pool, exchange->member, &outcome, neap_loop_now_ms(exchange->flow->loop));
   else if (!exchange->stale)
-    neap_pool_failed(exchange->pool, exchange->member);
+    neap_pool_failed(exchange->pool, exchange->member, &outcome);
 }
 
 static neap_step fail(neap_exchange *exchange, neap_end end) {
@@ -51,6 +52,7 @@ static neap_step fail(neap_exchange *exchange, neap_end end) {
 
 static neap_step send_request(neap_exchange *exchange) {
   exchange->connecting = false;
+  exchange->sent_ns = neap_clock_now_ns(NULL);
   switch (neap_backend_send(exchange)) {
   case 0: return NEAP_STEP_WAIT;
   case NEAP_ETOOLARGE: return fail(exchange, NEAP_END_TOO_LARGE);
@@ -78,13 +80,14 @@ static neap_step begin(neap_exchange *exchange) {
   else
     neap_flow_count(&flow->counters.retries);
   neap_backend *backend = options_of(exchange)->members[exchange->member].backend;
-  neap_pool_begin(exchange->pool, exchange->member);
+  exchange->in_flight = neap_pool_begin(exchange->pool, exchange->member);
   exchange->counted = true;
   exchange->connection = take_kept(exchange, backend);
   exchange->reused = exchange->connection != NULL;
   exchange->stale = false;
   if (exchange->reused) return send_request(exchange);
   exchange->connecting = true;
+  exchange->sent_ns = neap_clock_now_ns(NULL);
   if (neap_connection_open(flow->connections, backend, &neap_backend_vt, exchange, &exchange->connection))
     return fail(exchange, NEAP_END_CONNECT_FAILED);
   neap_backend_wait(exchange, NEAP_STEP_FETCH, options_of(exchange)->connect_timeout_ms);
@@ -109,8 +112,8 @@ static bool prepare_response(neap_exchange *exchange) {
 static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
   neap_loop *loop = exchange->flow->loop;
   uint64_t now_ms = neap_loop_now_ms(loop);
-  uint64_t took_us = (neap_clock_now_ns(NULL) - exchange->sent_ns) / 1000;
-  neap_pool_answered(exchange->pool, exchange->member, took_us, now_ms);
+  neap_pool_outcome outcome = neap_backend_outcome(exchange, exchange->response->status);
+  neap_pool_answered(exchange->pool, exchange->member, &outcome, now_ms);
   exchange->times.response_ms = now_ms;
   exchange->times.wall_s = neap_exchange_wall_s(exchange);
   exchange->block_at = size;

@@ -69,7 +69,8 @@ struct neap_exchange {
   size_t piece; /* of the entry, the next to be sent */
 
   response_source source;
-  int32_t member; /* balance: of the pool */
+  int32_t member;    /* balance: of the pool */
+  int32_t in_flight; /* fetch: requests on it when this one was sent, this one included */
   int32_t tried[NEAP_TRIES_MAX];
   int tried_count, tries;
   neap_pool *pool;
@@ -141,6 +142,8 @@ int neap_exchange_key(neap_exchange *exchange, neap_view *out);
 extern const neap_connection_vt neap_backend_vt;
 /* Sends the head of the request, then asks the client for the body. 0 or NEAP_E... */
 int neap_backend_send(neap_exchange *exchange);
+/* What has become of the try so far; `status` is of the answer, 0 where there is none. */
+neap_pool_outcome neap_backend_outcome(const neap_exchange *exchange, int32_t status);
 /* Lets go of the connection: kept for the next request where that is safe. */
 void neap_backend_release(neap_exchange *exchange, bool reusable);
 /* (Re)starts the time that the backend has. */

@@ -179,7 +179,9 @@ typedef struct neap_backend_row {
   double id;         /* hash of its address (53 bits): who it is, whatever its place in the pool */
 } neap_backend_row;
 
-/* What a balance policy is told, as neap_event: what = kind << NEAP_EVENT_SHIFT | backend. */
+/* What a balance policy is told, as neap_event: what = kind << NEAP_EVENT_SHIFT | backend. A request that was
+ * sent has one outcome, but for two cases: none where its client went away first, and FAILED after DONE where
+ * the answer broke off. Who wants to know what is in flight reads the row. */
 enum {
   NEAP_EVENT_SENT = 0, /* a request goes to it. size: its requests in flight, this one included */
   NEAP_EVENT_DONE = 1, /* it answered. size: its requests in flight when this one was sent; hash: took, us */
@@ -200,7 +202,7 @@ typedef struct neap_pick_board {
   /* The question. */
   int32_t count;            /* places; the answer is 0..count-1 */
   int32_t answer;           /* or NEAP_PICK_... */
-  int32_t random1, random2; /* uniform draws in 0..count-1, distinct where count > 1 */
+  int32_t random1, random2; /* draws in proportion to shares of those that may be picked: neap_pick_draw */
   int32_t waiting;          /* requests that are held now */
   int32_t may_wait;         /* 1: NEAP_PICK_WAIT is an answer */
   double key;               /* hash of what the pool balances by, 53 bits */
@@ -213,7 +215,14 @@ typedef struct neap_pick_board {
   /* What happened since the last pick, for observe. */
   int32_t event_count;
   neap_event events[64];
+  int32_t statuses[64]; /* of DONE and FAILED among them: the status of the answer, 0 where there was none */
 } neap_pick_board;
+
+/* C functions for the runtime of balance policies (core/script/balance.c). */
+typedef struct neap_balance_leaves {
+  void *self;
+  double (*random)(void *self); /* [0, 1), the same again for the same seed */
+} neap_balance_leaves;
 
 /* --- views of a request
  * --------------------------------------------------------------------------------------------------- */

@@ -140,7 +140,7 @@ static void replay(neap_policy *policy) {
 static const neap_policy_vt *fallback_of(neap_domain domain) {
   switch (domain) {
   case NEAP_EVICT: return &neap_native_sieve;
-  case NEAP_BALANCE: return &neap_native_round_robin;
+  case NEAP_BALANCE: return &neap_native_weighted_round_robin;
   default: return NULL;
   }
 }
@@ -172,16 +172,19 @@ static bool settle(neap_policy *policy, unsigned *streak, int code) {
   return true;
 }
 
-void neap_policy_observe(neap_policy *policy, const neap_event *events, int n) {
-  policy->counters.batches++;
-  policy->counters.events += (uint64_t)n;
-  int32_t high = policy->slot_high;
+static int32_t highest(const neap_event *events, int n, int32_t high) {
   for (int i = 0; i < n; i++) {
     int32_t slot =
         events[i].what >> NEAP_EVENT_SHIFT == NEAP_EVENT_INSERT ? events[i].what & NEAP_SLOT_MASK : 0;
     high = slot >= high ? slot + 1 : high;
   }
-  policy->slot_high = high;
+  return high;
+}
+
+void neap_policy_observe(neap_policy *policy, const neap_event *events, int n) {
+  policy->counters.batches++;
+  policy->counters.events += (uint64_t)n;
+  if (policy->env.evict != NULL) policy->slot_high = highest(events, n, policy->slot_high);
   int code = tell(policy, events, n);
   if (NEAP_UNLIKELY(code != 0)) fault(policy, code, NULL);
   if (NEAP_UNLIKELY(code != 0 || policy->observe_streak != 0)) settle(policy, &policy->observe_streak, code);
@@ -313,20 +316,46 @@ static void decide_evict(neap_policy *policy) {
   settle(policy, &policy->decide_streak, code != 0 ? code : answer);
 }
 
+/* --- balance --- */
+
+static void tell_gathered(neap_policy *policy) {
+  neap_pick_board *board = policy->env.pick;
+  if (board->event_count == 0) return;
+  neap_policy_observe(policy, board->events, board->event_count);
+  board->event_count = 0;
+}
+
+void neap_policy_tell(neap_policy *policy, int32_t kind, int32_t backend, int32_t in_flight, double took_us,
+                      int32_t status) {
+  neap_pick_board *board = policy->env.pick;
+  board->events[board->event_count] =
+      (neap_event){.what = kind << NEAP_EVENT_SHIFT | backend, .size = in_flight, .hash = took_us};
+  board->statuses[board->event_count] = status;
+  if (++board->event_count == NEAP_PICK_EVENTS_MAX) tell_gathered(policy);
+}
+
+static bool is_right(const neap_pick_board *board) {
+  if (board->answer == NEAP_PICK_WAIT) return board->may_wait;
+  return board->answer >= 0 && board->answer < board->count && neap_pick_usable(board, board->answer);
+}
+
 static void decide_pick(neap_policy *policy) {
   neap_pick_board *board = policy->env.pick;
-  board->answer = -1;
+  tell_gathered(policy);
+  board->answer = NEAP_PICK_NONE;
+  board->probe_count = 0;
   int code = policy->self == NULL ? 0 : policy->vt->decide(policy->self, NEAP_ASK_PICK);
   const char *text = NULL;
-  if (code == 0 && board->answer >= 0 && board->answer < board->count &&
-      neap_pick_usable(board, board->answer)) {
+  if (code == 0 && is_right(board)) {
     settle(policy, &policy->decide_streak, 0);
     return;
   }
   int32_t wrong = board->answer;
-  board->answer = board->count > 0 ? neap_pick_from(board, board->random1) : -1;
-  if (code == 0 && (wrong != -1 || board->answer != -1)) {
-    text = wrong == -1 ? "no backend where there are some" : "a backend that may not be picked";
+  board->answer = board->count > 0 ? neap_pick_from(board, board->random1) : NEAP_PICK_NONE;
+  if (code == 0 && (wrong != NEAP_PICK_NONE || board->answer != NEAP_PICK_NONE)) {
+    text = wrong == NEAP_PICK_NONE   ? "no backend where there are some"
+           : wrong == NEAP_PICK_WAIT ? "to wait where that is no answer"
+                                     : "a backend that may not be picked";
     code = NEAP_EANSWER;
   }
   if (code != 0) {

@@ -1,4 +1,5 @@
-/* Which backends may be picked: one rule for the guard and for the native policies. Private to policy/. */
+/* What the guard and the native balance policies share: who may be picked, and how busy it is. Private to
+ * policy/. */
 #ifndef NEAP_POLICY_PICK_H
 #define NEAP_POLICY_PICK_H
 
@@ -15,6 +16,12 @@ static inline int32_t neap_pick_from(const neap_pick_board *board, int32_t start
     if (neap_pick_usable(board, backend)) return backend;
   }
   return -1;
+}
+
+/* Whether `a` has no more to do than `b` for its share, this request included: 3 in flight of share 4 is less
+ * than 1 of share 1. Fractions are compared crosswise, so that nothing is rounded and nothing divided. */
+static inline bool neap_pick_is_freer(const neap_backend_row *a, const neap_backend_row *b) {
+  return (a->in_flight + 1) * b->share <= (b->in_flight + 1) * a->share;
 }
 
 #endif

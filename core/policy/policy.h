@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/random.h"
 #include "neap/neap.h"
 #include "policy/abi.h"
 
@@ -140,6 +141,12 @@ void neap_policy_close(neap_policy **policy);
 void neap_policy_observe(neap_policy *policy, const neap_event *events, int n);
 void neap_policy_decide(neap_policy *policy, neap_ask ask);
 
+/* Tells a balance policy what happened to the request that went to `backend` (NEAP_EVENT_SENT and so on). The
+ * event waits on the board: it is observed before the next ask, or with the others when the board is full.
+ * `status` is of the answer, 0 where there was none. hot: */
+void neap_policy_tell(neap_policy *policy, int32_t kind, int32_t backend, int32_t in_flight, double took_us,
+                      int32_t status);
+
 /* Takes over what `previous` learned, or replays the live entries. */
 void neap_policy_adopt(neap_policy *policy, neap_policy *previous);
 
@@ -152,7 +159,12 @@ size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, s
 
 /* The native references, ended by NULL. */
 extern const neap_policy_vt *const neap_native_policies[];
-extern const neap_policy_vt neap_native_round_robin;
+
+/* Draws random1 and random2 of a pick board in proportion to the shares of those that may be picked: what
+ * policies that look at two build on. Distinct where two may be picked; any places where none may.
+ * `top_share` is the largest share of a row, or more: the nearer, the fewer draws. Two numbers where shares
+ * are equal and nobody is barred; never more than 32 before it adds up the shares instead. hot: */
+void neap_pick_draw(neap_pick_board *board, neap_random *random, double top_share);
 
 /* Copies `host` (which may be NULL) to `out` and fills what it leaves zero, but for the clocks: those are the
  * caller's to set, since only loop/ reads one. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/random.h"
 #include "script/protect.h"
 #include "script/views.h"
 
@@ -21,7 +22,9 @@ typedef struct lua_balance {
   neap_vm *own_vm; /* NULL: a worker's */
   neap_view_board *views, own_views;
   neap_pick_board *board;
-  int pick;
+  neap_balance_leaves leaves;
+  neap_random random;
+  int pick, observe; /* registry references; observe: LUA_NOREF where the policy wants no events */
 } lua_balance;
 
 /* --- the vtable --- */
@@ -29,17 +32,32 @@ typedef struct lua_balance {
 static void destroy(void *self) {
   lua_balance *b = self;
   neap_check_magic(b, BALANCE_MAGIC);
-  if (b->own_vm)
+  if (b->own_vm) {
     neap_vm_destroy(&b->own_vm);
-  else
+  } else {
     luaL_unref(neap_vm_state(b->vm), LUA_REGISTRYINDEX, b->pick);
+    luaL_unref(neap_vm_state(b->vm), LUA_REGISTRYINDEX, b->observe);
+  }
   b->magic = 0;
   free(b);
 }
 
+static double leaf_random(void *self) {
+  return neap_random_unit(&((lua_balance *)self)->random);
+}
+
+/* hot: what happened stands on the board, or is put there. */
 static int observe(void *self, const neap_event *events, int n) {
-  (void)self, (void)events, (void)n;
-  return 0;
+  lua_balance *b = self;
+  neap_check_magic(b, BALANCE_MAGIC);
+  if (b->observe == LUA_NOREF) return 0;
+  neap_pick_board *board = b->board;
+  if (events != board->events) {
+    n = NEAP_MIN(n, (int)NEAP_PICK_EVENTS_MAX);
+    memcpy(board->events, events, (size_t)n * sizeof *events);
+  }
+  board->event_count = n;
+  return neap_vm_call(b->vm, b->observe);
 }
 
 /* hot: */
@@ -66,7 +84,9 @@ static lua_balance *make(const char *name, const neap_policy_env *env) {
   if (b == NULL) return NULL;
   b->magic = BALANCE_MAGIC;
   b->board = env->pick;
-  b->pick = LUA_NOREF;
+  b->pick = b->observe = LUA_NOREF;
+  b->random.state = env->seed;
+  b->leaves = (neap_balance_leaves){.self = b, .random = leaf_random};
   snprintf(b->name, sizeof b->name, "%s", name);
   b->vt = (neap_policy_vt){.name = b->name,
                            .domain = NEAP_BALANCE,
@@ -104,7 +124,7 @@ static int attach(lua_State *L) {
   return 0;
 }
 
-/* neap.balance.bind(function or policy, views, board): what neap_vm_call is to call. */
+/* neap.balance.bind(function or policy, views, board, leaves): what neap_vm_call is to call. */
 static int bind(lua_State *L) {
   binding *from = neap_script_user(L);
   lua_balance *b = from->balance;
@@ -113,7 +133,10 @@ static int bind(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, from->function);
   lua_pushlightuserdata(L, b->views);
   lua_pushlightuserdata(L, b->board);
-  lua_call(L, 3, 1);
+  lua_pushlightuserdata(L, &b->leaves);
+  lua_call(L, 4, 2);
+  b->observe = lua_isnil(L, -1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_settop(L, b->observe == LUA_NOREF ? -2 : -1);
   b->pick = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }

@@ -130,6 +130,18 @@ static void make_pool(neap_pick_board *board, neap_backend_row *rows, int round)
   board->random1 = board->count > 0 ? round % board->count : 0;
   board->random2 = board->count > 0 ? (round + 1) % board->count : 0;
   board->key = round * 1e9;
+  board->may_wait = round % 2;
+}
+
+/* As many events as there are backends, of every kind but the first, which says least. */
+static void make_events(neap_pick_board *board, int round) {
+  board->event_count = board->count;
+  for (int32_t i = 0; i < board->count; i++) {
+    int32_t kind = NEAP_EVENT_DONE + (round + i) % NEAP_EVENT_LEFT;
+    board->events[i] = (neap_event){
+        .what = kind << NEAP_EVENT_SHIFT | i, .size = round % 9, .hash = round % 5 ? 1000.0 * i : 1e9};
+    board->statuses[i] = kind == NEAP_EVENT_DONE ? 200 : round % 2 ? 503 : 0;
+  }
 }
 
 static bool is_usable(const neap_pick_board *board, int32_t i) {
@@ -139,6 +151,7 @@ static bool is_usable(const neap_pick_board *board, int32_t i) {
 static const char *wrong_pick(const neap_pick_board *board) {
   bool some = false;
   for (int32_t i = 0; i < board->count; i++) some = some || is_usable(board, i);
+  if (board->answer == NEAP_PICK_WAIT) return board->may_wait ? NULL : "waits where that is no answer";
   if (board->answer == -1) return some ? "picks none, though one may be picked" : NULL;
   if (board->answer < 0 || board->answer >= board->count) return "picks what is no backend";
   return is_usable(board, board->answer) ? NULL : "picks a backend that is down or was tried";
@@ -149,9 +162,10 @@ static void run_picks(check *c, neap_pick_board *board, neap_backend_row *rows, 
   uint64_t start = c->host->thread_cpu_ns(c->host->user);
   for (int round = 0; round < PICKS; round++) {
     make_pool(board, rows, round);
+    make_events(board, round);
     neap_policy_report report = {0};
     const char *wrong = NULL;
-    if (vt->decide(self, NEAP_ASK_PICK) != 0) {
+    if (vt->observe(self, board->events, board->event_count) != 0 || vt->decide(self, NEAP_ASK_PICK) != 0) {
       vt->report(self, &report);
       wrong = report.fault;
     } else {

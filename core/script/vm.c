@@ -348,6 +348,7 @@ static void add_sizes(lua_State *lua) {
   ADD_SIZE(neap_request_board);
   ADD_SIZE(neap_backend_row);
   ADD_SIZE(neap_pick_board);
+  ADD_SIZE(neap_balance_leaves);
   ADD_SIZE(neap_view_board);
 #undef ADD_SIZE
   lua_setfield(lua, -2, "sizes");

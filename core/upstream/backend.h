@@ -18,6 +18,7 @@ struct neap_backend {
   _Atomic int32_t in_flight;
   _Atomic double ewma_us; /* 0 before the first answer */
   _Atomic uint64_t ewma_at_ms;
+  _Atomic double error_rate;
   _Atomic uint64_t requests, failures;
   _Atomic bool answered; /* since it was last down */
   char text[];           /* its address as configured: its identity */

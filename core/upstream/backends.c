@@ -106,6 +106,7 @@ void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_ba
       .state = neap_backend_state(backend, now_ms),
       .in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed),
       .ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed),
+      .error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed),
       .requests = atomic_load_explicit(&backend->requests, memory_order_relaxed),
       .failures = atomic_load_explicit(&backend->failures, memory_order_relaxed),
   };

@@ -13,7 +13,8 @@
 #include "base/hash.h"
 #include "base/random.h"
 
-enum { EWMA_HALF_US = 5000000 }; /* an answer this long after the last one counts for half */
+enum { EWMA_HALF_US = 5000000 };           /* an answer this long after the last one counts for half */
+static const double ERROR_PART = 1.0 / 32; /* of one request in a backend's error rate */
 
 struct neap_pool {
   neap_pool_options options;
@@ -21,59 +22,79 @@ struct neap_pool {
   neap_policy *policy;
   neap_random random;
   uint64_t rows_ms; /* when the rows were read */
+  double top_share; /* of the rows */
   neap_backend_row rows[];
 };
 
 /* --- what is known of a backend */
 
-static void count(_Atomic int32_t *number, int32_t change) {
-  atomic_fetch_add_explicit(number, change, memory_order_relaxed);
-}
-
 static neap_backend *backend_of(const neap_pool *pool, int32_t member) {
   return pool->options.members[member].backend;
 }
 
-void neap_pool_begin(neap_pool *pool, int32_t member) {
+int32_t neap_pool_begin(neap_pool *pool, int32_t member) {
   neap_backend *backend = backend_of(pool, member);
-  count(&backend->in_flight, 1);
+  int32_t in_flight = 1 + atomic_fetch_add_explicit(&backend->in_flight, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&backend->requests, 1, memory_order_relaxed);
-  pool->rows[member].in_flight++;
+  pool->rows[member].in_flight = in_flight;
+  neap_policy_tell(pool->policy, NEAP_EVENT_SENT, member, in_flight, 0, 0);
+  return in_flight;
 }
 
 void neap_pool_end(neap_pool *pool, int32_t member) {
-  count(&backend_of(pool, member)->in_flight, -1);
-  pool->rows[member].in_flight--;
+  neap_backend *backend = backend_of(pool, member);
+  pool->rows[member].in_flight = atomic_fetch_sub_explicit(&backend->in_flight, 1, memory_order_relaxed) - 1;
 }
 
-/* Peak-sensitive: a slower answer counts at once and in full, faster ones wear it down with time. Two workers
- * may overwrite each other's sample; the next one mends that. */
+/* Two workers may overwrite each other's sample, here and below; the next one mends that. */
+static void count_error(neap_backend *backend, bool failed) {
+  double rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
+  if (failed) atomic_fetch_add_explicit(&backend->failures, 1, memory_order_relaxed);
+  if (!failed && rate == 0) return;
+  rate += ((failed ? 1.0 : 0.0) - rate) * ERROR_PART;
+  atomic_store_explicit(&backend->error_rate, rate < 1e-6 ? 0 : rate, memory_order_relaxed);
+}
+
+static void tell_outcome(neap_pool *pool, int32_t member, int32_t kind, const neap_pool_outcome *outcome) {
+  neap_policy_tell(pool->policy, kind, member, outcome->in_flight, (double)outcome->took_us, outcome->status);
+}
+
+/* Peak-sensitive: a slower answer counts at once and in full, faster ones wear it down with time. */
 static double ewma_after(double old_us, double took_us, double elapsed_us) {
   if (took_us >= old_us) return took_us;
   double share = elapsed_us / (elapsed_us + EWMA_HALF_US);
   return old_us + (took_us - old_us) * NEAP_MAX(share, 0.02);
 }
 
-void neap_pool_answered(neap_pool *pool, int32_t member, uint64_t took_us, uint64_t now_ms) {
-  neap_backend *backend = backend_of(pool, member);
+static void learn_time(neap_backend *backend, uint64_t took_us, uint64_t now_ms) {
   double old_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
   uint64_t at_ms = atomic_load_explicit(&backend->ewma_at_ms, memory_order_relaxed);
   double new_us = ewma_after(old_us, (double)took_us, now_ms > at_ms ? (double)(now_ms - at_ms) * 1e3 : 0);
   atomic_store_explicit(&backend->ewma_us, new_us, memory_order_relaxed);
   atomic_store_explicit(&backend->ewma_at_ms, now_ms, memory_order_relaxed);
+}
+
+void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
+  neap_backend *backend = backend_of(pool, member);
+  bool failed = outcome->status >= 500;
+  learn_time(backend, outcome->took_us, now_ms);
+  count_error(backend, failed);
+  tell_outcome(pool, member, failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, outcome);
   if (!atomic_load_explicit(&backend->answered, memory_order_relaxed)) {
     atomic_store_explicit(&backend->answered, true, memory_order_relaxed);
     atomic_store_explicit(&backend->down_until_ms, 0, memory_order_relaxed);
   }
 }
 
-void neap_pool_failed(neap_pool *pool, int32_t member) {
-  atomic_fetch_add_explicit(&backend_of(pool, member)->failures, 1, memory_order_relaxed);
+void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome) {
+  count_error(backend_of(pool, member), true);
+  tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
 }
 
-void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms) {
+void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
+                           uint64_t now_ms) {
   neap_backend *backend = backend_of(pool, member);
-  neap_pool_failed(pool, member);
+  neap_pool_failed(pool, member, outcome);
   atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
   atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
   pool->rows[member].state = NEAP_BACKEND_DOWN;
@@ -85,6 +106,7 @@ void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms) {
 static void read_rows(neap_pool *pool, uint64_t now_ms) {
   if (pool->rows_ms == now_ms) return;
   pool->rows_ms = now_ms;
+  double top = 0;
   for (int32_t i = 0; i < pool->board.count; i++) {
     const neap_backend *backend = backend_of(pool, i);
     neap_backend_row *row = &pool->rows[i];
@@ -92,14 +114,10 @@ static void read_rows(neap_pool *pool, uint64_t now_ms) {
     row->barred = row->state == NEAP_BACKEND_DOWN ? NEAP_BAR_DOWN : 0;
     row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
     row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
+    row->error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
+    top = NEAP_MAX(top, row->share);
   }
-}
-
-static void draw(neap_pool *pool) {
-  uint64_t members = (uint64_t)pool->board.count;
-  pool->board.random1 = (int32_t)neap_random_below(&pool->random, members);
-  pool->board.random2 = (int32_t)neap_random_below(&pool->random, members - (members > 1));
-  if (members > 1 && pool->board.random2 >= pool->board.random1) pool->board.random2++;
+  pool->top_share = top;
 }
 
 /* Nobody is up. A mark may be out of date, and an error is all that not trying can give. */
@@ -115,12 +133,11 @@ static int32_t pick_down(const neap_pool *pool) {
 int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
                        const int32_t *tried, int tried_count) {
   read_rows(pool, now_ms);
-  draw(pool);
-  pool->board.answer = -1;
   pool->board.key = key;
   pool->board.now_ms = (double)now_ms;
   pool->board.request = request;
   for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred |= NEAP_BAR_TRIED;
+  neap_pick_draw(&pool->board, &pool->random, pool->top_share);
   neap_policy_decide(pool->policy, NEAP_ASK_PICK);
   int32_t answer = pool->board.answer >= 0 ? pool->board.answer : pick_down(pool);
   for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred &= ~NEAP_BAR_TRIED;

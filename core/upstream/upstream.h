@@ -30,6 +30,7 @@ typedef struct neap_backend_info {
   int32_t state; /* NEAP_BACKEND_... */
   int32_t in_flight;
   double ewma_us;
+  double error_rate; /* of its last some thirty requests, 0..1 */
   uint64_t requests, failures;
 } neap_backend_info;
 void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
@@ -69,15 +70,25 @@ int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, doubl
                        const int32_t *tried, int tried_count);
 neap_policy *neap_pool_policy(neap_pool *pool);
 
-/* Accounting of what happened on a member. hot: begin and end pair up. */
-void neap_pool_begin(neap_pool *pool, int32_t member);
+/* What became of a request on a member. */
+typedef struct neap_pool_outcome {
+  int32_t in_flight; /* what neap_pool_begin gave */
+  int32_t status;    /* of the answer; 0: there was none */
+  uint64_t took_us;  /* from the request sent to the head of the answer, or to the failure */
+} neap_pool_outcome;
+
+/* Accounting of what happened on a member; the balance policy is told. hot: begin and end pair up, with at
+ * most one outcome between them. begin gives the requests in flight on it, over all workers, this one
+ * included. */
+int32_t neap_pool_begin(neap_pool *pool, int32_t member);
 void neap_pool_end(neap_pool *pool, int32_t member);
-/* It answered, `took_us` after the request was sent. */
-void neap_pool_answered(neap_pool *pool, int32_t member, uint64_t took_us, uint64_t now_ms);
+/* It answered, with whatever status. */
+void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms);
 /* It could not be reached: it is left alone for the pool's down time. */
-void neap_pool_unreachable(neap_pool *pool, int32_t member, uint64_t now_ms);
+void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
+                           uint64_t now_ms);
 /* It broke off or was too slow. */
-void neap_pool_failed(neap_pool *pool, int32_t member);
+void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome);
 
 /* --- connections. Worker only. */
 typedef struct neap_connections neap_connections;

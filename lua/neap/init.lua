@@ -56,7 +56,7 @@ function M.cache(options) declare("cache", options) end
 ---@class neap.Pool
 ---@field name string what routes call it
 ---@field backends (string|table)[] "host:port", "host:port weight=2"
----@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? policy that picks ("round_robin")
+---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? picks ("weighted_round_robin")
 ---@field params? table<string, number|string|boolean> its parameters
 ---@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
 ---@field connect_timeout? string|number to reach a backend (2s)

@@ -5,7 +5,7 @@ local address = require "neap.address"
 
 local M = {}
 
-local lower, match, format = string.lower, string.match, string.format
+local lower, match, gsub, format = string.lower, string.match, string.gsub, string.format
 local record, list, map, text, integer = check.record, check.list, check.map, check.text, check.integer
 local duration, size = check.duration, check.size
 
@@ -14,24 +14,33 @@ local NAME = text { most = 64, pattern = "^[%w_][%w_.-]*$", hint = "write letter
 
 -- --- policies ---
 
--- The guide's names, in lower case and without "_", which covers RoundRobin and round_robin alike.
+-- "RoundRobin", "round_robin" and "round-robin" are one name. The guide's and other gateways' names that differ in
+-- more than that:
 local ALIASES = {
   evict = {},
-  balance = { roundrobin = "native:round_robin", weightedroundrobin = "native:round_robin",
-              leastconnections = "least_connections", weightedleastconnections = "weighted_least_connections",
-              consistenthash = "consistent_hash", iphash = "consistent_hash" },
+  balance = { leastconn = "least_connections", wrr = "weighted_round_robin",
+              poweroftwochoices = "p2c", iphash = "consistent_hash",
+              maglev = "consistent_hash", rendezvous = "consistent_hash" },
 }
 
+local function plain_name(name) return (gsub(lower(name), "[_-]", "")) end
+
+-- Shipped names are tried as they are spelled for the domain: algorithms of balancing are native where there is a
+-- native one, "lua:p2c" is its twin; what evicts is Lua, "native:lru" the twin.
 local function shipped_policy(domain, name, scope)
-  local words, plain = scope.report.shipped[domain], lower(name)
-  local alias = ALIASES[domain][(string.gsub(plain, "_", ""))]
-  for _, wanted in ipairs { alias or plain, "native:" .. plain } do
+  local words = scope.report.shipped[domain]
+  local twin = match(lower(name), "^lua:(.+)$")
+  local plain = plain_name(twin or name)
+  plain = plain_name(ALIASES[domain][plain] or plain)
+  local order = { plain, "native:" .. plain }
+  if domain == "balance" and not twin then order = { "native:" .. plain, plain } end
+  for i = 1, twin and 1 or 2 do
     for _, word in ipairs(words) do
-      if word == wanted then return word end
+      if plain_name(word) == order[i] then return word end
     end
   end
   local known = {}
-  for i, word in ipairs(words) do known[i] = string.gsub(word, "^native:", "") end
+  for i, word in ipairs(words) do known[i] = gsub(word, "^native:", "") end
   return nil, format("there is no such policy to %s%s", domain, check.suggest(scope, name, known))
 end
 
@@ -193,7 +202,7 @@ M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },
   { name = "backends", kind = list(address.backend, 1), required = true,
     text = '"host:port", "host:port weight=2" or { address =, port =, weight = }' },
-  { name = "balance", kind = policy "balance", default = "native:round_robin", also = { "algorithm" },
+  { name = "balance", kind = policy "balance", default = "native:weighted_round_robin", also = { "algorithm" },
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
   { name = "key", kind = key,

@@ -1,14 +1,18 @@
 local pools = dofile "tests/lua/pool.lua"
 local pool_of = pools.new
-local least = pools.load "least_connections"
+local least
 
 describe("least_connections", function()
-  it("picks the fewest requests in flight, whatever the weight", function()
-    assert.equal(2, least.pick(nil, pool_of { { in_flight = 3, weight = 9 }, { in_flight = 1 }, { in_flight = 2 } }))
+  before_each(function() least = pools.load "least_connections" end)
+
+  it("picks the fewest requests in flight, whatever the share", function()
+    assert.equal(2, least.pick(nil, pool_of { { in_flight = 3, share = 9 }, { in_flight = 1 }, { in_flight = 2 } }))
   end)
 
-  it("begins at the drawn one, so that ties spread", function()
-    for i = 1, 4 do assert.equal(i, least.pick(nil, pool_of({ {}, {}, {}, {} }, i))) end
+  it("lets equals take turns, and begins anywhere", function()
+    local pool, picked = pool_of({ {}, { in_flight = 1 }, {}, {} }, { random = { 0.3 } }), {}
+    for i = 1, 6 do picked[i] = least.pick(nil, pool) end
+    assert.same({ 3, 4, 1, 3, 4, 1 }, picked)
   end)
 
   it("leaves out those that may not be picked", function()

@@ -9,8 +9,8 @@ describe("p2c", function()
     assert.equal(3, p2c.pick(nil, pool_of(backends, 3, 1)))
   end)
 
-  it("counts work by weight", function()
-    assert.equal(1, p2c.pick(nil, pool_of({ { in_flight = 5, weight = 4 }, { in_flight = 1 } }, 1, 2)))
+  it("counts work by share", function()
+    assert.equal(1, p2c.pick(nil, pool_of({ { in_flight = 5, share = 4 }, { in_flight = 1 } }, 1, 2)))
   end)
 
   it("takes the next usable one for a drawn one that is not", function()

@@ -17,14 +17,23 @@ function M.load(name, given)
   return policy
 end
 
---- Each backend is a table of what differs from an idle one of weight 1.
+--- Each backend is a table of what differs from an idle one of share 1. `given` is what differs in the pool, or its
+-- random1; `random` among it: what pool:random() gives, in turn and round.
 ---@return neap.PoolView
-function M.new(backends, random1, random2)
-  local pool = { count = #backends, random1 = random1 or 1, random2 = random2 or random1 or 1, key = 0, now_ms = 0 }
-  for i, given in ipairs(backends) do
-    local backend = { index = i, up = true, tried = false, weight = 1, in_flight = 0, ewma_us = 0, error_rate = 0,
-                      affinity = 0.5 }
-    for name, value in pairs(given) do
+function M.new(backends, given, random2)
+  local pool = { count = #backends, random1 = 1, key = 0, now_ms = 0, waiting = 0, may_wait = false, wait = "wait" }
+  if type(given) ~= "table" then given = { random1 = given, random2 = random2 } end
+  local numbers, at = given.random or { 0 }, 0
+  for name, value in pairs(given) do pool[name] = value end
+  pool.random2 = pool.random2 or pool.random1
+  function pool.random()
+    at = at % #numbers + 1
+    return numbers[at]
+  end
+  for i, of in ipairs(backends) do
+    local backend = { index = i, up = true, tried = false, weight = 1, share = 1, in_flight = 0, limit = 0, load = -1,
+                      capacity = 0, ewma_us = 0, error_rate = 0, affinity = 0.5 }
+    for name, value in pairs(of) do
       assert(backend[name] ~= nil, name)
       backend[name] = value
     end

@@ -1,5 +1,7 @@
 #include "loopback.h"
 
+#include <poll.h>
+
 static char head[65536];
 
 #define FRESH(body_bytes, body)                                                                              \
@@ -254,18 +256,33 @@ static void test_slow_clients_get_every_byte_of_a_hit_and_hold_up_nobody(void **
 
 /* --- backends */
 
+/* The backend that the gateway connects to. */
+static int accept_any(gate *g, int count) {
+  struct pollfd waiting[BACKENDS_MAX];
+  for (int i = 0; i < count; i++) waiting[i] = (struct pollfd){.fd = g->backend_sockets[i], .events = POLLIN};
+  assert_int_equal(poll(waiting, (nfds_t)count, TALK_S * 1000), 1);
+  int index = 0;
+  while (!waiting[index].revents) index++;
+  return index;
+}
+
 static void test_round_robin_visits_every_backend(void **state) {
   (void)state;
   gate *g = gate_new(3);
   gate_start(g);
-  int client = talk_connect(g->port), backends[3];
+  int client = talk_connect(g->port), order[3], backends[3];
   for (int round = 0; round < 2; round++)
     for (int i = 0; i < 3; i++) {
       get(client, "/", "");
-      if (round == 0) backends[i] = talk_accept(g->backend_sockets[i]);
+      if (round == 0) {
+        order[i] = accept_any(g, 3);
+        backends[i] = talk_accept(g->backend_sockets[order[i]]);
+      }
       serve(backends[i], EMPTY);
       expect_status(client, "200");
     }
+  assert_int_equal(order[0] + order[1] + order[2], 3);
+  assert_int_not_equal(order[0], order[1]);
   for (int i = 0; i < 3; i++) close(backends[i]);
   close(client);
   gate_end(g);

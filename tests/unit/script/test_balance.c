@@ -54,7 +54,8 @@ static void start(pool *p, int32_t count) {
   p->board.rows = p->rows;
   board_set(&p->request, "GET", "h", "/");
   p->board.request = &p->request.request;
-  for (int32_t i = 0; i < count; i++) p->rows[i] = (neap_backend_row){.weight = 1, .id = 1000.0 + i};
+  for (int32_t i = 0; i < count; i++)
+    p->rows[i] = (neap_backend_row){.weight = 1, .share = 1, .load = -1, .id = 1000.0 + i};
 }
 
 static void shuffle(pool *p, uint64_t *seed) {
@@ -64,6 +65,7 @@ static void shuffle(pool *p, uint64_t *seed) {
     row->barred = draw(seed, 4) ? 0 : NEAP_BAR_DOWN;
     if (draw(seed, 8) == 0) row->barred |= NEAP_BAR_TRIED;
     row->weight = 1 + (int32_t)draw(seed, 5);
+    row->share = row->weight * (1 + draw(seed, 4)) / 4.0;
     row->in_flight = (int32_t)draw(seed, 20);
     row->ewma_us = draw(seed, 100000);
     row->error_rate = draw(seed, 100) / 100.0;
@@ -118,24 +120,107 @@ static void test_shipped_policies_never_need_the_guard(void **state) {
   assert_true(shipped >= 6);
 }
 
-static void test_smooth_round_robin_decides_as_its_native_twin(void **state) {
-  (void)state;
-  uint64_t seed = 5;
+/* --- twins: the same decisions over a long run, in which decisions have consequences --- */
+
+/* What a run keeps for itself: requests in flight on each backend, with the pick at which each ends. */
+typedef struct run {
   pool lua, native;
-  start(&lua, 7);
-  start(&native, 7);
-  neap_policy *a = open_policy(&lua, "smooth_round_robin", NULL),
-              *b = open_policy(&native, "native:round_robin", NULL);
-  for (int i = 0; i < 20000; i++) {
-    if (i % 50 == 0) shuffle(&lua, &seed);
-    memcpy(native.rows, lua.rows, sizeof native.rows);
-    native.board.random1 = lua.board.random1;
-    neap_policy_decide(a, NEAP_ASK_PICK);
-    neap_policy_decide(b, NEAP_ASK_PICK);
-    assert_int_equal(lua.board.answer, native.board.answer);
+  neap_policy *a, *b;
+  uint64_t seed;
+  neap_random random;
+} run;
+
+static void tell_both(run *r, int32_t kind, int32_t place, double took_us, int32_t status) {
+  int32_t in_flight = r->lua.rows[place].in_flight;
+  neap_policy_tell(r->a, kind, place, in_flight, took_us, status);
+  neap_policy_tell(r->b, kind, place, in_flight, took_us, status);
+}
+
+/* Now and then the world changes: backends go down, are drained, come back, get other weights, leave and
+ * join. */
+static void change(run *r) {
+  pool *p = &r->lua;
+  int32_t place = (int32_t)draw(&r->seed, (uint32_t)p->board.count);
+  neap_backend_row *row = &p->rows[place];
+  switch (draw(&r->seed, 5)) {
+  case 0: row->barred = row->barred ? 0 : NEAP_BAR_DOWN; break;
+  case 1: row->barred = row->barred ? 0 : NEAP_BAR_DRAINING; break;
+  case 2: row->share = row->weight = 1 + (int32_t)draw(&r->seed, 5); break;
+  case 3:
+    if (row->barred == NEAP_BAR_GONE) {
+      *row = (neap_backend_row){.weight = 2, .share = 2, .load = -1, .id = 5000 + draw(&r->seed, 1000)};
+      memcpy(r->native.rows, p->rows, sizeof p->rows);
+      tell_both(r, NEAP_EVENT_JOINED, place, 0, 0);
+    } else {
+      tell_both(r, NEAP_EVENT_LEFT, place, 0, 0);
+      row->barred = NEAP_BAR_GONE;
+    }
+    break;
+  default: row->load = (int32_t)draw(&r->seed, 20) - 1, row->capacity = (int32_t)draw(&r->seed, 4); break;
   }
-  neap_policy_close(&a);
-  neap_policy_close(&b);
+}
+
+static void ask_both(run *r, int step) {
+  pool *p = &r->lua;
+  p->board.key = draw(&r->seed, 1u << 30);
+  p->board.now_ms = step / 4.0;
+  neap_pick_draw(&p->board, &r->random, 5);
+  r->native.board.key = p->board.key;
+  r->native.board.now_ms = p->board.now_ms;
+  r->native.board.random1 = p->board.random1;
+  r->native.board.random2 = p->board.random2;
+  memcpy(r->native.rows, p->rows, sizeof p->rows);
+  neap_policy_decide(r->a, NEAP_ASK_PICK);
+  neap_policy_decide(r->b, NEAP_ASK_PICK);
+  if (p->board.answer != r->native.board.answer)
+    fail_msg("pick %d: Lua %d, native %d", step, p->board.answer, r->native.board.answer);
+}
+
+static void finish_one(run *r) {
+  int32_t place = (int32_t)draw(&r->seed, (uint32_t)r->lua.board.count);
+  neap_backend_row *row = &r->lua.rows[place];
+  if (row->in_flight == 0) return;
+  double took_us = 500.0 * (1 + place) * row->in_flight + draw(&r->seed, 1000);
+  bool failed = draw(&r->seed, 20) == 0;
+  row->ewma_us += (took_us - row->ewma_us) / 8;
+  tell_both(r, failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, place, took_us, failed ? 503 : 200);
+  row->in_flight--;
+}
+
+static void check_twins(const char *lua, const char *native, int32_t count, uint64_t seed) {
+  run r = {.seed = seed, .random = {seed}};
+  start(&r.lua, count);
+  start(&r.native, count);
+  r.a = open_policy(&r.lua, lua, NULL);
+  r.b = open_policy(&r.native, native, NULL);
+  for (int step = 0; step < 20000; step++) {
+    if (step % 40 == 0) change(&r);
+    ask_both(&r, step);
+    int32_t answer = r.lua.board.answer;
+    if (answer >= 0) {
+      r.lua.rows[answer].in_flight++;
+      tell_both(&r, NEAP_EVENT_SENT, answer, 0, 0);
+    }
+    while (draw(&r.seed, 3)) finish_one(&r);
+  }
+  neap_policy_counters counters;
+  neap_policy_counters_get(r.a, &counters);
+  assert_int_equal(counters.fallbacks, 0);
+  neap_policy_close(&r.a);
+  neap_policy_close(&r.b);
+}
+
+static void test_twins_decide_alike(void **state) {
+  (void)state;
+  static const char *const twins[] = {"random", "p2c", "least_connections", "weighted_least_connections",
+                                      "weighted_round_robin"};
+  for (size_t i = 0; i < sizeof twins / sizeof twins[0]; i++) {
+    char native[64];
+    snprintf(native, sizeof native, "native:%s", twins[i]);
+    print_message("%s\n", native);
+    check_twins(twins[i], native, 7, 5 + i);
+    check_twins(twins[i], native, 2, 50 + i);
+  }
 }
 
 static void test_p2c_sends_less_to_the_busy(void **state) {
@@ -259,7 +344,7 @@ static void test_files_that_are_no_policies_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_shipped_policies_never_need_the_guard),
-      cmocka_unit_test(test_smooth_round_robin_decides_as_its_native_twin),
+      cmocka_unit_test(test_twins_decide_alike),
       cmocka_unit_test(test_p2c_sends_less_to_the_busy),
       cmocka_unit_test(test_consistent_hash_keeps_to_who_a_backend_is),
       cmocka_unit_test(test_text_of_the_caller_is_used_as_it_is),

@@ -96,7 +96,7 @@ static void test_five_lines_are_enough(void **state) {
   assert_true(is_policy(c->cache.evict, "sieve"));
   assert_int_equal(c->pool_count, 1);
   assert_string_equal(c->pools[0].name, "app");
-  assert_string_equal(c->pools[0].balance, "native:round_robin");
+  assert_string_equal(c->pools[0].balance, "native:weighted_round_robin");
   assert_int_equal(c->pools[0].backend_count, 2);
   assert_int_equal(c->pools[0].backends[1].weight, 2);
   assert_int_equal(c->pools[0].backends[1].port, 9002);
@@ -191,15 +191,21 @@ static void test_names_of_the_guide_are_accepted(void **state) {
   (void)state;
   static const char *const evict[][2] = {
       {"LRU", "lru"}, {"LFU", "lfu"}, {"TTL", "ttl"}, {"FIFO", "fifo"}, {"LIFO", "lifo"}};
-  static const char *const balance[][2] = {{"RoundRobin", "native:round_robin"},
-                                           {"round_robin", "native:round_robin"},
-                                           {"WeightedRoundRobin", "native:round_robin"},
-                                           {"LeastConnections", "least_connections"},
-                                           {"weighted_least_connections", "weighted_least_connections"},
-                                           {"ConsistentHash", "consistent_hash"},
-                                           {"Random", "random"},
-                                           {"IPHash", "consistent_hash"},
-                                           {"ip_hash", "consistent_hash"}};
+  static const char *const balance[][2] = {
+      {"RoundRobin", "native:round_robin"},
+      {"round_robin", "native:round_robin"},
+      {"WeightedRoundRobin", "native:weighted_round_robin"},
+      {"weighted_round_robin", "native:weighted_round_robin"},
+      {"LeastConnections", "native:least_connections"},
+      {"weighted_least_connections", "native:weighted_least_connections"},
+      {"WeightedLeastConnections", "native:weighted_least_connections"},
+      {"ConsistentHash", "consistent_hash"},
+      {"Random", "native:random"},
+      {"P2C", "native:p2c"},
+      {"lua:p2c", "p2c"},
+      {"native:p2c", "native:p2c"},
+      {"IPHash", "consistent_hash"},
+      {"ip_hash", "consistent_hash"}};
   char text[512];
   for (size_t i = 0; i < sizeof evict / sizeof evict[0]; i++) {
     snprintf(text, sizeof text, START POOL ROUTE "neap.cache { strategy = '%s', max_size = 10000 }",

@@ -62,6 +62,12 @@ static int32_t pick(uint64_t now_ms, const int32_t *tried, int count) {
   return neap_pool_pick(pool, &request, 0, now_ms, tried, count);
 }
 
+static const neap_pool_outcome no_answer = {.in_flight = 1};
+
+static void answered(int32_t member, uint64_t took_us, uint64_t now_ms) {
+  neap_pool_answered(pool, member, &(neap_pool_outcome){1, 200, took_us}, now_ms);
+}
+
 static void test_what_was_tried_is_not_picked_again(void **state) {
   (void)state;
   int32_t tried[MEMBERS];
@@ -76,7 +82,7 @@ static void test_what_was_tried_is_not_picked_again(void **state) {
 
 static void test_an_unreachable_backend_is_left_alone_for_its_time(void **state) {
   (void)state;
-  neap_pool_unreachable(pool, 1, 100);
+  neap_pool_unreachable(pool, 1, &no_answer, 100);
   for (int i = 0; i < 2 * MEMBERS; i++) assert_int_not_equal(pick(100 + DOWN_MS - 1, NULL, 0), 1);
   bool back = false;
   for (int i = 0; i < MEMBERS; i++) back |= pick(100 + DOWN_MS, NULL, 0) == 1;
@@ -85,7 +91,7 @@ static void test_an_unreachable_backend_is_left_alone_for_its_time(void **state)
 
 static void test_where_all_are_down_one_is_tried_all_the_same(void **state) {
   (void)state;
-  for (int i = 0; i < MEMBERS; i++) neap_pool_unreachable(pool, i, 100);
+  for (int i = 0; i < MEMBERS; i++) neap_pool_unreachable(pool, i, &no_answer, 100);
   assert_in_range(pick(101, NULL, 0), 0, MEMBERS - 1);
 }
 
@@ -93,9 +99,9 @@ static void test_what_is_known_of_a_backend_outlives_the_pool(void **state) {
   (void)state;
   neap_backend *again;
   neap_err err;
-  neap_pool_unreachable(pool, 0, 100);
+  neap_pool_unreachable(pool, 0, &no_answer, 100);
   neap_pool_begin(pool, 1);
-  neap_pool_answered(pool, 1, 5000, 100);
+  answered(1, 5000, 100);
   neap_pool *next = make_pool();
   neap_pool_destroy(&pool);
   pool = next;
@@ -114,11 +120,11 @@ static void test_what_is_known_of_a_backend_outlives_the_pool(void **state) {
 static void test_a_slow_answer_counts_at_once_and_wears_off(void **state) {
   (void)state;
   neap_backend_info info;
-  neap_pool_answered(pool, 0, 1000, 1);
-  neap_pool_answered(pool, 0, 90000, 2);
+  answered(0, 1000, 1);
+  answered(0, 90000, 2);
   neap_backend_info_get(members[0].backend, 2, &info);
   assert_true(info.ewma_us == 90000);
-  neap_pool_answered(pool, 0, 1000, 5002);
+  answered(0, 1000, 5002);
   neap_backend_info_get(members[0].backend, 5002, &info);
   assert_true(info.ewma_us > 40000 && info.ewma_us < 50000); /* half of it, after five seconds */
 }
