@@ -153,12 +153,14 @@ enum { NEAP_BACKEND_UP = 0, NEAP_BACKEND_DOWN = 1, NEAP_BACKEND_DRAINING = 2, NE
 /* Why a backend may not be the answer now: bits of neap_backend_row.barred. */
 enum {
   NEAP_BAR_TRIED = 1,    /* this exchange has tried it */
-  NEAP_BAR_DOWN = 2,     /* its probes fail, or it could not be reached */
+  NEAP_BAR_DOWN = 2,     /* it could not be reached */
   NEAP_BAR_DRAINING = 4, /* it takes no new requests */
-  NEAP_BAR_EJECTED = 8,  /* it gave too many errors, or its breaker is open */
+  NEAP_BAR_EJECTED = 8,  /* it gave too many errors */
   NEAP_BAR_FULL = 16,    /* it has as many requests as it may have */
   NEAP_BAR_SPARE = 32,   /* backends of a better priority are there */
-  NEAP_BAR_GONE = 64     /* an empty place: the backend has left the pool */
+  NEAP_BAR_GONE = 64,    /* an empty place: the backend has left the pool */
+  NEAP_BAR_SICK = 128,   /* its probes fail, or have not yet said that it is well */
+  NEAP_BAR_OPEN = 256    /* its circuit breaker is open */
 };
 
 /* One backend. Written by the engine, read by policies as it is. A backend keeps its place as long as it is
@@ -171,7 +173,7 @@ typedef struct neap_backend_row {
   int32_t limit;     /* most of them at once; 0: no limit */
   int32_t load;      /* requests in flight by its own report, whoever sent them; -1: no fresh report */
   int32_t capacity;  /* requests it can work on at once, by its own report; 0: not known */
-  int32_t reserved;
+  int32_t priority;  /* 0 first; the others are spare */
   double share;      /* weight as it counts now: slow start and reports included; above 0 */
   double ewma_us;    /* response time, peak-sensitive; 0: not known */
   double error_rate; /* 0..1 */

@@ -1,0 +1,36 @@
+/* From verdicts of probes to a state, and when to ask again. */
+#include "upstream/vitals.h"
+
+#include "base/base.h"
+
+void neap_health_init(neap_health *health) {
+  atomic_store_explicit(&health->state, NEAP_BACKEND_UNKNOWN, memory_order_relaxed);
+  health->against = 0;
+}
+
+bool neap_health_take(neap_health *health, const neap_care_health *rules, bool good) {
+  int32_t state = atomic_load_explicit(&health->state, memory_order_relaxed);
+  int32_t said = good ? NEAP_BACKEND_UP : NEAP_BACKEND_DOWN;
+  if (said == state) {
+    health->against = 0;
+    return false;
+  }
+  health->against++;
+  if (state != NEAP_BACKEND_UNKNOWN && health->against < (good ? rules->rise : rules->fall)) return false;
+  health->against = 0;
+  atomic_store_explicit(&health->state, said, memory_order_relaxed);
+  return true;
+}
+
+uint64_t neap_health_pause_ms(const neap_health *health, const neap_care_health *rules, neap_random *random) {
+  bool settled =
+      health->against == 0 && atomic_load_explicit(&health->state, memory_order_relaxed) == NEAP_BACKEND_UP;
+  double pause_ms = (double)(settled ? rules->interval_ms : rules->fast_interval_ms);
+  return (uint64_t)(pause_ms * (0.8 + 0.4 * neap_random_unit(random)));
+}
+
+bool neap_health_expects(const neap_care_health *rules, int status) {
+  for (uint32_t i = 0; i < rules->status_count; i++)
+    if (status >= rules->status_from[i] && status <= rules->status_to[i]) return true;
+  return false;
+}
