@@ -9,5 +9,6 @@ extern const neap_verb neap_verb_check;
 extern const neap_verb neap_verb_proxy;
 extern const neap_verb neap_verb_replay;
 extern const neap_verb neap_verb_run;
+extern const neap_verb neap_verb_simulate;
 
 #endif

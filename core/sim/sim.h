@@ -1,4 +1,5 @@
-/* The facade of sim/: traces and their replay through the store, the way a live cache goes.
+/* The facade of sim/: traces and their replay through the store, the way a live cache goes; and balance
+ * policies before simulated backends.
  *
  *   neap_tape *tape;
  *   neap_tape_open("trace.csv.zst", NULL, &tape, &err);
@@ -77,5 +78,92 @@ int neap_replay_run(neap_tape *tape, const neap_replay_options *options, neap_re
 /* Finds out whether a cache can be made of these options, without a tape: to complain before the long runs.
  */
 int neap_replay_check(const neap_replay_options *options, neap_err *err);
+
+/* --- balance
+ * --------------------------------------------------------------------------------------------------- */
+
+/* Values that backends take in turn: backend i has value i % count. */
+enum { NEAP_CYCLE_MAX = 16 };
+typedef struct neap_cycle {
+  uint32_t count;
+  double values[NEAP_CYCLE_MAX];
+} neap_cycle;
+
+typedef enum neap_service_law {
+  NEAP_SERVICE_FIXED,
+  NEAP_SERVICE_EXPONENTIAL,
+  NEAP_SERVICE_PARETO, /* bounded: a = alpha, b = largest / smallest */
+  NEAP_SERVICE_BIMODAL /* a = share of the large ones, b = how many times as large */
+} neap_service_law;
+
+/* Something that happens to the first `count` backends during a part of the run; times are fractions of it.
+ */
+typedef struct neap_episode {
+  uint32_t count;
+  double value; /* slow: speed factor; errors: ms until the error is there */
+  double from, until;
+} neap_episode;
+
+/* What backends, balancers and requests are like. docs/simulate.md says what each key of the text means. */
+typedef struct neap_scenario {
+  char name[32];
+  char about[96];
+  uint32_t backends, balancers;
+  neap_cycle workers, speed, weight, delay_ms; /* speed is scaled to a mean of 1; delay is one-way */
+  double load[2]; /* at the beginning and at the end: arrivals per what all backends together can do */
+  neap_service_law service;
+  double service_ms, service_a, service_b;
+  bool cores; /* workers are cores that all requests share; otherwise each takes one, in order of arrival */
+  neap_episode slow, errors;
+  double noise_factor, noise_ms, noise_every_ms; /* each backend by itself: so slow, for so long, so often */
+  uint32_t joining, leaving;                     /* so many backends, the last ones */
+  double join_at, leave_at;
+  uint32_t keys; /* of requests: Zipf */
+  double key_skew;
+  uint64_t requests;
+} neap_scenario;
+
+typedef struct neap_scenarios {
+  neap_scenario *items;
+  size_t count;
+} neap_scenarios;
+
+/* Reads scenarios from `text`; `file` is what errors call it: "file:line: error: text". NEAP_ESYNTAX,
+ * NEAP_ENOMEM. The caller destroys `out`. */
+int neap_scenarios_parse(const char *file, const char *text, neap_scenarios *out, neap_err *err);
+/* "all", names of built-in ones with commas between them, or a file. NEAP_ENOTFOUND, NEAP_EIO as well. */
+int neap_scenarios_open(const char *what, neap_scenarios *out, neap_err *err);
+void neap_scenarios_destroy(neap_scenarios *scenarios);
+/* The text of the built-in ones. */
+extern const char neap_scenarios_builtin[];
+
+typedef struct neap_balance_options {
+  neap_registry *registry;
+  const neap_host *host; /* as of neap_replay_options */
+  const char *policy;    /* as neap_pool_options.balance */
+  const neap_param *params;
+  size_t param_count;
+  bool reports;      /* backends tell their load with each answer, and when a policy probes them */
+  uint64_t requests; /* 0: as the scenario says */
+  uint64_t seed;     /* of the first run */
+  uint32_t seeds;    /* runs, whose figures are averaged; 0: 1 */
+} neap_balance_options;
+
+/* The first tenth of the requests is not counted, nor is an answer that is an error, except in `failed`.
+ * Excess is the response time less the request's own service at speed 1 and the shortest round trip: what the
+ * balancing is responsible for. */
+typedef struct neap_balance_result {
+  uint64_t requests, failed; /* counted; and how many of all were errors */
+  double mean_ms, p50_ms, p99_ms, p999_ms;
+  double excess_mean_ms, excess_p99_ms;
+  double spread;    /* utilisation of the backend that has most by their mean */
+  double odd_share; /* of requests that went to the backends of the scenario's episodes */
+  double probes;    /* per request */
+  uint64_t faults;  /* of the policy */
+} neap_balance_result;
+
+/* The same options give the same result, to the last bit. Errors: those of neap_policy_open, NEAP_ENOMEM. */
+int neap_balance_run(const neap_scenario *scenario, const neap_balance_options *options,
+                     neap_balance_result *result, neap_err *err);
 
 #endif
