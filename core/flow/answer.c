@@ -1,5 +1,5 @@
 /* Responses made here: errors, and what routes answer themselves. */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 #include <stdio.h>
 
@@ -34,43 +34,46 @@ neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end) {
   return deliver(exchange, status, out, size);
 }
 
-/* The route's answer as a backend would have sent it, so that everything that holds for responses holds for
- * it. */
-static bool parse_answer(neap_exchange *exchange, neap_http_response *response, neap_http_field *fields) {
-  const neap_flow_route *route = exchange->route;
+/* The answer as a backend would have sent it, so that everything that holds for responses holds for it. */
+static bool parse_answer(neap_exchange *exchange, const neap_flow_answer *answer,
+                         neap_http_response *response, neap_http_field *fields) {
   char *head = neap_arena_take(&exchange->arena, HEAD_MAX);
   if (head == NULL) return false;
-  int size = snprintf(head, HEAD_MAX, "HTTP/1.1 %d %s\r\nContent-Length: %zu\r\n", route->status,
-                      neap_http_status_text(route->status), route->body.size);
-  const char *names[] = {"Content-Type", "Location"}, *values[] = {route->content_type, route->location};
+  int size =
+      snprintf(head, HEAD_MAX, "HTTP/1.1 %d %s\r\n", answer->status, neap_http_status_text(answer->status));
+  if (answer->status != 204)
+    size += snprintf(head + size, (size_t)(HEAD_MAX - size), "Content-Length: %zu\r\n", answer->body.size);
+  const char *names[] = {"Content-Type", "Location"}, *values[] = {answer->content_type, answer->location};
   for (int i = 0; i < 2; i++)
     if (values[i] && size < HEAD_MAX)
       size += snprintf(head + size, (size_t)(HEAD_MAX - size), "%s: %s\r\n", names[i], values[i]);
   if (size < HEAD_MAX) size += snprintf(head + size, (size_t)(HEAD_MAX - size), "\r\n");
   if (size >= HEAD_MAX) return false;
   neap_http_response_init(response, fields, &neap_http_limits_default, exchange->request.method_id);
+  const neap_flow_edits *own = neap_acts_response(exchange);
   return neap_http_response_parse(response, head, (size_t)size) > 0 &&
-         neap_edits_apply(&route->response, &response->head) == 0;
+         neap_edits_apply(&exchange->route->response, &response->head) == 0 &&
+         (own == NULL || neap_edits_apply(own, &response->head) == 0);
 }
 
-neap_step neap_answer_route(neap_exchange *exchange) {
-  const neap_flow_route *route = exchange->route;
+neap_step neap_answer_make(neap_exchange *exchange, const neap_flow_answer *answer) {
   neap_http_response response;
   neap_http_field *fields =
       neap_arena_take(&exchange->arena, neap_http_limits_default.field_count * sizeof *fields);
-  size_t capacity = HEAD_MAX + NEAP_HTTP_HEAD_EXTRA + route->body.size;
-  char *out = neap_arena_take(&exchange->arena, capacity);
-  if (fields == NULL || out == NULL || !parse_answer(exchange, &response, fields))
+  const neap_flow_edits *own = neap_acts_response(exchange);
+  size_t head = HEAD_MAX + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->response) +
+                (own ? neap_edits_bytes(own) : 0);
+  char *out = neap_arena_take(&exchange->arena, head + answer->body.size);
+  if (fields == NULL || out == NULL || !parse_answer(exchange, answer, &response, fields))
     return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
   neap_http_reply reply = {.wall_s = neap_exchange_wall_s(exchange), .fwd = NEAP_HTTP_FWD_NONE};
   neap_http_reply_plan(&reply, &exchange->request, &response, neap_answer_keep_alive(exchange));
-  ssize_t size =
-      neap_http_response_write(out, capacity - route->body.size, &exchange->request, &response, &reply);
+  ssize_t size = neap_http_response_write(out, head, &exchange->request, &response, &reply);
   if (size < 0) return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
-  if (reply.framing != NEAP_HTTP_FRAMING_NONE && route->body.size > 0) {
-    memcpy(out + size, route->body.ptr, route->body.size);
-    size += (ssize_t)route->body.size;
+  if (reply.framing != NEAP_HTTP_FRAMING_NONE && answer->body.size > 0) {
+    memcpy(out + size, answer->body.ptr, answer->body.size);
+    size += (ssize_t)answer->body.size;
   }
   exchange->kept_alive = reply.keep_alive;
-  return deliver(exchange, route->status, out, size);
+  return deliver(exchange, answer->status, out, size);
 }

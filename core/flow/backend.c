@@ -1,6 +1,6 @@
 /* The connection of an exchange: the request goes out here, what happens on it is told to the waiting step.
  */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 static void tell(neap_exchange *exchange, backend_event event) {
   exchange->event = event;
@@ -44,7 +44,9 @@ void neap_backend_wait(neap_exchange *exchange, neap_step awaiting, uint64_t lim
 static int edit(neap_exchange *exchange) {
   if (exchange->edited) return 0;
   exchange->edited = true;
-  return neap_edits_apply(&exchange->route->request, &exchange->request.head);
+  const neap_flow_edits *own = neap_acts_request(exchange);
+  int code = neap_edits_apply(&exchange->route->request, &exchange->request.head);
+  return code == 0 && own ? neap_edits_apply(own, &exchange->request.head) : code;
 }
 
 static int write_head(neap_exchange *exchange, struct iovec *out) {
@@ -53,8 +55,11 @@ static int write_head(neap_exchange *exchange, struct iovec *out) {
   neap_http_forward forward = {.client = {client->ptr, (size_t)client->size},
                                .scheme = NEAP_BYTES("http"),
                                .fallback_host = neap_view_of(neap_backend_address(member->backend))};
-  size_t capacity =
-      exchange->request.head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->request);
+  const neap_http_request *request = &exchange->request;
+  const neap_flow_edits *own = neap_acts_request(exchange);
+  size_t capacity = request->head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->request);
+  if (exchange->acts) /* it may have grown */
+    capacity += (size_t)request->path.size + (size_t)request->query.size + (own ? neap_edits_bytes(own) : 0);
   char *head = neap_arena_take(&exchange->arena, capacity);
   if (head == NULL) return NEAP_ENOMEM;
   ssize_t size = neap_http_request_write(head, capacity, &exchange->request, &forward);

@@ -29,18 +29,23 @@ static void index_fields(neap_http_head *head) {
 }
 
 int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head) {
-  if (edits->remove_count == 0 && edits->set_count == 0) return 0;
+  if (edits->remove_count + edits->set_count + edits->add_count == 0) return 0;
   for (size_t i = 0; i < edits->remove_count; i++) drop_name(head, edits->remove[i]);
   for (size_t i = 0; i < edits->set_count; i++) drop_name(head, edits->set[i].name);
   int code = 0;
   for (size_t i = 0; i < edits->set_count && code == 0; i++) code = add(head, &edits->set[i]);
+  for (size_t i = 0; i < edits->add_count && code == 0; i++) code = add(head, &edits->add[i]);
   index_fields(head);
   return code;
 }
 
-size_t neap_edits_bytes(const neap_flow_edits *edits) {
+static size_t fields_bytes(const neap_match_field *fields, size_t count) {
   size_t bytes = 0;
-  for (size_t i = 0; i < edits->set_count; i++)
-    bytes += strlen(edits->set[i].name) + strlen(edits->set[i].value) + sizeof ": \r\n";
+  for (size_t i = 0; i < count; i++)
+    bytes += strlen(fields[i].name) + strlen(fields[i].value) + sizeof ": \r\n";
   return bytes;
+}
+
+size_t neap_edits_bytes(const neap_flow_edits *edits) {
+  return fields_bytes(edits->set, edits->set_count) + fields_bytes(edits->add, edits->add_count);
 }

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "base/actions.h"
 #include "base/arena.h"
 #include "base/match.h"
 #include "base/random.h"
@@ -25,13 +26,21 @@
 
 typedef enum neap_flow_action { NEAP_FLOW_POOL, NEAP_FLOW_ANSWER } neap_flow_action;
 
-/* Changes to a head: `remove` first, then `set`, which replaces all of that name. */
+/* Changes to a head: `remove` first, then `set`, which replaces all of that name, then `add`, which does not.
+ */
 typedef struct neap_flow_edits {
   const char *const *remove;
   size_t remove_count;
-  const neap_match_field *set;
-  size_t set_count;
+  const neap_match_field *set, *add;
+  size_t set_count, add_count;
 } neap_flow_edits;
+
+/* A response that is made here. */
+typedef struct neap_flow_answer {
+  int status;
+  neap_view body;
+  const char *content_type, *location; /* NULL: none */
+} neap_flow_answer;
 
 /* A route, as the steps use it. Texts are borrowed from the configuration. */
 typedef struct neap_flow_route {
@@ -39,15 +48,13 @@ typedef struct neap_flow_route {
   bool conditional; /* ask `when` before it is taken */
   neap_flow_action action;
   int32_t pool; /* POOL */
-  neap_match_key key;
-  const char *key_name;
   bool cache;
-  uint64_t cache_ttl_ms; /* of responses that do not state their freshness; 0: those are not stored */
-  neap_view cache_space; /* first part of the cache key */
-  int status;            /* ANSWER */
-  neap_view body;
-  const char *content_type, *location; /* NULL: none */
+  uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
+  neap_view cache_space;   /* first part of the cache key; empty: the pool's name */
+  neap_flow_answer answer; /* ANSWER */
   neap_flow_edits request, response;
+  const neap_actions *actions; /* NULL: none */
+  neap_limiter *limiter;       /* of actions->limit; held by the generation */
 } neap_flow_route;
 
 /* One worker's part of a generation: what may not be shared between threads, and how many exchanges use it.
@@ -58,6 +65,7 @@ typedef struct neap_generation {
   const neap_flow_route *rules;
   bool has_cache;
   neap_pool **pools; /* by neap_flow_route.pool */
+  size_t pool_count;
   int (*when)(void *when_user, int32_t route, const neap_request_board *request); /* as neap_worker_when */
   void *when_user;
   uint64_t exchanges;                                  /* that have it and have not finished */

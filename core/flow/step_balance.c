@@ -21,7 +21,8 @@ neap_step neap_step_balance(neap_exchange *exchange) {
   }
   if (exchange->tries > 0 && !tries_left(exchange)) return give_up(exchange);
   neap_exchange_show_client(exchange);
-  double key = neap_route_key(exchange->route->key, exchange->route->key_name, &exchange->board);
+  const neap_pool_options *options = neap_pool_options_of(pool);
+  double key = neap_route_key(options->key, options->key_name, &exchange->board);
   exchange->member = neap_pool_pick(pool, &exchange->board, key, neap_loop_now_ms(exchange->flow->loop),
                                     exchange->tried, exchange->tried_count);
   if (exchange->member < 0) return give_up(exchange);

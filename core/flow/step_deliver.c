@@ -1,5 +1,5 @@
 /* deliver: hands the response to the client, piece by piece where it or the client is slow. */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 enum { PAYLOADS_MAX = 16 }; /* of one send: many small chunks of a backend become one */
 
@@ -35,14 +35,13 @@ static int hit_head(neap_exchange *exchange, struct iovec *pieces) {
                                       neap_entry_size(exchange->entry),
                                       neap_loop_now_ms(exchange->flow->loop), exchange->kept_alive);
   int count = 0;
-  if (exchange->serve == NEAP_HTTP_SERVE_NOT_MODIFIED) {
-    exchange->status = 304;
-    pieces[count++] = piece_of(NEAP_BYTES(NEAP_HTTP_LINE_304));
-    if (stored->lines_304.size) pieces[count++] = piece_of(stored->lines_304);
-  } else {
-    exchange->status = stored->status;
-    pieces[count++] = piece_of(stored->head);
-  }
+  bool whole = exchange->serve != NEAP_HTTP_SERVE_NOT_MODIFIED;
+  neap_view lines = whole ? stored->head : stored->lines_304, added = {NULL, 0};
+  if (neap_acts_response(exchange) && neap_acts_lines(exchange, &lines, &added)) return 0;
+  exchange->status = whole ? stored->status : 304;
+  if (!whole) pieces[count++] = piece_of(NEAP_BYTES(NEAP_HTTP_LINE_304));
+  if (lines.size) pieces[count++] = piece_of(lines);
+  if (added.size) pieces[count++] = piece_of(added);
   pieces[count++] = (struct iovec){tail, size};
   exchange->head = (neap_view){tail, size};
   return count;

@@ -1,5 +1,5 @@
 /* finish: accounts, logs, gives everything back. Every path ends here. */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 static neap_view view_of(neap_http_slice slice) {
   return (neap_view){slice.ptr ? slice.ptr : "", (size_t)slice.size};
@@ -44,6 +44,7 @@ static void log_line(neap_exchange *exchange) {
       .bytes = exchange->body_bytes,
       .generation = exchange->generation->number,
       .route = exchange->route ? exchange->route->name : NULL,
+      .tag = exchange->acts ? exchange->acts->tag : NULL,
       .pool = exchange->pool ? neap_pool_options_of(exchange->pool)->name : NULL,
       .backend = backend_of(exchange),
       .cache = cache_code(exchange),

@@ -1,7 +1,7 @@
 /* lookup: finds the response in the cache, or says why not. A found entry is borrowed until `deliver` has
  * sent it or made a reference of it: the cache is entered here and left there, in the same turn of the loop.
  */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 enum { KEY_EXTRA = 128 };
 
@@ -11,16 +11,38 @@ static neap_step pass_by(neap_exchange *exchange, neap_http_fwd fwd, neap_reason
   return NEAP_STEP_BALANCE;
 }
 
-int neap_exchange_key(neap_exchange *exchange, neap_view *out) {
+/* Responses are shared by the routes of one space: by default, those to one pool. */
+static neap_view space_of(const neap_exchange *exchange) {
   neap_view space = exchange->route->cache_space;
+  return space.size > 0 ? space : neap_view_of(neap_pool_options_of(exchange->pool)->name);
+}
+
+/* The route's rule, or what its actions made for this request alone; size 0: as HTTP has it. */
+static int own_key(neap_exchange *exchange, neap_view *own) {
+  const neap_actions *actions = exchange->route->actions;
+  *own = (neap_view){NULL, 0};
+  if (actions == NULL) return 0;
+  *own = exchange->acts->key;
+  return own->size > 0 || actions->key.parts.count == 0 ? 0 : neap_acts_key(exchange, &actions->key, own);
+}
+
+int neap_exchange_key(neap_exchange *exchange, neap_view *out) {
+  neap_view space = space_of(exchange), own;
   const neap_http_request *request = &exchange->request;
-  size_t capacity =
-      space.size + 1 + (size_t)request->authority.size + (size_t)request->target.size + KEY_EXTRA;
+  int code = own_key(exchange, &own);
+  if (code) return code;
+  size_t capacity = space.size + 1 + own.size + (size_t)request->authority.size + (size_t)request->path.size +
+                    (size_t)request->query.size + KEY_EXTRA;
   char *key = neap_arena_take(&exchange->arena, capacity);
   if (key == NULL) return NEAP_ENOMEM;
+  char *rest = key + space.size + 1;
   memcpy(key, space.ptr, space.size);
   key[space.size] = '\0';
-  ssize_t size = neap_http_key(key + space.size + 1, capacity - space.size - 1, request, NEAP_BYTES("http"));
+  ssize_t size = (ssize_t)own.size;
+  if (own.size > 0)
+    memcpy(rest, own.ptr, own.size);
+  else
+    size = neap_http_key(rest, capacity - space.size - 1, request, NEAP_BYTES("http"));
   if (size < 0) return (int)size;
   *out = (neap_view){key, space.size + 1 + (size_t)size};
   return 0;
@@ -51,7 +73,8 @@ static neap_http_fwd find(neap_exchange *exchange) {
 neap_step neap_step_lookup(neap_exchange *exchange) {
   neap_flow *flow = exchange->flow;
   exchange->cache = atomic_load_explicit(flow->cache, memory_order_acquire);
-  if (!exchange->route->cache || exchange->cache == NULL) {
+  bool bypass = exchange->acts && exchange->acts->bypass;
+  if (!exchange->route->cache || exchange->cache == NULL || bypass) {
     exchange->cache = NULL;
     return pass_by(exchange, NEAP_HTTP_FWD_BYPASS, NEAP_REASON_NONE);
   }

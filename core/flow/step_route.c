@@ -1,5 +1,5 @@
 /* route: the table names the candidates, most specific first; a predicate may decline. */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 static neap_slice slice(neap_http_slice from) {
   return (neap_slice){.ptr = from.ptr, .size = from.size};
@@ -37,7 +37,13 @@ neap_step neap_step_route(neap_exchange *exchange) {
   exchange->rule = rule;
   if (rule < 0) return neap_answer_error(exchange, 404, NEAP_END_NO_ROUTE);
   exchange->route = &generation->rules[rule];
-  if (exchange->route->action == NEAP_FLOW_ANSWER) return neap_answer_route(exchange);
-  exchange->pool = generation->pools[exchange->route->pool];
+  exchange->pool_index = exchange->route->pool;
+  if (exchange->route->actions) {
+    neap_step next = neap_acts_run(exchange);
+    if (next != NEAP_STEP_ROUTE) return next;
+  }
+  if (exchange->route->action == NEAP_FLOW_ANSWER)
+    return neap_answer_make(exchange, &exchange->route->answer);
+  exchange->pool = generation->pools[exchange->pool_index];
   return NEAP_STEP_LOOKUP;
 }

@@ -1,5 +1,5 @@
 /* store: decides whether the response may be stored, opens the fill, and writes the head for the client. */
-#include "flow/steps.h"
+#include "flow/acts.h"
 
 enum { META_EXTRA = 512, MARKER_MAX = 4096 };
 
@@ -77,7 +77,9 @@ neap_reason neap_reason_not_stored(int code) {
 static void decide(neap_exchange *exchange) {
   if (exchange->cache == NULL || exchange->unasked) return;
   /* Cookies are not stored, and lifetimes not guessed from Last-Modified. */
-  neap_http_rules rules = {.default_ms = exchange->route->cache_ttl_ms};
+  const neap_acts *acts = exchange->acts;
+  neap_http_rules rules = {.default_ms =
+                               acts && acts->has_ttl ? acts->ttl_ms : exchange->route->cache_ttl_ms};
   neap_http_decision decision;
   neap_http_store_decide(&decision, &exchange->request, exchange->response, &rules, &exchange->times);
   exchange->stored_as = (neap_reason)(NEAP_REASON_STORE_YES + (int)decision.store);
@@ -96,8 +98,9 @@ static neap_step write_head(neap_exchange *exchange) {
                   : exchange->unasked ? exchange->unasked
                                       : exchange->stored_as;
   neap_http_reply_plan(reply, &exchange->request, response, neap_answer_keep_alive(exchange));
-  size_t capacity =
-      response->head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->response);
+  const neap_flow_edits *own = neap_acts_response(exchange);
+  size_t capacity = response->head.cursor + NEAP_HTTP_HEAD_EXTRA +
+                    neap_edits_bytes(&exchange->route->response) + (own ? neap_edits_bytes(own) : 0);
   char *head = neap_arena_take(&exchange->arena, capacity);
   ssize_t size =
       head ? neap_http_response_write(head, capacity, &exchange->request, response, reply) : NEAP_ENOMEM;
@@ -113,14 +116,19 @@ static neap_step write_head(neap_exchange *exchange) {
   return NEAP_STEP_DELIVER;
 }
 
+static neap_step refuse(neap_exchange *exchange) {
+  neap_backend_release(exchange, false);
+  return neap_answer_error(exchange, 502, NEAP_END_TOO_LARGE);
+}
+
+/* What is stored has the route's edits; this exchange's own are for its client alone. */
 neap_step neap_step_store(neap_exchange *exchange) {
   neap_http_head *head = &exchange->response->head;
-  if (neap_edits_apply(&exchange->route->response, head)) {
-    neap_backend_release(exchange, false);
-    return neap_answer_error(exchange, 502, NEAP_END_TOO_LARGE);
-  }
+  const neap_flow_edits *own = neap_acts_response(exchange);
+  if (neap_edits_apply(&exchange->route->response, head)) return refuse(exchange);
   invalidate(exchange);
   decide(exchange);
+  if (own && neap_edits_apply(own, head)) return refuse(exchange);
   neap_http_body_init(&exchange->body, head);
   return write_head(exchange);
 }

@@ -55,6 +55,8 @@ struct neap_exchange {
   neap_request_board board;    /* route */
   int32_t rule;                /* route */
   const neap_flow_route *route;
+  int32_t pool_index;
+  struct neap_acts *acts; /* what its actions made of this exchange (acts.h); NULL: it has none */
 
   neap_cache *cache; /* lookup: NULL when the cache has no part in this */
   neap_view key;     /* primary key, in the arena */
@@ -122,7 +124,7 @@ void neap_exchange_show_client(neap_exchange *exchange);
 
 /* answer.c: makes a response here and returns DELIVER. */
 neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end);
-neap_step neap_answer_route(neap_exchange *exchange);
+neap_step neap_answer_make(neap_exchange *exchange, const neap_flow_answer *answer);
 /* Whether the connection can stay after a response made here. */
 bool neap_answer_keep_alive(const neap_exchange *exchange);
 

@@ -13,7 +13,7 @@
 enum {
   TARGET_MAX = 2048,
   TEXT_MAX = 256,
-  TEXTS = 11,  /* beside the target */
+  TEXTS = 12,  /* beside the target */
   ESCAPED = 6, /* bytes that one byte becomes at most */
   LINE_WORST = ESCAPED * (TARGET_MAX + TEXTS * TEXT_MAX) + 1024,
   BUFFER = 64 << 10
@@ -149,6 +149,7 @@ static char *put_line(neap_access_log *log, char *at, const neap_access_record *
   at = put_number(put(at, ",\"duration_us\":"), record->duration_us);
   if (record->generation > 0) at = put_number(put(at, ",\"generation\":"), record->generation);
   at = put_text(at, ",\"route\":", record->route);
+  at = put_text(at, ",\"tag\":", record->tag);
   at = put_text(at, ",\"pool\":", record->pool);
   at = put_text(at, ",\"backend\":", record->backend);
   if (record->tries > 0) at = put_number(put(at, ",\"tries\":"), record->tries);

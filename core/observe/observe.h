@@ -23,6 +23,7 @@ typedef struct neap_access_record {
   uint64_t bytes; /* of the response body, sent to the client */
   uint64_t generation;
   const char *route;   /* name */
+  const char *tag;     /* what the route's actions call this request */
   const char *pool;    /* name */
   const char *backend; /* the last one tried */
   const char *cache;   /* "hit", "uri-miss", "bypass", ... */

@@ -19,6 +19,8 @@
 #include "base/match.h"
 #include "neap/neap.h"
 #include "policy/abi.h"
+#include "route/limit.h"
+#include "route/parts.h"
 
 typedef struct neap_routes neap_routes;
 

@@ -1,60 +1,13 @@
 /* From canonical JSON, as lua/neap/config.lua writes it, to struct neap_config. Texts stay in the JSON tree,
  * arrays in the box. Everything was checked in Lua: what is missing here is a fault of ours, and reads as
  * empty. */
-#include "script/config.h"
+#include "script/config_json.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "base/hash.h"
-
-/* --- values --- */
-
-static const char *text_at(const json_t *object, const char *key) {
-  const char *text = json_string_value(json_object_get(object, key));
-  return text ? text : "";
-}
-
-static uint64_t number_at(const json_t *object, const char *key) {
-  double number = json_number_value(json_object_get(object, key));
-  return number > 0 && number <= 0x1p53 ? (uint64_t)number : 0;
-}
-
-static bool true_at(const json_t *object, const char *key) {
-  return json_is_true(json_object_get(object, key));
-}
-
-/* An array of the box, of as many elements as the JSON list has, which goes to *count. */
-static void *array_for(neap_config_box *box, const json_t *list, size_t width, size_t *count) {
-  *count = json_array_size(list);
-  void **blocks = realloc(box->blocks, (box->block_count + 1) * sizeof *blocks);
-  if (blocks == NULL) return NULL;
-  box->blocks = blocks;
-  void *block = calloc(*count + 1, width);
-  if (block) blocks[box->block_count++] = block;
-  return block;
-}
-
-static const char *const *texts_of(neap_config_box *box, const json_t *list, size_t *count) {
-  const char **texts = array_for(box, list, sizeof *texts, count);
-  for (size_t i = 0; texts && i < *count; i++) {
-    const char *text = json_string_value(json_array_get(list, i));
-    texts[i] = text ? text : "";
-  }
-  return texts;
-}
-
-/* A list of { name, value }, where the value `true` stands for any. */
-static const neap_match_field *fields_of(neap_config_box *box, const json_t *list, size_t *count) {
-  neap_match_field *fields = array_for(box, list, sizeof *fields, count);
-  for (size_t i = 0; fields && i < *count; i++) {
-    const json_t *from = json_array_get(list, i);
-    fields[i] = (neap_match_field){.name = text_at(from, "name"),
-                                   .value = json_string_value(json_object_get(from, "value"))};
-  }
-  return fields;
-}
 
 static const neap_param *params_of(neap_config_box *box, const json_t *list, size_t *count) {
   neap_param *params = array_for(box, list, sizeof *params, count);
@@ -197,6 +150,8 @@ static bool read_route(neap_config_box *box, const json_t *from, neap_config_rou
       .content_type = text_at(respond, "content_type"),
       .location = text_at(redirect, "to"),
   };
+  const json_t *actions = json_object_get(from, "actions");
+  if (actions && (route->actions = neap_config_actions(box, actions)) == NULL) return false;
   return read_match(box, json_object_get(from, "match"), &route->match) &&
          read_edits(box, json_object_get(from, "request"), &route->request) &&
          read_edits(box, json_object_get(from, "response"), &route->response);

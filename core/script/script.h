@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/actions.h"
 #include "base/match.h"
 #include "neap/cache.h"
 #include "policy/policy.h"
@@ -93,15 +94,16 @@ typedef struct neap_config_route {
 
   bool cache;              /* may its responses be stored and served from the cache */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
-  const char *cache_space; /* part of the cache key; default the pool's name: pools never share entries */
+  const char *cache_space; /* part of the cache key; "": the name of the pool that is taken */
 
   int32_t status;           /* RESPOND, REDIRECT */
   const char *body;         /* RESPOND; may be empty, never holds a NUL */
   const char *content_type; /* RESPOND */
   const char *location;     /* REDIRECT: absolute, or a path */
 
-  neap_config_edits request;  /* to the head sent to the backend */
-  neap_config_edits response; /* to the head sent to the client */
+  neap_config_edits request;   /* to the head sent to the backend */
+  neap_config_edits response;  /* to the head sent to the client */
+  const neap_actions *actions; /* NULL: none */
 } neap_config_route;
 
 typedef struct neap_config {

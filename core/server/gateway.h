@@ -90,6 +90,18 @@ typedef enum neap_worker_order {
 } neap_worker_order;
 int neap_worker_tell(neap_worker *worker, neap_worker_order order);
 
+/* --- rate limits: by name, over reloads. Control thread only. */
+typedef struct neap_limiter_seat {
+  char *name;
+  neap_limiter *limiter;
+  uint32_t uses;
+  struct neap_limiter_seat *next;
+} neap_limiter_seat;
+
+/* The limiter of that name, made where there is none. Pairs with give. */
+int neap_limiters_take(neap_gateway *gateway, const char *name, neap_limiter **out, neap_err *err);
+void neap_limiters_give(neap_gateway *gateway, neap_limiter *limiter);
+
 /* --- the gateway */
 struct neap_gateway {
   neap_engine *engine;
@@ -109,6 +121,7 @@ struct neap_gateway {
   size_t bound_count;
   uint32_t last_listener_id;
   neap_control *control; /* NULL: none */
+  neap_limiter_seat *limiters;
   neap_timer cache_tick, grace;
   bool stopping;
 };

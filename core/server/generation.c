@@ -58,33 +58,29 @@ static int load_config(neap_loaded *loaded, uint64_t generation, char **report, 
 }
 
 static neap_flow_edits edits_of(const neap_config_edits *from) {
-  return (neap_flow_edits){from->remove, from->remove_count, from->set, from->set_count};
+  return (neap_flow_edits){.remove = from->remove,
+                           .remove_count = from->remove_count,
+                           .set = from->set,
+                           .set_count = from->set_count};
 }
 
-static neap_flow_route rule_of(const neap_config *config, const neap_config_route *from) {
-  neap_flow_route rule = {
+static neap_flow_route rule_of(const neap_config_route *from) {
+  return (neap_flow_route){
       .name = from->name,
       .conditional = from->match.conditional,
       .action = from->action == NEAP_ACTION_POOL ? NEAP_FLOW_POOL : NEAP_FLOW_ANSWER,
       .pool = from->pool,
       .cache = from->cache,
       .cache_ttl_ms = from->cache_ttl_ms,
-      .cache_space = neap_view_of(from->cache_space ? from->cache_space : ""),
-      .status = from->status,
+      .cache_space = neap_view_of(from->cache_space),
+      .answer = {.status = from->status,
+                 .body = neap_view_of(from->body),
+                 .content_type = from->action == NEAP_ACTION_RESPOND ? from->content_type : NULL,
+                 .location = from->location[0] ? from->location : NULL},
       .request = edits_of(&from->request),
       .response = edits_of(&from->response),
+      .actions = from->actions,
   };
-  if (from->action == NEAP_ACTION_POOL) {
-    rule.key = config->pools[from->pool].key;
-    rule.key_name = config->pools[from->pool].key_name;
-  } else if (from->action == NEAP_ACTION_RESPOND) {
-    rule.body = neap_view_of(from->body);
-    rule.content_type = from->content_type;
-  } else {
-    rule.body = neap_view_of("");
-    rule.location = from->location;
-  }
-  return rule;
 }
 
 static int compile_routes(neap_loaded *loaded, neap_err *err) {
@@ -95,12 +91,27 @@ static int compile_routes(neap_loaded *loaded, neap_err *err) {
   if (matches && loaded->rules) {
     for (size_t i = 0; i < config->route_count; i++) {
       matches[i] = &config->routes[i].match;
-      loaded->rules[i] = rule_of(config, &config->routes[i]);
+      loaded->rules[i] = rule_of(&config->routes[i]);
     }
     code = neap_routes_create(matches, config->route_count, &loaded->routes);
   }
   free(matches);
   return code ? neap_fail(err, code, "routes: %s", neap_strerror(code)) : 0;
+}
+
+static int take_limiters(neap_loaded *loaded, neap_err *err) {
+  for (size_t i = 0; i < loaded->config->route_count; i++) {
+    const neap_actions *actions = loaded->rules[i].actions;
+    if (actions == NULL || !actions->limit.set) continue;
+    int code = neap_limiters_take(loaded->gateway, actions->limit.name, &loaded->rules[i].limiter, err);
+    if (code) return code;
+  }
+  return 0;
+}
+
+static void give_limiters(neap_loaded *loaded) {
+  for (size_t i = 0; loaded->rules && i < loaded->config->route_count; i++)
+    if (loaded->rules[i].limiter) neap_limiters_give(loaded->gateway, loaded->rules[i].limiter);
 }
 
 static int take_backends(neap_loaded *loaded, neap_err *err) {
@@ -178,6 +189,8 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
     const neap_config_pool *from = &config->pools[i];
     neap_pool_options options = {
         .name = from->name,
+        .key = from->key,
+        .key_name = from->key_name,
         .members = loaded->members[i],
         .member_count = from->backend_count,
         .connect_timeout_ms = from->connect_timeout_ms,
@@ -197,7 +210,7 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
     };
     int code = neap_pool_create(&options, &part->generation.pools[i], err);
     if (code) return code;
-    part->pool_count = i + 1;
+    part->generation.pool_count = part->pool_count = i + 1;
   }
   return 0;
 }
@@ -245,6 +258,7 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
   loaded->gateway = gateway;
   int code = load_config(loaded, generation, report, err);
   if (code == 0) code = compile_routes(loaded, err);
+  if (code == 0) code = take_limiters(loaded, err);
   if (code == 0) code = take_backends(loaded, err);
   if (code)
     neap_loaded_destroy(&loaded);
@@ -268,6 +282,7 @@ void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   for (uint32_t i = 0; loaded->parts && i < loaded->part_count; i++) close_part(&loaded->parts[i]);
   free(loaded->parts);
   free(loaded->set);
+  give_limiters(loaded);
   give_backends(loaded);
   neap_routes_destroy(&loaded->routes);
   free(loaded->rules);

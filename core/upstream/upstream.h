@@ -8,6 +8,7 @@
 #ifndef NEAP_UPSTREAM_UPSTREAM_H
 #define NEAP_UPSTREAM_UPSTREAM_H
 
+#include "base/match.h"
 #include "loop/loop.h"
 #include "policy/policy.h"
 
@@ -44,7 +45,9 @@ typedef struct neap_pool_member {
 } neap_pool_member;
 
 typedef struct neap_pool_options {
-  const char *name; /* borrowed, as the rest */
+  const char *name;   /* borrowed, as the rest */
+  neap_match_key key; /* what it balances by; used by whoever picks */
+  const char *key_name;
   const neap_pool_member *members;
   size_t member_count;
   uint64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, down_time_ms;

@@ -5,6 +5,7 @@ local schema = require "neap.schema"
 local environment = require "neap.environment"
 local json = require "neap.json"
 local locate = require "neap.locate"
+local actions = require "neap.actions"
 
 local M = {}
 
@@ -136,32 +137,42 @@ end
 
 local function action_of(scope)
   local found = {}
-  for _, name in ipairs { "pool", "respond", "redirect" } do
+  for _, name in ipairs { "pool", "split", "respond", "redirect" } do
     if scope.declaration.value[name] ~= nil then found[#found + 1] = name end
   end
-  if #found ~= 1 then check.problem(scope, "takes one of pool, respond and redirect") end
-  return found[1] or "pool"
+  if #found ~= 1 then check.problem(scope, "takes one of pool, split, respond and redirect") end
+  return (found[1] == "split" or not found[1]) and "pool" or found[1]
 end
 
-local function find_pool(route, scope, pools)
-  local words = {}
-  for i, pool in ipairs(pools) do
-    if pool.value.name == route.pool then return i - 1 end
-    words[#words + 1] = pool.value.name
+-- The index of a pool by its name; `scope` is where the name stands.
+local function pool_finder(pools)
+  return function(name, scope)
+    local words = {}
+    for i, pool in ipairs(pools) do
+      if pool.value.name == name then return i - 1 end
+      words[#words + 1] = pool.value.name
+    end
+    check.problem(scope, format("there is no pool %q%s", name, check.suggest(scope, name, words)))
   end
-  check.problem(check.inside(scope, "pool"), format("there is no pool %q%s", route.pool,
-                                                    check.suggest(scope, route.pool, words)))
 end
 
-local function finish_route(route, scope, pools)
+local function finish_route(route, scope, find_pool)
   local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
                 request = route.request_headers, response = route.response_headers }
   out.name = route.name or name_of(out.match)
-  out.pool = route.pool and find_pool(route, scope, pools)
-  out.respond, out.redirect = route.respond, route.redirect
+  out.pool = route.pool and find_pool(route.pool, check.inside(scope, "pool"))
+  out.actions = actions.finish(route, scope, out, find_pool)
+  out.pool = out.pool or out.actions and out.actions.split and (out.actions.split.shares[1] or {}).pool
+  out.respond = route.respond
+  if route.redirect then
+    local to = route.redirect.to
+    out.redirect = { status = route.redirect.status, to = to and not (out.actions and out.actions.location)
+                                                             and (to[1] or {}).text or "" }
+  end
   if route.cache and route.cache.enabled then
     if out.action ~= "pool" then check.problem(check.inside(scope, "cache"), "only responses of a pool are cached") end
     route.cache.space = route.cache.space or route.pool
+    route.cache.key, route.cache.keep_query, route.cache.drop_query = nil, nil, nil -- they are in the actions
   end
   return out
 end
@@ -179,9 +190,9 @@ local function check_shadowed(routes, finished)
 end
 
 local function finish_routes(routes, pools)
-  local out, when = {}, {}
+  local out, when, find_pool = {}, {}, pool_finder(pools)
   for i, route in ipairs(routes) do
-    out[i], when[i] = finish_route(route.value, route.scope, pools), route.value.when
+    out[i], when[i] = finish_route(route.value, route.scope, find_pool), route.value.when
   end
   check_shadowed(routes, out)
   return out, when

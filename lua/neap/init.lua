@@ -74,6 +74,22 @@ function M.pool(options) declare("pool", options) end
 ---@field set? table<string, string> headers to set, replacing any
 ---@field remove? string|string[] headers to take out, before any are set
 
+---@alias neap.Part string "client", "host", "path", "query", "method", "target", "header NAME", "cookie NAME", ...
+
+---@class neap.Limit
+---@field rate string|number "10/s", "600/m", "1000/h", or a number a second
+---@field burst? integer requests at once (those of a second)
+---@field by? neap.Part|neap.Part[] what has a bucket of its own ("client")
+---@field name? string limits of one name share their buckets (the route's name)
+---@field status? integer what is answered (429)
+
+---@class neap.CacheRule
+---@field ttl? string|number freshness of responses that do not state theirs
+---@field space? string responses are shared between routes of one space (the pool's name)
+---@field key? neap.Part[] what they are stored under ({ "host", "path", "query" })
+---@field keep_query? string[] the only parameters of the query that count
+---@field drop_query? string[] parameters of the query that do not count
+
 ---@class neap.Route
 ---@field name? string for logs
 ---@field path? string "/a": this path; "/a*": all that begin so; "/": every path
@@ -85,9 +101,13 @@ function M.pool(options) declare("pool", options) end
 ---@field query? table<string, string|true> parameters of the query that must be there
 ---@field when? fun(req: neap.Request): boolean? asked when all else matches
 ---@field pool? string send it there
+---@field split? table<string, integer|neap.Part> pools by weight: { app = 95, beta = 5, by = "cookie id" }
 ---@field respond? integer|{ status?: integer, body?: string, content_type?: string } answer it
 ---@field redirect? string|{ to: string, status?: integer } redirect it
----@field cache? boolean|{ ttl?: string|number, space?: string }
+---@field cache? boolean|neap.CacheRule
+---@field rewrite? string|{ to?: string, strip?: string, prefix?: string } what the backend is asked for
+---@field limit? string|neap.Limit
+---@field tag? string a word for the access log
 ---@field request_headers? neap.Edits changes to what the backend gets
 ---@field response_headers? neap.Edits changes to what the client gets
 

@@ -2,6 +2,7 @@
 -- docs/configuration.md is checked in turn. `text` says what a field is for; durations are in ms, sizes in bytes.
 local check = require "neap.check"
 local address = require "neap.address"
+local actions = require "neap.actions"
 
 local M = {}
 
@@ -124,6 +125,9 @@ local CACHE_RULE = record {
   { name = "ttl", kind = duration(0, 365 * DAY), default = 0,
     text = "freshness of responses that do not state theirs; 0: those are not stored" },
   { name = "space", kind = NAME, text = "responses are shared between routes of one space; default: the pool's name" },
+  { name = "key", kind = actions.KEY, text = 'what they are stored under; default: { "host", "path", "query" }' },
+  { name = "keep_query", kind = actions.PARAMETERS, text = "the only parameters of the query that count" },
+  { name = "drop_query", kind = actions.PARAMETERS, text = "parameters of the query that do not count" },
 }
 
 local function cache_rule(value, scope)
@@ -158,7 +162,7 @@ end
 
 local REDIRECT = check.shorthand(target_alone, record {
   { name = "to", required = true, text = "where to: an absolute URL or a path",
-    kind = text { pattern = "^[^%c%s]+$", hint = "write a URL without spaces" } },
+    kind = actions.location },
   { name = "status", kind = redirect_status, default = 302, text = "status code" },
 })
 
@@ -235,9 +239,15 @@ M.route = {
   { name = "query", kind = map(text {}, field_value), default = {}, text = "parameters of the query, likewise" },
   { name = "when", kind = check.func, text = "function(req) that says true where the route is to be taken" },
   { name = "pool", kind = NAME, text = "send it there" },
+  { name = "split", kind = actions.split, text = "pools by weight: { app = 95, beta = 5, by = \"cookie id\" }" },
   { name = "respond", kind = RESPOND, text = "answer: { status, body, content_type }, or a status" },
   { name = "redirect", kind = REDIRECT, text = "redirect: a URL or path, or { to, status }" },
-  { name = "cache", kind = cache_rule, default = { enabled = false, ttl = 0 }, text = "true, or { ttl, space }" },
+  { name = "cache", kind = cache_rule, default = { enabled = false, ttl = 0 },
+    text = "true, or { ttl, space, key, keep_query, drop_query }" },
+  { name = "rewrite", kind = actions.rewrite,
+    text = "what the backend is asked for: a template, { to }, or { strip, prefix }" },
+  { name = "limit", kind = actions.limit, text = '"10/s", or { rate, burst, by, name, status }' },
+  { name = "tag", kind = text { most = 64 }, text = "a word for the access log" },
   { name = "request_headers", kind = EDITS, default = { set = {}, remove = {} },
     text = "{ set, remove }: changes to what the backend gets" },
   { name = "response_headers", kind = EDITS, default = { set = {}, remove = {} },

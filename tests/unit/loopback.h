@@ -190,6 +190,7 @@ static inline gate *gate_new(int backends) {
     g->members[i].weight = 1;
   }
   g->pool_options = (neap_pool_options){.name = "app",
+                                        .key_name = "",
                                         .members = g->members,
                                         .member_count = (size_t)backends,
                                         .connect_timeout_ms = 5000,
@@ -203,8 +204,8 @@ static inline gate *gate_new(int backends) {
                                         .host = &g->host,
                                         .generation = 1,
                                         .seed = 1};
-  g->rules[0] = (neap_flow_route){
-      .name = "/", .action = NEAP_FLOW_POOL, .pool = 0, .key_name = "", .cache_space = NEAP_BYTES("app")};
+  g->rules[0] =
+      (neap_flow_route){.name = "/", .action = NEAP_FLOW_POOL, .pool = 0, .cache_space = NEAP_BYTES("app")};
   g->rule_count = 1;
   g->front_options =
       (neap_front_options){.header_timeout_ms = 5000, .idle_timeout_ms = 60000, .max_header_bytes = 16384};

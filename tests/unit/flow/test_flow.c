@@ -475,7 +475,7 @@ static void test_a_predicate_sees_the_client_and_may_decline(void **state) {
   gate *g = gate_new(1);
   g->matches[1].conditional = g->rules[1].conditional = true;
   g->rules[1].action = NEAP_FLOW_ANSWER;
-  g->rules[1].status = 500;
+  g->rules[1].answer.status = 500;
   g->rule_count = 2;
   g->generation.when = decline;
   gate_start(g);
@@ -498,12 +498,10 @@ static void test_a_route_answers_and_edits_heads(void **state) {
   g->matches[1] = (neap_match){.path = "/ping", .path_how = NEAP_PATH_EXACT};
   g->rules[1] = (neap_flow_route){.name = "ping",
                                   .action = NEAP_FLOW_ANSWER,
-                                  .status = 200,
-                                  .body = NEAP_BYTES("pong"),
-                                  .content_type = "text/plain"};
+                                  .answer = {200, NEAP_BYTES("pong"), .content_type = "text/plain"}};
   g->matches[2] = (neap_match){.path = "/old", .path_how = NEAP_PATH_EXACT};
-  g->rules[2] =
-      (neap_flow_route){.name = "old", .action = NEAP_FLOW_ANSWER, .status = 301, .location = "/new"};
+  g->rules[2] = (neap_flow_route){
+      .name = "old", .action = NEAP_FLOW_ANSWER, .answer = {.status = 301, .location = "/new"}};
   g->rule_count = 3;
   gate_start(g);
   int client = talk_connect(g->port);

@@ -276,8 +276,8 @@ static void test_routes_that_make_no_sense_are_refused(void **state) {
                "neap.route { path = '/e', respond = 200, cache = true }\n"
                "neap.route { path = '/f', pool = 'app', request_headers = { set = { Connection = 'x' } } }\n"
                "neap.route { path = '/g', pool = 'app', when = 1 }\n",
-               "neap.lua:2: error: route: takes one of pool, respond and redirect\n"
-               "neap.lua:3: error: route: takes one of pool, respond and redirect\n"
+               "neap.lua:2: error: route: takes one of pool, split, respond and redirect\n"
+               "neap.lua:3: error: route: takes one of pool, split, respond and redirect\n"
                "neap.lua:4: error: route: takes one of path, prefix and exact\n"
                "neap.lua:5: error: route.path: \"d\": write a path that begins with \"/\"\n"
                "neap.lua:5: error: route.respond.status: 99: must be at least 200\n"

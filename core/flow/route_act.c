@@ -1,0 +1,99 @@
+/* The actions of a route, in this order: tag, limit; then what changes the request on its way. Decisions that
+ * need no Lua are made here, in C, on the request as the client sent it: a rewritten path is seen by the
+ * cache and the backend, not by what decides. */
+#include "flow/acts.h"
+
+#include <stdio.h>
+
+enum { ANSWER_TEXT_MAX = 64, TARGET_MAX = 16384 };
+
+/* --- limit */
+
+static neap_step refuse(neap_exchange *exchange, const neap_limit *limit, uint64_t wait_ms) {
+  char *seconds = neap_arena_take(&exchange->arena, ANSWER_TEXT_MAX);
+  if (seconds == NULL) return NEAP_STEP_FINISH;
+  snprintf(seconds, ANSWER_TEXT_MAX, "%llu", (unsigned long long)(wait_ms + 999) / 1000);
+  neap_acts_edit(exchange, &exchange->acts->response, NEAP_ACTS_SET, "Retry-After", seconds);
+  exchange->end = NEAP_END_RATE_LIMITED;
+  return neap_answer_make(exchange, &(neap_flow_answer){.status = limit->status,
+                                                        .body = NEAP_BYTES("too many requests\n"),
+                                                        .content_type = "text/plain; charset=utf-8"});
+}
+
+static neap_step check_limit(neap_exchange *exchange, const neap_limit *limit) {
+  uint64_t hash = neap_parts_hash(&limit->by, &exchange->board, 0);
+  uint64_t wait_ms = neap_limiter_take(exchange->route->limiter, hash, limit->rate, limit->burst,
+                                       neap_loop_now_ms(exchange->flow->loop));
+  return wait_ms == 0 ? NEAP_STEP_ROUTE : refuse(exchange, limit, wait_ms);
+}
+
+/* --- split */
+
+static int32_t draw_share(neap_exchange *exchange, const neap_split *split) {
+  uint32_t total = split->shares[split->share_count - 1].upto;
+  uint64_t hash = split->by.count > 0 ? neap_parts_hash(&split->by, &exchange->board, split->salt)
+                                      : neap_random_next(&exchange->flow->random);
+  uint32_t drawn = (uint32_t)(((hash >> 32) * total) >> 32);
+  size_t i = 0;
+  while (drawn >= split->shares[i].upto) i++;
+  return split->shares[i].pool;
+}
+
+/* --- rewrite */
+
+static bool write_parts(neap_exchange *exchange, const neap_parts *parts, neap_http_slice *out) {
+  size_t capacity = NEAP_MIN(neap_parts_bound(parts, &exchange->board), (size_t)TARGET_MAX) + 1;
+  char *text = neap_arena_take(&exchange->arena, capacity);
+  if (text == NULL) return false;
+  text[0] = '/'; /* a path begins so, whatever it is made of */
+  ssize_t size = neap_parts_write(parts, &exchange->board, text + 1, capacity - 1);
+  neap_arena_trim(&exchange->arena, text, capacity, size < 0 ? 0 : (size_t)size + 1);
+  if (size < 0) return false;
+  *out = (neap_http_slice){.ptr = text + 1, .size = (int32_t)size};
+  return true;
+}
+
+static bool rewrite(neap_exchange *exchange, const neap_rewrite *rule) {
+  neap_http_request *request = &exchange->request;
+  neap_http_slice path = request->path, query = {.ptr = ""};
+  if (rule->path.count > 0) {
+    if (!write_parts(exchange, &rule->path, &path)) return false;
+    if (path.size == 0 || path.ptr[0] != '/') path.ptr--, path.size++;
+  }
+  if (rule->new_query && !write_parts(exchange, &rule->query, &query)) return false;
+  request->path = path;
+  if (rule->new_query) request->query = query, request->has_query = query.size > 0;
+  return true;
+}
+
+static neap_step redirect(neap_exchange *exchange, const neap_parts *location) {
+  neap_http_slice text;
+  if (!write_parts(exchange, location, &text)) return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
+  char *copy = neap_acts_copy(exchange, (neap_view){text.ptr, (size_t)text.size});
+  if (copy == NULL || neap_acts_edit(exchange, &exchange->acts->response, NEAP_ACTS_SET, "Location", copy))
+    return neap_answer_error(exchange, 500, NEAP_END_NO_MEMORY);
+  return neap_answer_make(exchange, &exchange->route->answer);
+}
+
+/* --- all of them */
+
+static bool prepare(neap_exchange *exchange) {
+  neap_acts *acts = neap_arena_take(&exchange->arena, sizeof *acts);
+  if (acts == NULL) return false;
+  *acts = (neap_acts){.tag = exchange->route->actions->tag};
+  exchange->acts = acts;
+  neap_exchange_show_client(exchange);
+  return true;
+}
+
+neap_step neap_acts_run(neap_exchange *exchange) {
+  const neap_actions *actions = exchange->route->actions;
+  neap_step next = NEAP_STEP_ROUTE;
+  if (!prepare(exchange)) return neap_answer_error(exchange, 502, NEAP_END_NO_MEMORY);
+  if (actions->limit.set) next = check_limit(exchange, &actions->limit);
+  if (next != NEAP_STEP_ROUTE) return next;
+  if (actions->location.count > 0) return redirect(exchange, &actions->location);
+  if (actions->split.share_count > 0) exchange->pool_index = draw_share(exchange, &actions->split);
+  if (!rewrite(exchange, &actions->rewrite)) return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
+  return NEAP_STEP_ROUTE;
+}

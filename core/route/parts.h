@@ -1,0 +1,32 @@
+/* Parts of a request, put together to texts and keys. No allocation. Seen from outside through route/route.h.
+ */
+#ifndef NEAP_ROUTE_PARTS_H
+#define NEAP_ROUTE_PARTS_H
+
+#include <sys/types.h>
+
+#include "base/actions.h"
+#include "neap/neap.h"
+#include "policy/abi.h"
+
+/* The part itself, within the request (TEXT: within the rule); ptr NULL where the request has none. hot. */
+neap_slice neap_part_find(const neap_part *part, const neap_request_board *request);
+
+/* Writes the parts in a row, as the path or query of a target: what is not part of the request's own target
+ * has its special bytes percent-encoded, so that no header can add a parameter, a segment or a space. Returns
+ * the size, or NEAP_ESMALL. hot. */
+ssize_t neap_parts_write(const neap_parts *parts, const neap_request_board *request, char *out,
+                         size_t capacity);
+
+/* An upper bound of what neap_parts_write needs. hot. */
+size_t neap_parts_bound(const neap_parts *parts, const neap_request_board *request);
+
+/* A hash of the parts' values (64 bits), the same on every gateway; parts that are not there count as such.
+ * hot. */
+uint64_t neap_parts_hash(const neap_parts *parts, const neap_request_board *request, uint64_t salt);
+
+/* Writes the parameters of `query` (without "?") that a key rule leaves, in their order. Returns the size,
+ * which is never above the query's. hot. */
+size_t neap_query_filter(const neap_key_rule *rule, neap_slice query, char *out);
+
+#endif

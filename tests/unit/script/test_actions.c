@@ -1,0 +1,173 @@
+/* The actions of routes: what reaches the struct, and what is refused, on which line. */
+#include "unit.h"
+
+#include "loop/loop.h"
+#include "script/script.h"
+
+#define START                                                                                                \
+  "local neap = require 'neap'; neap.listen { http = ':80' }; neap.pool { name = 'app', backends = 'a:1' "   \
+  "}; "                                                                                                      \
+  "neap.pool { name = 'beta', backends = 'b:1' }\n"
+
+static neap_host host;
+
+static void drop_line(void *user, neap_log_level level, const char *line) {
+  (void)user, (void)level, (void)line;
+}
+
+static int set_up(void **state) {
+  (void)state;
+  const neap_host wanted = {.log = drop_line,
+                            .now_ms = neap_clock_now_ms,
+                            .now_ns = neap_clock_now_ns,
+                            .thread_cpu_ns = neap_clock_thread_cpu_ns,
+                            .seed = 1};
+  neap_host_complete(&wanted, &host);
+  return 0;
+}
+
+static int load(const char *text, neap_config **config, char **report) {
+  const neap_config_source source = {.name = "neap.lua", .text = text, .size = strlen(text)};
+  return neap_config_load(&host, &source, 1, config, report);
+}
+
+/* The configuration is refused with exactly `expected`. */
+static void refuse(const char *routes, const char *expected) {
+  char text[4096], *report;
+  neap_config *config = NULL;
+  snprintf(text, sizeof text, "%s%s", START, routes);
+  assert_int_equal(load(text, &config, &report), NEAP_EINVAL);
+  assert_string_equal(report, expected);
+  free(report);
+}
+
+static neap_config *accepted(const char *routes) {
+  char text[4096], *report;
+  neap_config *config = NULL;
+  snprintf(text, sizeof text, "%s%s", START, routes);
+  int code = load(text, &config, &report);
+  if (code) print_message("%s\n", report);
+  assert_int_equal(code, 0);
+  free(report);
+  return config;
+}
+
+/* "kind:text kind:text", to compare with. */
+static const char *show(const neap_parts *parts) {
+  static const char *const names[] = {
+#define PART_NAME(NAME, name) #name,
+      NEAP_PARTS(PART_NAME)
+#undef PART_NAME
+  };
+  static char text[512];
+  size_t size = 0;
+  text[0] = 0;
+  for (size_t i = 0; i < parts->count; i++)
+    size += (size_t)snprintf(text + size, sizeof text - size, "%s%s:%s", i ? " " : "",
+                             names[parts->list[i].kind], parts->list[i].text);
+  return text;
+}
+
+static void test_routes_without_actions_have_none(void **state) {
+  (void)state;
+  neap_config *config = accepted("neap.route { path = '/', pool = 'app', cache = true }\n"
+                                 "neap.route { path = '/r', redirect = '/x?y={{z}}' }\n");
+  assert_null(config->routes[0].actions);
+  assert_null(config->routes[1].actions);
+  assert_string_equal(config->routes[1].location, "/x?y={z}");
+  neap_config_destroy(&config);
+}
+
+static void test_templates_become_parts(void **state) {
+  (void)state;
+  neap_config *config =
+      accepted("neap.route { prefix = '/api', pool = 'app', rewrite = '/v2{rest}/{header X-User}?a={query "
+               "id}&{query}' }\n"
+               "neap.route { path = '/x*', pool = 'app', rewrite = { strip = '/x/', prefix = '/y/' } }\n"
+               "neap.route { path = '/z', redirect = '{path}{{' }\n");
+  const neap_rewrite *rewrite = &config->routes[0].actions->rewrite;
+  assert_string_equal(show(&rewrite->path), "text:/v2 rest:/api text:/ header:x-user");
+  assert_true(rewrite->new_query);
+  assert_string_equal(show(&rewrite->query), "text:a= parameter:id text:& query:");
+  rewrite = &config->routes[1].actions->rewrite;
+  assert_string_equal(show(&rewrite->path), "text:/y below:/x");
+  assert_false(rewrite->new_query);
+  assert_string_equal(show(&config->routes[2].actions->location), "path: text:{");
+  neap_config_destroy(&config);
+}
+
+static void test_shares_limits_and_keys(void **state) {
+  (void)state;
+  neap_config *config =
+      accepted("neap.route { path = '/s', split = { app = 95, beta = 5, by = { 'cookie id', "
+               "'client' } }, tag = 't' }\n"
+               "neap.route { path = '/l', pool = 'app', limit = '90/m' }\n"
+               "neap.route { path = '/k', pool = 'app', cache = { key = { 'path', 'header "
+               "X-A' }, keep_query = 'a' } }\n");
+  const neap_actions *actions = config->routes[0].actions;
+  assert_int_equal(actions->split.share_count, 2);
+  assert_int_equal(actions->split.shares[0].upto, 95);
+  assert_int_equal(actions->split.shares[1].pool, 1);
+  assert_int_equal(actions->split.shares[1].upto, 100);
+  assert_string_equal(show(&actions->split.by), "cookie:id client:");
+  assert_string_equal(actions->tag, "t");
+  assert_string_equal(config->routes[0].cache_space, "");
+  const neap_limit *limit = &config->routes[1].actions->limit;
+  assert_true(limit->set && limit->rate == 1.5 && limit->burst == 1 && limit->status == 429);
+  assert_string_equal(limit->name, "/l");
+  assert_string_equal(show(&limit->by), "client:");
+  const neap_key_rule *key = &config->routes[2].actions->key;
+  assert_string_equal(show(&key->parts), "path: header:x-a");
+  assert_int_equal(key->query, NEAP_QUERY_KEEP);
+  assert_string_equal(key->names[0], "a");
+  neap_config_destroy(&config);
+}
+
+static void test_what_makes_no_sense_is_refused_on_its_line(void **state) {
+  (void)state;
+  refuse(
+      "neap.route { path = '/a', pool = 'app', rewrite = '/{who}' }\n"
+      "neap.route { path = '/b', pool = 'app', rewrite = '/{path' }\n"
+      "neap.route { path = '/c', pool = 'app', rewrite = '/a b' }\n"
+      "neap.route { path = '/d', pool = 'app', rewrite = { to = '/x', strip = '/y' } }\n"
+      "neap.route { path = '/e', redirect = 'a b' }\n"
+      "neap.route { path = '/f', pool = 'app', rewrite = 7 }\n",
+      "neap.lua:2: error: route.rewrite.to: \"/{who}\": {who}: write client, host, path, query, method, "
+      "target, "
+      "\"header NAME\", \"cookie NAME\" or \"query NAME\"\n"
+      "neap.lua:3: error: route.rewrite.to: \"/{path\": a brace does not pair up; \"{{\" stands for \"{\"\n"
+      "neap.lua:4: error: route.rewrite.to: \"/a b\": write a path without spaces, with parts in braces: "
+      "/v2{rest}\n"
+      "neap.lua:5: error: route.rewrite: takes to, or strip and prefix\n"
+      "neap.lua:6: error: route.redirect.to: \"a b\": write a URL without spaces\n"
+      "neap.lua:7: error: route.rewrite: 7: write a template or a table\n");
+  refuse("neap.route { path = '/a', split = { app = 0 } }\n"
+         "neap.route { path = '/b', split = { ap = 1 } }\n"
+         "neap.route { path = '/c', split = { app = -1, beta = 1, by = 'x' } }\n"
+         "neap.route { path = '/d', split = { app = 1 }, pool = 'app' }\n"
+         "neap.route { path = '/e', pool = 'app', limit = '10' }\n"
+         "neap.route { path = '/f', pool = 'app', limit = { rate = '0/s', burst = 0 } }\n"
+         "neap.route { path = '/g', pool = 'app', cache = { keep_query = 'a', drop_query = 'b' } }\n"
+         "neap.route { path = '/h', pool = 'app', cache = { key = 'client' } }\n",
+         "neap.lua:2: error: route.split: needs a weight above 0\n"
+         "neap.lua:3: error: route.split.ap: there is no pool \"ap\"; did you mean \"app\"?\n"
+         "neap.lua:4: error: route.split.app: must be at least 0\n"
+         "neap.lua:4: error: route.split.by[1]: \"x\": write client, host, path, query, method, target, "
+         "\"header NAME\", \"cookie NAME\" or \"query NAME\"\n"
+         "neap.lua:5: error: route: takes one of pool, split, respond and redirect\n"
+         "neap.lua:6: error: route.limit.rate: \"10\": write \"10/s\", \"600/m\", \"1000/h\" or \"1000/d\"\n"
+         "neap.lua:7: error: route.limit.burst: 0: must be at least 1\n"
+         "neap.lua:7: error: route.limit.rate: \"0/s\": write \"10/s\", \"600/m\", \"1000/h\" or \"1000/d\"\n"
+         "neap.lua:8: error: route.cache: takes one of keep_query and drop_query\n"
+         "neap.lua:9: error: route.cache.key[1]: \"client\": is no part of a key\n");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_routes_without_actions_have_none),
+      cmocka_unit_test(test_templates_become_parts),
+      cmocka_unit_test(test_shares_limits_and_keys),
+      cmocka_unit_test(test_what_makes_no_sense_is_refused_on_its_line),
+  };
+  return cmocka_run_group_tests(tests, set_up, NULL);
+}
