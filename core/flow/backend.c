@@ -45,19 +45,21 @@ static int edit(neap_exchange *exchange) {
   if (exchange->edited) return 0;
   exchange->edited = true;
   const neap_flow_edits *own = neap_acts_request(exchange);
-  int code = neap_edits_apply(&exchange->route->request, &exchange->request.head);
+  int code = neap_session_hide(exchange);
+  if (code == 0) code = neap_edits_apply(&exchange->route->request, &exchange->request.head);
   return code == 0 && own ? neap_edits_apply(own, &exchange->request.head) : code;
 }
 
-static int write_head(neap_exchange *exchange, struct iovec *out) {
-  const neap_pool_member *member = &neap_pool_options_of(exchange->pool)->members[exchange->member];
+static int write_head(neap_exchange *exchange, int32_t to, struct iovec *out) {
+  const neap_pool_member *member = &neap_pool_options_of(exchange->pool)->members[to];
   const neap_slice *client = &exchange->board.client;
   neap_http_forward forward = {.client = {client->ptr, (size_t)client->size},
                                .scheme = NEAP_BYTES("http"),
                                .fallback_host = neap_view_of(neap_backend_address(member->backend))};
   const neap_http_request *request = &exchange->request;
   const neap_flow_edits *own = neap_acts_request(exchange);
-  size_t capacity = request->head.cursor + NEAP_HTTP_HEAD_EXTRA + neap_edits_bytes(&exchange->route->request);
+  size_t capacity = request->head.cursor + NEAP_HTTP_HEAD_EXTRA +
+                    neap_edits_bytes(&exchange->route->request) + exchange->hidden_bytes;
   if (exchange->acts) /* it may have grown */
     capacity += (size_t)request->path.size + (size_t)request->query.size + (own ? neap_edits_bytes(own) : 0);
   char *head = neap_arena_take(&exchange->arena, capacity);
@@ -69,14 +71,17 @@ static int write_head(neap_exchange *exchange, struct iovec *out) {
   return 0;
 }
 
-int neap_backend_send(neap_exchange *exchange) {
+int neap_backend_send_head(neap_exchange *exchange, neap_connection *connection, int32_t member) {
   struct iovec head;
   int code = edit(exchange);
-  if (code == 0) code = write_head(exchange, &head);
-  if (code) return code;
+  if (code == 0) code = write_head(exchange, member, &head);
+  return code ? code : neap_stream_send(neap_connection_stream(connection), &head, 1);
+}
+
+int neap_backend_send(neap_exchange *exchange) {
   exchange->times.request_ms = neap_loop_now_ms(exchange->flow->loop);
   neap_backend_wait(exchange, NEAP_STEP_FETCH, neap_pool_options_of(exchange->pool)->response_timeout_ms);
-  code = neap_stream_send(neap_connection_stream(exchange->connection), &head, 1);
+  int code = neap_backend_send_head(exchange, exchange->connection, exchange->member);
   if (code == NEAP_EBUSY) return 0; /* the body follows when the head is gone */
   if (code == 0) want_body(exchange);
   return code;
@@ -131,6 +136,7 @@ neap_pool_outcome neap_backend_outcome(const neap_exchange *exchange, int32_t st
 }
 
 void neap_backend_release(neap_exchange *exchange, bool reusable) {
+  neap_hedge_drop(exchange);
   if (exchange->counted) neap_pool_end(exchange->pool, exchange->member);
   exchange->counted = false;
   if (exchange->connection == NULL) return;

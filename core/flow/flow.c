@@ -80,6 +80,7 @@ static neap_exchange *make(neap_flow *flow) {
   if (exchange == NULL) return NULL;
   neap_arena_init(&exchange->arena, exchange->arena_first, ARENA_FIRST);
   neap_timer_init(&exchange->timer, on_timeout);
+  neap_timer_init(&exchange->hedge_timer, neap_hedge_fire);
   exchange->flow = flow;
   return exchange;
 }
@@ -128,10 +129,12 @@ void neap_exchange_show_client(neap_exchange *exchange) {
   exchange->board.client = (neap_slice){.ptr = address.ptr, .size = (int32_t)address.size};
 }
 
-/* The backend has not done in time what it was to do. Left running while the client is the one waited for. */
+/* The backend has not done in time what it was to do, or the pause before a retry is over. Left running while
+ * the client is the one waited for. */
 static void on_timeout(neap_timer *timer) {
   neap_exchange *exchange = NEAP_CONTAINER_OF(timer, neap_exchange, timer);
-  if (exchange->client_busy || exchange->connection == NULL) return;
+  if (exchange->client_busy) return;
+  if (exchange->connection == NULL && exchange->awaiting != NEAP_STEP_BALANCE) return;
   exchange->event = EVENT_TIMEOUT;
   neap_exchange_resume(exchange, exchange->awaiting);
 }

@@ -92,6 +92,10 @@ void neap_generation_retire(neap_generation *generation);
   X(forwarded, "sent to a backend")                                                                          \
   X(stored, "responses put into the cache")                                                                  \
   X(retries, "tries on a further backend or connection")                                                     \
+  X(hedges, "second copies of slow requests")                                                                \
+  X(hedges_won, "second copies that answered first")                                                         \
+  X(sessions_kept, "answered by the backend that the client stays with")                                     \
+  X(sessions_moved, "sessions that had to go to another backend")                                            \
   X(errors, "answered with an error of the gateway")                                                         \
   X(clients_gone, "given up because the client was gone")
 

@@ -3,7 +3,8 @@
  *   begin -> (connected) -> request sent -> head read -> store
  *
  * A try that failed goes back to `balance` where the request may be sent again: nothing of it was sent, or it
- * is idempotent, nothing of an answer has arrived and nothing of a body is used up. */
+ * is idempotent, the backend went away before its answer had a whole head, and nothing of a body is used up.
+ * A backend that is merely slow is not asked twice: it may be all of them that are. */
 #include "flow/steps.h"
 
 #include <stdlib.h>
@@ -36,13 +37,15 @@ static void blame(neap_exchange *exchange, neap_end end) {
 static neap_step fail(neap_exchange *exchange, neap_end end) {
   bool unsent = exchange->connecting || exchange->connection == NULL;
   bool silent = exchange->block_end == 0;
+  bool idempotent = is_idempotent(exchange->request.method_id);
   bool closed = end == NEAP_END_BACKEND_CLOSED;
   exchange->end = end;
   exchange->stale = closed && silent && exchange->reused;
   blame(exchange, end);
+  if (silent && neap_hedge_take_over(exchange)) return NEAP_STEP_WAIT;
   neap_backend_release(exchange, false);
   exchange->block_end = 0;
-  bool again = unsent || (closed && silent && is_idempotent(exchange->request.method_id));
+  bool again = unsent || (closed && idempotent);
   if (again && !exchange->body_started) return NEAP_STEP_BALANCE;
   bool late = end == NEAP_END_BACKEND_TIMEOUT || end == NEAP_END_CONNECT_TIMEOUT;
   return neap_answer_error(exchange, late ? 504 : 502, end);
@@ -54,7 +57,9 @@ static neap_step send_request(neap_exchange *exchange) {
   exchange->connecting = false;
   exchange->sent_ns = neap_clock_now_ns(NULL);
   switch (neap_backend_send(exchange)) {
-  case 0: return NEAP_STEP_WAIT;
+  case 0:
+    if (is_idempotent(exchange->request.method_id)) neap_hedge_arm(exchange);
+    return NEAP_STEP_WAIT;
   case NEAP_ETOOLARGE: return fail(exchange, NEAP_END_TOO_LARGE);
   case NEAP_ENOMEM: return fail(exchange, NEAP_END_NO_MEMORY);
   default: return fail(exchange, NEAP_END_BACKEND_CLOSED);
@@ -122,6 +127,7 @@ static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
 }
 
 static neap_step read_head(neap_exchange *exchange) {
+  neap_hedge_drop(exchange); /* the first one speaks */
   if (exchange->block_end == 0 && !prepare_response(exchange)) return fail(exchange, NEAP_END_NO_MEMORY);
   ssize_t got = neap_stream_read(neap_connection_stream(exchange->connection),
                                  exchange->block + exchange->block_end, NEAP_BLOCK - exchange->block_end);

@@ -100,7 +100,8 @@ static neap_step write_head(neap_exchange *exchange) {
   neap_http_reply_plan(reply, &exchange->request, response, neap_answer_keep_alive(exchange));
   const neap_flow_edits *own = neap_acts_response(exchange);
   size_t capacity = response->head.cursor + NEAP_HTTP_HEAD_EXTRA +
-                    neap_edits_bytes(&exchange->route->response) + (own ? neap_edits_bytes(own) : 0);
+                    neap_edits_bytes(&exchange->route->response) + (own ? neap_edits_bytes(own) : 0) +
+                    exchange->added_bytes;
   char *head = neap_arena_take(&exchange->arena, capacity);
   ssize_t size =
       head ? neap_http_response_write(head, capacity, &exchange->request, response, reply) : NEAP_ENOMEM;
@@ -129,6 +130,7 @@ neap_step neap_step_store(neap_exchange *exchange) {
   invalidate(exchange);
   decide(exchange);
   if (own && neap_edits_apply(own, head)) return refuse(exchange);
+  neap_session_tell(exchange); /* after what is stored was decided: the cookie is this client's alone */
   neap_http_body_init(&exchange->body, head);
   return write_head(exchange);
 }

@@ -36,7 +36,8 @@ struct neap_exchange {
   const neap_client_vt *client_vt;
   void *client;
   neap_arena arena;
-  neap_timer timer; /* of the backend: to connect, to answer */
+  neap_timer timer;       /* of the backend: to connect, to answer; and before a retry */
+  neap_timer hedge_timer; /* until a second copy is sent */
   neap_http_request request;
 
   /* zeroed from here to `fields` */
@@ -75,11 +76,23 @@ struct neap_exchange {
   int32_t in_flight; /* fetch: requests on it when this one was sent, this one included */
   int32_t tried[NEAP_TRIES_MAX];
   int tried_count, tries;
+  bool delayed; /* the pause before this retry is over */
+  double pick_key;
   neap_pool *pool;
+  int32_t session;                  /* the member that the client stays with; -1: none */
+  double session_key;               /* of the table */
+  bool session_cookie;              /* the client sent one */
+  bool session_renew;               /* it is to be told again */
+  bool session_waits;               /* its backend is full: another serves this one request */
+  size_t hidden_bytes, added_bytes; /* that heads may have grown by */
 
   neap_connection *connection; /* fetch */
   backend_event event;
-  neap_step awaiting;               /* goes on when the backend does something: FETCH or DELIVER */
+  neap_step awaiting;     /* goes on when the backend does something: FETCH or DELIVER */
+  neap_connection *hedge; /* of the second copy, while the first is waited for too */
+  int32_t hedge_member, hedge_in_flight;
+  bool hedge_connecting;
+  uint64_t hedge_sent_ns;
   bool connecting, reused, counted; /* counted: begun on the pool's member */
   bool stale;                       /* the last try ended on a kept connection that its backend had closed */
   bool edited;                      /* the route's edits were made to the request */
@@ -132,6 +145,27 @@ bool neap_answer_keep_alive(const neap_exchange *exchange);
 int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head);
 /* Most bytes that they add. */
 size_t neap_edits_bytes(const neap_flow_edits *edits);
+/* Adds one field behind the others; its texts are borrowed. NEAP_ETOOLARGE. */
+int neap_edits_add(neap_http_head *head, const char *name, neap_view value);
+/* Finds the known fields anew, after rows have moved. */
+void neap_edits_index(neap_http_head *head);
+
+/* hedge.c */
+/* A request that may be sent twice was sent: a second copy will be, unless a response comes. hot: */
+void neap_hedge_arm(neap_exchange *exchange);
+void neap_hedge_fire(neap_timer *timer);
+/* Forgets the second copy. */
+void neap_hedge_drop(neap_exchange *exchange);
+/* The first has failed: true where there is a copy, which is in its place now. */
+bool neap_hedge_take_over(neap_exchange *exchange);
+
+/* session.c */
+/* The member that the client stays with, where it may serve this request; else -1. */
+int32_t neap_session_pick(neap_exchange *exchange, uint64_t now_ms);
+/* Remembers who answers, and adds the cookie to the response where the client has to be told. */
+void neap_session_tell(neap_exchange *exchange);
+/* Takes the cookie out of the request. NEAP_ENOMEM. */
+int neap_session_hide(neap_exchange *exchange);
 
 /* step_store.c: of what a fill says, 0 aside. */
 neap_reason neap_reason_not_stored(int code);
@@ -146,7 +180,9 @@ extern const neap_connection_vt neap_backend_vt;
 int neap_backend_send(neap_exchange *exchange);
 /* What has become of the try so far; `status` is of the answer, 0 where there is none. */
 neap_pool_outcome neap_backend_outcome(const neap_exchange *exchange, int32_t status);
-/* Lets go of the connection: kept for the next request where that is safe. */
+/* Sends the head alone, to a member. 0, NEAP_EBUSY: it is on its way; else NEAP_E... */
+int neap_backend_send_head(neap_exchange *exchange, neap_connection *connection, int32_t member);
+/* Lets go of the connection, and of a second copy: kept for the next request where that is safe. */
 void neap_backend_release(neap_exchange *exchange, bool reusable);
 /* (Re)starts the time that the backend has. */
 void neap_backend_wait(neap_exchange *exchange, neap_step awaiting, uint64_t limit_ms);

@@ -79,6 +79,27 @@ static const neap_config_backend *backends_of(neap_config_box *box, const json_t
   return backends;
 }
 
+static bool read_session(neap_config_box *box, const json_t *from, neap_config_session *session) {
+  const json_t *by = json_object_get(from, "by");
+  *session = (neap_config_session){.cookie = strcmp(text_at(from, "type"), "cookie") == 0,
+                                   .table = strcmp(text_at(from, "type"), "table") == 0,
+                                   .name = text_at(from, "cookie"),
+                                   .secure = true_at(from, "secure"),
+                                   .by = key_of(by),
+                                   .by_name = text_at(by, "name")};
+  session->secrets = texts_of(box, json_object_get(from, "secret"), &session->secret_count);
+  return session->secrets != NULL;
+}
+
+static void read_retries(const json_t *from, neap_config_pool *pool) {
+  const json_t *hedge = json_object_get(from, "hedge"), *delay = json_object_get(hedge, "delay");
+  pool->retry_delay_ms = number_at(from, "retry_delay");
+  pool->retry_budget = json_number_value(json_object_get(from, "retry_budget"));
+  pool->hedge_percentile = json_number_value(json_object_get(delay, "percentile"));
+  pool->hedge_delay_ms = number_at(delay, "ms");
+  pool->hedge_budget = json_number_value(json_object_get(hedge, "budget"));
+}
+
 static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool *pool) {
   const json_t *key = json_object_get(from, "key");
   *pool = (neap_config_pool){.name = text_at(from, "name"),
@@ -91,7 +112,10 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
                              .idle_timeout_ms = number_at(from, "idle_timeout"),
                              .max_idle = (uint32_t)number_at(from, "max_idle"),
                              .max_retries = (uint32_t)number_at(from, "max_retries"),
-                             .down_time_ms = number_at(from, "down_time")};
+                             .down_time_ms = number_at(from, "down_time"),
+                             .session_timeout_ms = number_at(from, "session_timeout")};
+  read_retries(from, pool);
+  if (!read_session(box, json_object_get(from, "session"), &pool->session)) return false;
   pool->params = params_of(box, json_object_get(from, "params"), &pool->param_count);
   pool->backends = backends_of(box, json_object_get(from, "backends"), &pool->backend_count);
   return pool->params && pool->backends;

@@ -52,6 +52,17 @@ typedef struct neap_config_backend {
   int32_t weight;      /* 1..1000 */
 } neap_config_backend;
 
+/* How clients of a pool stay with their backend. */
+typedef struct neap_config_session {
+  bool cookie, table; /* at most one of them */
+  const char *name;   /* of the cookie */
+  bool secure;
+  const char *const *secrets; /* the first signs; none: random */
+  size_t secret_count;
+  neap_match_key by; /* for neap_route_key: what the table tells clients apart by */
+  const char *by_name;
+} neap_config_session;
+
 typedef struct neap_config_pool {
   const char *name;
   const char
@@ -70,6 +81,13 @@ typedef struct neap_config_pool {
   uint32_t max_idle;            /* kept connections per backend and worker */
   uint32_t max_retries;         /* other backends tried after the first, for requests safe to repeat */
   uint64_t down_time_ms;        /* a backend that refused a connection is left alone for so long */
+  uint64_t retry_delay_ms;      /* before the first retry; doubles */
+  double retry_budget;          /* retries, as a share of the requests */
+  double hedge_percentile;      /* 0..1; 0: hedge_delay_ms counts */
+  uint64_t hedge_delay_ms;      /* both 0: no second copies */
+  double hedge_budget;          /* second copies, as a share of the requests */
+  neap_config_session session;
+  uint64_t session_timeout_ms;
 } neap_config_pool;
 
 /* Changes to a head, applied in this order: remove, then set (which replaces all of that name). */

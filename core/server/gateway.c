@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { CACHE_TICK_MS = 100 };
@@ -167,6 +168,12 @@ static int start(neap_gateway *gateway, char **report, neap_err *err) {
   return neap_gateway_reload(gateway, loaded, report, err);
 }
 
+static int make_sessions(neap_gateway *gateway) {
+  uint8_t secret[NEAP_SESSION_SECRET];
+  if (getrandom(secret, sizeof secret, 0) != sizeof secret) return NEAP_EIO;
+  return neap_sessions_create(secret, &gateway->sessions);
+}
+
 static int make(neap_engine *engine, const neap_gateway_options *options, neap_gateway **out, neap_err *err) {
   neap_gateway *gateway = calloc(1, sizeof *gateway);
   if (gateway == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
@@ -177,6 +184,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   neap_timer_init(&gateway->grace, on_grace_over);
   int code = neap_loop_create(&gateway->loop);
   if (code == 0) code = neap_backends_create(&gateway->backends);
+  if (code == 0) code = make_sessions(gateway);
   if (code) {
     neap_gateway_destroy(&gateway);
     return neap_fail(err, code, "%s", neap_strerror(code));
@@ -224,6 +232,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
   neap_backends_destroy(&gateway->backends);
+  neap_sessions_destroy(&gateway->sessions);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
   neap_control_close(&gateway->control, true);
   neap_timer_clear(&gateway->cache_tick);

@@ -110,6 +110,7 @@ struct neap_gateway {
   neap_loop *loop; /* of the control thread */
   neap_signal *signals[5];
   neap_backends *backends;
+  neap_sessions *sessions;
   _Atomic(neap_cache *) cache;
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */

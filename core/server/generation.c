@@ -180,6 +180,22 @@ static void on_retire(neap_task *task) {
   neap_generation_retire(&NEAP_CONTAINER_OF(task, neap_loaded_part, retire)->generation);
 }
 
+static neap_session_options session_of(const neap_config_pool *pool) {
+  const neap_config_session *from = &pool->session;
+  return (neap_session_options){
+      .kind = from->cookie  ? NEAP_SESSION_COOKIE
+              : from->table ? NEAP_SESSION_TABLED
+                            : NEAP_SESSION_OFF,
+      .cookie = from->name,
+      .secure = from->secure,
+      .secrets = from->secrets,
+      .secret_count = NEAP_MIN(from->secret_count, (size_t)NEAP_SESSION_SECRETS_MAX),
+      .by = from->by,
+      .by_name = from->by_name,
+      .timeout_ms = pool->session_timeout_ms,
+  };
+}
+
 static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
   const neap_loaded *loaded = part->loaded;
   const neap_config *config = loaded->config;
@@ -199,6 +215,13 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
         .down_time_ms = from->down_time_ms,
         .max_idle = from->max_idle,
         .max_retries = from->max_retries,
+        .retry_delay_ms = from->retry_delay_ms,
+        .retry_budget = from->retry_budget,
+        .hedge_percentile = from->hedge_percentile,
+        .hedge_delay_ms = from->hedge_delay_ms,
+        .hedge_budget = from->hedge_budget,
+        .session = session_of(from),
+        .sessions = loaded->gateway->sessions,
         .balance = from->balance,
         .source = from->source,
         .params = from->params,

@@ -174,6 +174,11 @@ neap_stream *neap_connection_stream(neap_connection *connection) {
   return connection->stream;
 }
 
+void neap_connection_serve(neap_connection *connection, const neap_connection_vt *vt, void *user) {
+  connection->vt = vt;
+  connection->user = user;
+}
+
 bool neap_connection_is_quiet(neap_connection *connection) {
   char byte;
   return neap_stream_read(connection->stream, &byte, 1) == NEAP_EBUSY;

@@ -5,6 +5,8 @@
  * a thousand does not read a thousand cache lines of others.
  */
 #include "upstream/backend.h"
+#include "upstream/retry.h"
+#include "upstream/session.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,9 @@ struct neap_pool {
   neap_pool_options options;
   neap_pick_board board;
   neap_policy *policy;
+  neap_session *session; /* NULL: clients go where the policy says */
+  uint64_t hash;         /* of the name */
+  neap_retry retry;
   neap_random random;
   uint64_t rows_ms; /* when the rows were read */
   double top_share; /* of the rows */
@@ -75,6 +80,7 @@ static void learn_time(neap_backend *backend, uint64_t took_us, uint64_t now_ms)
 }
 
 void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
+  neap_retry_answered(&pool->retry, outcome->took_us, now_ms);
   neap_backend *backend = backend_of(pool, member);
   bool failed = outcome->status >= 500;
   learn_time(backend, outcome->took_us, now_ms);
@@ -145,6 +151,59 @@ int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, doubl
   return answer;
 }
 
+/* --- trying again */
+
+void neap_pool_arrived(neap_pool *pool) {
+  neap_retry_arrived(&pool->retry, &pool->options);
+}
+
+bool neap_pool_may_retry(neap_pool *pool, uint64_t now_ms) {
+  return neap_retry_may(&pool->retry, now_ms);
+}
+
+bool neap_pool_may_hedge(neap_pool *pool) {
+  return neap_retry_may_hedge(&pool->retry);
+}
+
+uint64_t neap_pool_hedge_delay_ms(neap_pool *pool, uint64_t now_ms) {
+  return neap_retry_hedge_ms(&pool->retry, &pool->options, now_ms);
+}
+
+/* --- sessions */
+
+int32_t neap_pool_session_read(neap_pool *pool, neap_view value, int64_t wall_s, bool *renew) {
+  return neap_session_read(pool->session, value, wall_s, pool->options.members, pool->board.count, renew);
+}
+
+ssize_t neap_pool_session_write(neap_pool *pool, int32_t member, int64_t wall_s, char *out, size_t capacity) {
+  return neap_session_write(pool->session, backend_of(pool, member), wall_s, out, capacity);
+}
+
+static uint64_t client_of(const neap_pool *pool, double key) {
+  return neap_hash_mix(pool->hash, (uint64_t)key + 1) | 1;
+}
+
+static uint64_t name_of(const neap_pool *pool, int32_t member) {
+  return (uint64_t)pool->rows[member].id | 1;
+}
+
+int32_t neap_pool_session_find(neap_pool *pool, double key, uint64_t now_ms) {
+  uint64_t backend = neap_session_table_find(pool->options.sessions, client_of(pool, key), now_ms,
+                                             pool->options.session.timeout_ms);
+  for (int32_t i = 0; backend != 0 && i < pool->board.count; i++)
+    if (name_of(pool, i) == backend) return i;
+  return -1;
+}
+
+void neap_pool_session_keep(neap_pool *pool, double key, int32_t member, uint64_t now_ms) {
+  neap_session_table_keep(pool->options.sessions, client_of(pool, key), name_of(pool, member), now_ms);
+}
+
+int32_t neap_pool_barred(neap_pool *pool, int32_t member, uint64_t now_ms) {
+  read_rows(pool, now_ms);
+  return pool->rows[member].barred;
+}
+
 /* --- life */
 
 static int open_policy(neap_pool *pool, neap_err *err) {
@@ -170,9 +229,13 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
     pool->rows[i].load = -1;
     pool->rows[i].id = (double)(neap_hash_bytes(address, strlen(address)) >> 11);
   }
-  int code = open_policy(pool, err);
+  pool->hash = neap_hash_bytes(options->name, strlen(options->name));
+  int code = neap_retry_init(&pool->retry, &pool->options);
+  if (code == 0) code = open_policy(pool, err);
+  if (code == 0 && options->session.kind != NEAP_SESSION_OFF)
+    code = neap_session_create(options->name, &pool->options.session, options->sessions, &pool->session, err);
   if (code) {
-    free(pool);
+    neap_pool_destroy(&pool);
     return code;
   }
   *out = pool;
@@ -182,6 +245,8 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
 void neap_pool_destroy(neap_pool **pool) {
   if (*pool == NULL) return;
   neap_policy_close(&(*pool)->policy);
+  neap_session_destroy(&(*pool)->session);
+  neap_retry_fini(&(*pool)->retry);
   free(*pool);
   *pool = NULL;
 }

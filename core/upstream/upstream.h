@@ -3,6 +3,7 @@
  *   backends     all backends of the process, by address. Their state outlives reloads: what is known of a
  *                server (down, in flight, how fast) does not change because a file was read again.  Any
  * thread pool         one generation's set of backends with its balance policy, one instance per worker
+ *   sessions     which backend a client stays with: by a signed cookie, or by a table of the process
  *   connections  one worker's connections: in use, or kept open for the next request
  */
 #ifndef NEAP_UPSTREAM_UPSTREAM_H
@@ -36,6 +37,40 @@ typedef struct neap_backend_info {
 } neap_backend_info;
 void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
 
+/* --- sessions: what outlives generations. Any thread. */
+
+enum {
+  NEAP_SESSION_SECRET = 32,      /* bytes of the process's own secret */
+  NEAP_SESSION_SECRETS_MAX = 8,  /* configured ones of a pool */
+  NEAP_SESSION_COOKIE_MAX = 320, /* bytes of a Set-Cookie value */
+  NEAP_SESSION_TABLE = 1 << 17   /* sessions that the table holds, of all pools; the stalest go first */
+};
+
+typedef struct neap_sessions neap_sessions;
+
+/* `secret` is random, copied, and signs cookies where no other is configured: so they outlive reloads, but
+ * neither restarts nor other gateways. NEAP_ENOMEM. */
+int neap_sessions_create(const uint8_t secret[NEAP_SESSION_SECRET], neap_sessions **out);
+void neap_sessions_destroy(neap_sessions **sessions);
+
+typedef enum neap_session_kind {
+  NEAP_SESSION_OFF,
+  NEAP_SESSION_COOKIE,
+  NEAP_SESSION_TABLED
+} neap_session_kind;
+
+/* How the clients of a pool stay with their backends. Texts are borrowed until the pool is destroyed. */
+typedef struct neap_session_options {
+  neap_session_kind kind;
+  const char *cookie;         /* COOKIE: its name */
+  bool secure;                /* COOKIE: to be sent over TLS alone */
+  const char *const *secrets; /* COOKIE: the first signs, all are believed; none: the process's own */
+  size_t secret_count;        /* at most NEAP_SESSION_SECRETS_MAX */
+  neap_match_key by;          /* TABLED: what tells clients apart */
+  const char *by_name;
+  uint64_t timeout_ms; /* without a request; cookies are renewed when a tenth of it is over */
+} neap_session_options;
+
 /* --- pools. Worker only. */
 typedef struct neap_pool neap_pool;
 
@@ -52,6 +87,13 @@ typedef struct neap_pool_options {
   size_t member_count;
   uint64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, down_time_ms;
   uint32_t max_idle, max_retries;
+  uint64_t retry_delay_ms;
+  double retry_budget;     /* retries, as a share of the requests, beside NEAP_RETRIES_FREE a second */
+  double hedge_percentile; /* when a second copy is sent: a share of the response times, 0..1 ... */
+  uint64_t hedge_delay_ms; /* ... or a time; both 0: never */
+  double hedge_budget;     /* copies, as a share of the requests */
+  neap_session_options session;
+  neap_sessions *sessions; /* may be NULL where `session` is OFF */
   /* The balance policy. */
   const char *balance, *source;
   const neap_param *params;
@@ -66,12 +108,33 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
 void neap_pool_destroy(neap_pool **pool);
 const neap_pool_options *neap_pool_options_of(const neap_pool *pool);
 
-enum { NEAP_TRIES_MAX = 8 }; /* backends that one exchange may try */
+enum { NEAP_TRIES_MAX = 8 };     /* backends that one exchange may try */
+enum { NEAP_RETRIES_FREE = 10 }; /* retries a second that a worker makes whatever the budget */
 /* Picks a member that is not among `tried`. Where no other is left that is up, one that is down is tried
  * rather than none. Its index, or -1 when all were tried. hot: */
 int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
                        const int32_t *tried, int tried_count);
 neap_policy *neap_pool_policy(neap_pool *pool);
+
+/* The member that the cookie's value names: -1 where it is forged, too old, of another pool, or names one
+ * that has left. *renew: the client is to be told again. hot: no allocation, a keyed SHA-256. */
+int32_t neap_pool_session_read(neap_pool *pool, neap_view value, int64_t wall_s, bool *renew);
+/* Writes the value of a Set-Cookie field that binds the client to `member`, up to NEAP_SESSION_COOKIE_MAX
+ * bytes. Returns how many; NEAP_ESMALL. */
+ssize_t neap_pool_session_write(neap_pool *pool, int32_t member, int64_t wall_s, char *out, size_t capacity);
+/* The table: the member that the client with this key stays with, or -1; and that it stays with `member`. */
+int32_t neap_pool_session_find(neap_pool *pool, double key, uint64_t now_ms);
+void neap_pool_session_keep(neap_pool *pool, double key, int32_t member, uint64_t now_ms);
+/* Why a member may not be picked now: NEAP_BAR_... bits, 0 where it may. */
+int32_t neap_pool_barred(neap_pool *pool, int32_t member, uint64_t now_ms);
+
+/* A request has come: it earns its share of the budgets. hot: */
+void neap_pool_arrived(neap_pool *pool);
+/* Whether there is budget for a retry, or a second copy; pays for it. */
+bool neap_pool_may_retry(neap_pool *pool, uint64_t now_ms);
+bool neap_pool_may_hedge(neap_pool *pool);
+/* How long to wait for a response before a second copy is sent; 0: none is. hot: */
+uint64_t neap_pool_hedge_delay_ms(neap_pool *pool, uint64_t now_ms);
 
 /* What became of a request on a member. */
 typedef struct neap_pool_outcome {
@@ -116,6 +179,8 @@ neap_connection *neap_connection_take(neap_connections *connections, neap_backen
 int neap_connection_open(neap_connections *connections, neap_backend *backend, const neap_connection_vt *vt,
                          void *user, neap_connection **out);
 neap_stream *neap_connection_stream(neap_connection *connection);
+/* From now on another is told of it. */
+void neap_connection_serve(neap_connection *connection, const neap_connection_vt *vt, void *user);
 /* A kept connection may have been closed by its backend, or hold bytes that nobody asked for. True where
  * nothing of that is known now; one system call, for requests that must not be sent twice. */
 bool neap_connection_is_quiet(neap_connection *connection);

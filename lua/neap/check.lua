@@ -88,18 +88,28 @@ function M.size(least, most) return bounded(units.size, least, most, " bytes") e
 function M.integer(least, most) return bounded(units.integer, least, most, "") end
 function M.boolean(value) return units.boolean(value) end
 
+local function plain_number(value)
+  local number = type(value) == "string" and tonumber(value) or value
+  if type(number) ~= "number" or number ~= number then return nil, "write a number" end
+  return number
+end
+
+--- A number with a fraction, such as a share.
+function M.number(least, most) return bounded(plain_number, least, most, "") end
+
 function M.func(value)
   if type(value) ~= "function" then return nil, "write a function" end
   return value
 end
 
---- Text of 1 to `most` bytes (none too, where `empty`), which matches `pattern` where there is one.
+--- Text of `least` (1) to `most` bytes (none too, where `empty`), which matches `pattern` where there is one.
 function M.text(options)
   local most, pattern, hint = options.most or 4096, options.pattern, options.hint or "write a text"
   return function(value)
     if type(value) ~= "string" then return nil, hint end
     if value == "" and not options.empty then return nil, "must not be empty" end
     if #value > most then return nil, format("must be at most %d bytes", most) end
+    if #value < (options.least or 0) then return nil, format("must be at least %d bytes", options.least) end
     if not json.is_text(value) then return nil, "must be UTF-8 without NUL" end
     if pattern and not find(value, pattern) then return nil, hint end
     return value

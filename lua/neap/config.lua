@@ -198,6 +198,17 @@ local function finish_routes(routes, pools)
   return out, when
 end
 
+-- The guide's switch and session to one.
+local function finish_session(value, scope)
+  if value.session and value.enable_sticky_sessions == false then
+    check.problem(check.inside(scope, "enable_sticky_sessions"), "is false, though there is a session")
+  elseif value.enable_sticky_sessions and not value.session then
+    value.session = { type = "cookie", secret = {}, secure = false, by = { kind = "client", name = "" } }
+  end
+  value.enable_sticky_sessions = nil
+  if value.session then value.session.cookie = value.session.cookie or "neap_" .. tostring(value.name) end
+end
+
 -- Inline policies stay in this VM: the table names the pool instead.
 local function finish_pools(pools)
   local out, pick = {}, {}
@@ -211,6 +222,7 @@ local function finish_pools(pools)
       end
     end
     value.key = value.key or { kind = "client", name = "" }
+    finish_session(value, pool.scope)
     out[i] = value
   end
   return out, pick

@@ -26,7 +26,7 @@ local SCALAR = {
   listen = { "header_timeout", "idle_timeout", "max_header_size" },
   cache = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
-           "down_time" },
+           "down_time", "retry_delay", "retry_budget", "session_timeout" },
   log = { "access" },
   engine = { "workers", "grace" },
   control = { "socket", "mode" },

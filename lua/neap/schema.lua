@@ -8,7 +8,7 @@ local M = {}
 
 local lower, match, gsub, format = string.lower, string.match, string.gsub, string.format
 local record, list, map, text, integer = check.record, check.list, check.map, check.text, check.integer
-local duration, size = check.duration, check.size
+local duration, size, number, boolean = check.duration, check.size, check.number, check.boolean
 
 local DAY = 24 * 3600 * 1000
 local NAME = text { most = 64, pattern = "^[%w_][%w_.-]*$", hint = "write letters, digits, _ . -" }
@@ -166,6 +166,47 @@ local REDIRECT = check.shorthand(target_alone, record {
   { name = "status", kind = redirect_status, default = 302, text = "status code" },
 })
 
+-- --- how a pool tries again, and keeps clients where they are ---
+
+local function session_type(value)
+  if value == "cookie" or value == "table" then return value end
+  return nil, 'write "cookie" or "table"'
+end
+
+local function type_alone(value)
+  return type(value) == "string" and { type = value } or value
+end
+
+local COOKIE_NAME = text { most = 64, pattern = "^[%w!#$%%&'*+.^_`|~-]+$", hint = "write a name of a cookie" }
+
+local SESSION = check.shorthand(type_alone, record {
+  { name = "type", kind = session_type, default = "cookie", text = "a signed cookie, or a table in memory" },
+  { name = "cookie", kind = COOKIE_NAME, text = 'its name; default "neap_" and the name of the pool' },
+  { name = "secret", kind = list(text { least = 16, most = 256 }, 1), default = {},
+    text = "at least 16 bytes; of several the first signs and all are believed; default: random, until a restart" },
+  { name = "secure", kind = boolean, default = false, text = "the cookie is for TLS alone" },
+  { name = "by", kind = key, default = { kind = "client", name = "" },
+    text = "what the table tells clients apart by, as a pool's key" },
+})
+
+local function hedge_delay(value)
+  local percent = type(value) == "string" and match(value, "^p(%d%d%.?%d*)$")
+  if percent then return { percentile = tonumber(percent) / 100, ms = 0 } end
+  local ms, hint = duration(1, DAY)(value)
+  if ms then return { percentile = 0, ms = ms } end
+  return nil, 'write a percentile of the response times, "p95", or a duration; ' .. hint
+end
+
+local function delay_alone(value)
+  return type(value) == "table" and value or { delay = value }
+end
+
+local HEDGE = check.shorthand(delay_alone, record {
+  { name = "delay", kind = hedge_delay, default = { percentile = 0.95, ms = 0 },
+    text = 'how long the first may take: "p95" of the pool\'s response times, or a duration' },
+  { name = "budget", kind = number(0.001, 1), default = 0.05, text = "second copies, as a share of the requests" },
+})
+
 -- --- the functions of the module ---
 
 local function listen_address(value)
@@ -222,9 +263,17 @@ M.pool = {
     text = "a backend that could not be reached is left alone for so long" },
   { name = "health_check_interval", kind = check.unsupported, text = "not yet" },
   { name = "health_check_timeout", kind = check.unsupported, text = "not yet" },
-  { name = "retry_delay", kind = check.unsupported, text = "not yet: the next backend is tried at once" },
-  { name = "enable_sticky_sessions", kind = check.unsupported, text = "not yet: only false is accepted" },
-  { name = "session_timeout", kind = check.unsupported, text = "not yet" },
+  { name = "retry_delay", kind = duration(0, 60000), default = 0,
+    text = "before another backend is tried, half as much to half more by chance; doubles with each try" },
+  { name = "retry_budget", kind = number(0, 1), default = 0.2,
+    text = "retries, as a share of the requests, beside ten a second and worker that are always allowed" },
+  { name = "hedge", kind = HEDGE,
+    text = "send a second copy of a slow request to another backend: { delay, budget }, or the delay" },
+  { name = "session", kind = SESSION,
+    text = 'keep clients with their backend: "cookie", "table", or { type, cookie, secret, secure, by }' },
+  { name = "enable_sticky_sessions", kind = boolean, text = 'true: the same as session = "cookie"' },
+  { name = "session_timeout", kind = duration(1000, 365 * DAY), default = 3600000,
+    text = "of a session without requests" },
 }
 
 M.route = {
