@@ -66,7 +66,7 @@ void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason) {
 void neap_exchange_client_gone(neap_exchange *exchange) {
   if (exchange->client_gone) return;
   exchange->client_gone = true;
-  if (exchange->end == NEAP_END_OK) exchange->end = NEAP_END_CLIENT_GONE;
+  if (exchange->end == NEAP_END_OK || exchange->status == 0) exchange->end = NEAP_END_CLIENT_GONE;
   neap_flow_count(&exchange->flow->counters.clients_gone);
   neap_exchange_resume(exchange, NEAP_STEP_FINISH);
 }

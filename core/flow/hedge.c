@@ -110,8 +110,8 @@ static const neap_connection_vt copy_vt = {
 void neap_hedge_arm(neap_exchange *exchange) {
   const neap_pool_options *options = options_of(exchange);
   if (NEAP_LIKELY(options->hedge_budget <= 0)) return;
-  if (exchange->tries > 1 || options->session.kind != NEAP_SESSION_OFF || !neap_body_is_over(exchange))
-    return;
+  if (exchange->tries > 1 || options->session.kind != NEAP_SESSION_OFF) return;
+  if (exchange->body_started || !neap_body_is_over(exchange)) return;
   uint64_t delay_ms = neap_pool_hedge_delay_ms(exchange->pool, neap_loop_now_ms(exchange->flow->loop));
   if (delay_ms > 0) neap_timer_set(exchange->flow->loop, &exchange->hedge_timer, delay_ms);
 }

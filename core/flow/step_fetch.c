@@ -127,12 +127,12 @@ static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
 }
 
 static neap_step read_head(neap_exchange *exchange) {
-  neap_hedge_drop(exchange); /* the first one speaks */
   if (exchange->block_end == 0 && !prepare_response(exchange)) return fail(exchange, NEAP_END_NO_MEMORY);
   ssize_t got = neap_stream_read(neap_connection_stream(exchange->connection),
                                  exchange->block + exchange->block_end, NEAP_BLOCK - exchange->block_end);
   if (got == NEAP_EBUSY) return NEAP_STEP_WAIT;
   if (got <= 0) return fail(exchange, NEAP_END_BACKEND_CLOSED);
+  neap_hedge_drop(exchange); /* the first one speaks */
   exchange->block_end += (size_t)got;
   ssize_t size = neap_http_response_parse(exchange->response, exchange->block, exchange->block_end);
   if (size > 0) return head_is_complete(exchange, (size_t)size);

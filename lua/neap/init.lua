@@ -53,6 +53,13 @@ function M.listen(options) declare("listen", options) end
 ---@param options neap.Cache
 function M.cache(options) declare("cache", options) end
 
+---@class neap.Session
+---@field type? string "cookie" or "table"
+---@field cookie? string the cookie's name ("neap_" and the pool's name)
+---@field secret? string|string[] at least 16 bytes; the first signs, all are believed (random)
+---@field secure? boolean the cookie is for TLS alone (false)
+---@field by? string what the table tells clients apart by, as a pool's key ("client")
+
 ---@class neap.Pool
 ---@field name string what routes call it
 ---@field backends (string|table)[] "host:port", "host:port weight=2"
@@ -65,6 +72,12 @@ function M.cache(options) declare("cache", options) end
 ---@field max_idle? integer connections kept per backend and worker (64)
 ---@field max_retries? integer other backends tried for a request that is safe to repeat (2)
 ---@field down_time? string|number a backend that could not be reached is left alone for so long (5s)
+---@field retry_delay? string|number before another backend is tried; doubles with each try (0)
+---@field retry_budget? number retries, as a share of the requests (0.2)
+---@field hedge? string|number|{ delay?: string|number, budget?: number } a second copy of slow requests: "p95", 0.05
+---@field session? string|neap.Session keep clients with their backend: "cookie", "table"
+---@field enable_sticky_sessions? boolean the same as session = "cookie"
+---@field session_timeout? string|number of a session without requests (1h)
 
 --- A pool of backends.
 ---@param options neap.Pool
