@@ -98,7 +98,7 @@ static void on_sent(void *user) {
 static void on_failed(void *user) {
   neap_exchange *exchange = user;
   neap_pool_outcome outcome = failure(exchange);
-  neap_pool_failed(exchange->pool, exchange->hedge_member, &outcome);
+  neap_pool_failed(exchange->pool, exchange->hedge_member, &outcome, neap_loop_now_ms(exchange->flow->loop));
   give_up(exchange);
 }
 

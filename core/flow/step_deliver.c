@@ -92,7 +92,7 @@ static neap_step deliver_here(neap_exchange *exchange) {
 /* The response cannot be completed: the client must see that, and nothing of it is stored. */
 static neap_step break_off(neap_exchange *exchange, neap_end end) {
   neap_pool_outcome outcome = neap_backend_outcome(exchange, exchange->status);
-  neap_pool_failed(exchange->pool, exchange->member, &outcome);
+  neap_pool_failed(exchange->pool, exchange->member, &outcome, neap_loop_now_ms(exchange->flow->loop));
   neap_backend_release(exchange, false);
   exchange->kept_alive = false;
   if (!exchange->begun) return neap_answer_error(exchange, 502, end);

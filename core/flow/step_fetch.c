@@ -31,7 +31,7 @@ static void blame(neap_exchange *exchange, neap_end end) {
   if (end == NEAP_END_CONNECT_FAILED || end == NEAP_END_CONNECT_TIMEOUT)
     neap_pool_unreachable(exchange->pool, exchange->member, &outcome, neap_loop_now_ms(exchange->flow->loop));
   else if (!exchange->stale)
-    neap_pool_failed(exchange->pool, exchange->member, &outcome);
+    neap_pool_failed(exchange->pool, exchange->member, &outcome, neap_loop_now_ms(exchange->flow->loop));
 }
 
 static neap_step fail(neap_exchange *exchange, neap_end end) {

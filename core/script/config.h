@@ -46,6 +46,8 @@ neap_config_box *neap_config_box_of(const neap_config *config);
 /* Fills box->config from box->json. NEAP_ENOMEM, or NEAP_EINVAL for what lua/neap/config.lua does not write.
  */
 int neap_config_read(neap_config_box *box, neap_err *err);
+/* Reads what a pool says of its backends' health. Texts stay in the JSON tree. */
+void neap_config_read_care(const json_t *pool, neap_care *care);
 
 /* One run of a configuration in a VM. */
 typedef struct neap_config_run {
@@ -55,6 +57,7 @@ typedef struct neap_config_run {
   char *report; /* malloc'd; "" where there is nothing to tell */
   bool fatal;
   int when, pick; /* registry references: tables of functions by route and by pool, from 1 */
+  int checks;     /* the same, of functions that judge probes, by pool */
 } neap_config_run;
 
 /* Runs the file and checks what it declared. Errors as neap_config_load, with their text in `err`; whether

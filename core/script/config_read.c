@@ -74,7 +74,8 @@ static const neap_config_backend *backends_of(neap_config_box *box, const json_t
     backends[i] = (neap_config_backend){.address = text_at(from, "address"),
                                         .host = text_at(from, "host"),
                                         .port = (uint16_t)number_at(from, "port"),
-                                        .weight = (int32_t)number_at(from, "weight")};
+                                        .weight = (int32_t)number_at(from, "weight"),
+                                        .priority = (int32_t)number_at(from, "priority")};
   }
   return backends;
 }
@@ -116,6 +117,7 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
                              .session_timeout_ms = number_at(from, "session_timeout")};
   read_retries(from, pool);
   if (!read_session(box, json_object_get(from, "session"), &pool->session)) return false;
+  neap_config_read_care(from, &pool->care);
   pool->params = params_of(box, json_object_get(from, "params"), &pool->param_count);
   pool->backends = backends_of(box, json_object_get(from, "backends"), &pool->backend_count);
   return pool->params && pool->backends;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/actions.h"
+#include "base/care.h"
 #include "base/match.h"
 #include "neap/cache.h"
 #include "policy/policy.h"
@@ -50,6 +51,7 @@ typedef struct neap_config_backend {
   const char *host;    /* an IP address without brackets, or a name */
   uint16_t port;       /* 1..65535 */
   int32_t weight;      /* 1..1000 */
+  int32_t priority;    /* 0..NEAP_PRIORITIES - 1: 0 first */
 } neap_config_backend;
 
 /* How clients of a pool stay with their backend. */
@@ -88,6 +90,7 @@ typedef struct neap_config_pool {
   double hedge_budget;          /* second copies, as a share of the requests */
   neap_config_session session;
   uint64_t session_timeout_ms;
+  neap_care care; /* probes, ejection, breaker, slow start, panic */
 } neap_config_pool;
 
 /* Changes to a head, applied in this order: remove, then set (which replaces all of that name). */

@@ -125,6 +125,7 @@ static int take_backends(neap_loaded *loaded, neap_err *err) {
     for (size_t j = 0; j < pool->backend_count; j++) {
       neap_pool_member *member = &loaded->members[i][j];
       member->weight = pool->backends[j].weight;
+      member->priority = pool->backends[j].priority;
       int code =
           neap_backends_take(loaded->gateway->backends, pool->backends[j].address, &member->backend, err);
       if (code) return code;
@@ -222,6 +223,7 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
         .hedge_budget = from->hedge_budget,
         .session = session_of(from),
         .sessions = loaded->gateway->sessions,
+        .care = &from->care,
         .balance = from->balance,
         .source = from->source,
         .params = from->params,

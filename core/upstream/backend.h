@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "upstream/upstream.h"
+#include "upstream/vitals.h"
 
 /* All numbers are written by any worker and read by any, relaxed: they are about the world, which moves
  * anyway. */
@@ -21,6 +22,7 @@ struct neap_backend {
   _Atomic double error_rate;
   _Atomic uint64_t requests, failures;
   _Atomic bool answered; /* since it was last down */
+  neap_vitals vitals;    /* what probes, outcomes and reports say */
   char text[];           /* its address as configured: its identity */
 };
 

@@ -58,6 +58,7 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
     made = calloc(1, sizeof *made + size);
     if (made == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
     memcpy(made->text, address, size);
+    neap_vitals_init(&made->vitals);
     int code = neap_address_parse(address, &made->address, err); /* may block: outside the lock */
     if (code) {
       free(made);
@@ -96,7 +97,9 @@ const char *neap_backend_address(const neap_backend *backend) {
 
 int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms) {
   uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
+  int32_t probed = atomic_load_explicit(&backend->vitals.health.state, memory_order_relaxed);
   if (down_until_ms > now_ms) return NEAP_BACKEND_DOWN;
+  if (probed != NEAP_BACKEND_UNKNOWN) return probed;
   return atomic_load_explicit(&backend->answered, memory_order_relaxed) ? NEAP_BACKEND_UP
                                                                         : NEAP_BACKEND_UNKNOWN;
 }
@@ -110,4 +113,5 @@ void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_ba
       .requests = atomic_load_explicit(&backend->requests, memory_order_relaxed),
       .failures = atomic_load_explicit(&backend->failures, memory_order_relaxed),
   };
+  neap_vitals_get(&backend->vitals, now_ms, &out->vitals);
 }

@@ -12,7 +12,7 @@ static uint64_t load(const _Atomic uint64_t *from) {
   return atomic_load_explicit(from, memory_order_relaxed);
 }
 
-neap_breaker_state neap_breaker_state_at(const neap_breaker *breaker, uint64_t now_ms) {
+int neap_breaker_state_at(const neap_breaker *breaker, uint64_t now_ms) {
   uint64_t until_ms = load(&breaker->open_until_ms);
   if (NEAP_LIKELY(until_ms == 0)) return NEAP_BREAKER_CLOSED;
   return until_ms > now_ms ? NEAP_BREAKER_OPEN : NEAP_BREAKER_HALF;
@@ -24,7 +24,7 @@ static bool trials_are_lost(const neap_breaker *breaker, const neap_care_breaker
 }
 
 bool neap_breaker_admits(const neap_breaker *breaker, const neap_care_breaker *rules, uint64_t now_ms) {
-  neap_breaker_state state = neap_breaker_state_at(breaker, now_ms);
+  int state = neap_breaker_state_at(breaker, now_ms);
   if (NEAP_LIKELY(state == NEAP_BREAKER_CLOSED)) return true;
   if (state == NEAP_BREAKER_OPEN) return false;
   return atomic_load_explicit(&breaker->begun, memory_order_relaxed) < rules->trials ||

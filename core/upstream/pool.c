@@ -18,16 +18,18 @@
 enum { EWMA_HALF_US = 5000000 };           /* an answer this long after the last one counts for half */
 static const double ERROR_PART = 1.0 / 32; /* of one request in a backend's error rate */
 
+static const neap_care no_care;
+
 struct neap_pool {
-  neap_pool_options options;
+  neap_pool_options options; /* care is never NULL */
   neap_pick_board board;
   neap_policy *policy;
   neap_session *session; /* NULL: clients go where the policy says */
   uint64_t hash;         /* of the name */
   neap_retry retry;
-  neap_random random;
-  uint64_t rows_ms; /* when the rows were read */
-  double top_share; /* of the rows */
+  neap_random random, overflow; /* of picks; of priorities */
+  uint64_t rows_ms;             /* when the rows were read */
+  double top_share;             /* of the rows */
   neap_backend_row rows[];
 };
 
@@ -37,12 +39,21 @@ static neap_backend *backend_of(const neap_pool *pool, int32_t member) {
   return pool->options.members[member].backend;
 }
 
+/* It may be the last trial that a half-open breaker lets through. */
+static void begin_trial(neap_pool *pool, int32_t member) {
+  const neap_care_breaker *rules = &pool->options.care->breaker;
+  neap_breaker *breaker = &backend_of(pool, member)->vitals.breaker;
+  neap_breaker_begin(breaker, rules, pool->rows_ms);
+  if (!neap_breaker_admits(breaker, rules, pool->rows_ms)) pool->rows[member].barred |= NEAP_BAR_OPEN;
+}
+
 int32_t neap_pool_begin(neap_pool *pool, int32_t member) {
   neap_backend *backend = backend_of(pool, member);
   int32_t in_flight = 1 + atomic_fetch_add_explicit(&backend->in_flight, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&backend->requests, 1, memory_order_relaxed);
   pool->rows[member].in_flight = in_flight;
   neap_policy_tell(pool->policy, NEAP_EVENT_SENT, member, in_flight, 0, 0);
+  if (pool->options.care->breaker.enabled) begin_trial(pool, member);
   return in_flight;
 }
 
@@ -58,6 +69,30 @@ static void count_error(neap_backend *backend, bool failed) {
   if (!failed && rate == 0) return;
   rate += ((failed ? 1.0 : 0.0) - rate) * ERROR_PART;
   atomic_store_explicit(&backend->error_rate, rate < 1e-6 ? 0 : rate, memory_order_relaxed);
+}
+
+/* Errors that are the backend's own, not the request's. */
+static bool is_error(int32_t status) {
+  return status >= 500 && status != 501 && status != 505;
+}
+
+static int32_t ejected_count(const neap_pool *pool, uint64_t now_ms) {
+  int32_t count = 0;
+  for (int32_t i = 0; i < pool->board.count; i++)
+    count += neap_vitals_is_ejected(&backend_of(pool, i)->vitals, now_ms);
+  return count;
+}
+
+/* An outcome that speaks against it: ejects it where that is one too many and the pool can spare it. */
+static void hold_against(neap_pool *pool, int32_t member, uint64_t now_ms) {
+  const neap_care *care = pool->options.care;
+  neap_vitals *vitals = &backend_of(pool, member)->vitals;
+  if (!neap_vitals_bad(vitals, care, now_ms)) return;
+  neap_vitals_eject(vitals, &care->eject, now_ms);
+  if (neap_eject_allows(&care->eject, pool->board.count, ejected_count(pool, now_ms)))
+    pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */
+  else
+    neap_vitals_take_back(vitals);
 }
 
 static void tell_outcome(neap_pool *pool, int32_t member, int32_t kind, const neap_pool_outcome *outcome) {
@@ -88,23 +123,35 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
   tell_outcome(pool, member, failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, outcome);
   if (!atomic_load_explicit(&backend->answered, memory_order_relaxed)) {
     atomic_store_explicit(&backend->answered, true, memory_order_relaxed);
-    atomic_store_explicit(&backend->down_until_ms, 0, memory_order_relaxed);
+    if (atomic_exchange_explicit(&backend->down_until_ms, 0, memory_order_relaxed) != 0)
+      atomic_store_explicit(&backend->vitals.up_since_ms, now_ms, memory_order_relaxed);
   }
+  if (NEAP_UNLIKELY(is_error(outcome->status)))
+    hold_against(pool, member, now_ms);
+  else
+    neap_vitals_good(&backend->vitals, pool->options.care, now_ms);
 }
 
-void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome) {
+void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
   count_error(backend_of(pool, member), true);
   tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
+  hold_against(pool, member, now_ms);
+}
+
+void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *report, uint64_t now_ms) {
+  neap_vitals *vitals = &backend_of(pool, member)->vitals;
+  neap_vitals_report(vitals, report, now_ms);
+  neap_vitals_show_report(vitals, now_ms, &pool->rows[member]);
+  neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, member, 0, 0, 0);
 }
 
 void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
                            uint64_t now_ms) {
   neap_backend *backend = backend_of(pool, member);
-  neap_pool_failed(pool, member, outcome);
+  neap_pool_failed(pool, member, outcome, now_ms);
   atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
   atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
-  pool->rows[member].state = NEAP_BACKEND_DOWN;
-  pool->rows[member].barred |= NEAP_BAR_DOWN;
+  pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */
 }
 
 /* --- picking */
@@ -114,25 +161,34 @@ static void read_rows(neap_pool *pool, uint64_t now_ms) {
   pool->rows_ms = now_ms;
   double top = 0;
   for (int32_t i = 0; i < pool->board.count; i++) {
-    const neap_backend *backend = backend_of(pool, i);
+    neap_backend *backend = backend_of(pool, i);
     neap_backend_row *row = &pool->rows[i];
+    uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
+    double told_ms = row->load_ms;
     row->state = neap_backend_state(backend, now_ms);
-    row->barred = row->state == NEAP_BACKEND_DOWN ? NEAP_BAR_DOWN : 0;
+    neap_vitals_row(&backend->vitals, pool->options.care, down_until_ms, now_ms, row);
+    if (row->load_ms != told_ms) neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, i, 0, 0, 0);
     row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
     row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
     row->error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
     top = NEAP_MAX(top, row->share);
   }
   pool->top_share = top;
+  neap_vitals_pool(pool->options.care, pool->rows, pool->board.count, &pool->overflow);
 }
 
-/* Nobody is up. A mark may be out of date, and an error is all that not trying can give. */
+/* Nobody may be picked. What is known of health may be out of date, and an error is all that not trying can
+ * give: so those that are spare, then those said to be unwell, then those that could not be reached; but
+ * nobody whom a limit or an operator keeps out. */
 static int32_t pick_down(const neap_pool *pool) {
+  static const int32_t excused[] = {NEAP_BAR_SPARE, NEAP_BAR_SPARE | NEAP_BAR_SICK | NEAP_BAR_EJECTED,
+                                    NEAP_BAR_SPARE | NEAP_BAR_SICK | NEAP_BAR_EJECTED | NEAP_BAR_DOWN};
   int32_t start = pool->board.random1;
-  for (int32_t i = 0; i < pool->board.count; i++) {
-    int32_t member = (start + i) % pool->board.count;
-    if (!(pool->rows[member].barred & NEAP_BAR_TRIED)) return member;
-  }
+  for (size_t pass = 0; pass < NEAP_COUNT_OF(excused); pass++)
+    for (int32_t i = 0; i < pool->board.count; i++) {
+      int32_t member = (start + i) % pool->board.count;
+      if (!(pool->rows[member].barred & ~excused[pass])) return member;
+    }
   return -1;
 }
 
@@ -218,14 +274,17 @@ int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err
   neap_pool *pool = calloc(1, sizeof *pool + options->member_count * sizeof(neap_backend_row));
   if (pool == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   pool->options = *options;
+  if (pool->options.care == NULL) pool->options.care = &no_care;
   pool->board.count = (int32_t)options->member_count;
   pool->board.rows = pool->rows;
   pool->random.state = options->seed;
+  pool->overflow.state = ~options->seed;
   pool->rows_ms = UINT64_MAX;
   for (size_t i = 0; i < options->member_count; i++) {
     const char *address = neap_backend_address(options->members[i].backend);
     pool->rows[i].weight = options->members[i].weight;
     pool->rows[i].share = options->members[i].weight;
+    pool->rows[i].priority = options->members[i].priority;
     pool->rows[i].load = -1;
     pool->rows[i].id = (double)(neap_hash_bytes(address, strlen(address)) >> 11);
   }

@@ -9,9 +9,11 @@
 #ifndef NEAP_UPSTREAM_UPSTREAM_H
 #define NEAP_UPSTREAM_UPSTREAM_H
 
+#include "base/care.h"
 #include "base/match.h"
 #include "loop/loop.h"
 #include "policy/policy.h"
+#include "upstream/report.h"
 
 /* --- backends */
 typedef struct neap_backends neap_backends;
@@ -27,6 +29,22 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
 void neap_backend_give(neap_backends *backends, neap_backend *backend);
 
 const char *neap_backend_address(const neap_backend *backend);
+/* What is known of a backend's health, and how often what happened. */
+typedef struct neap_vitals_info {
+  int32_t probed;      /* NEAP_BACKEND_UP, DOWN or UNKNOWN: what its probes say */
+  uint64_t checked_ms; /* when the last probe ended; 0: none did */
+  uint64_t probes, probe_failures, transitions;
+  uint64_t ejected_until_ms; /* past or 0: it is not ejected */
+  uint64_t ejections;
+  enum { NEAP_BREAKER_CLOSED, NEAP_BREAKER_OPEN, NEAP_BREAKER_HALF } breaker;
+  uint64_t breaker_opened;
+  uint64_t errors;        /* outcomes that counted against it: 5xx, broken off, late, unreachable */
+  uint64_t report_ms;     /* of its newest load report; 0: none came */
+  int32_t load, capacity; /* by that report; -1 and 0: not said */
+  double utilization;     /* -1: not said */
+  double factor;          /* of its share, where weights are dynamic; 1 otherwise */
+} neap_vitals_info;
+
 /* What is known of a backend; any thread, a snapshot. */
 typedef struct neap_backend_info {
   int32_t state; /* NEAP_BACKEND_... */
@@ -34,6 +52,7 @@ typedef struct neap_backend_info {
   double ewma_us;
   double error_rate; /* of its last some thirty requests, 0..1 */
   uint64_t requests, failures;
+  neap_vitals_info vitals;
 } neap_backend_info;
 void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
 
@@ -77,6 +96,7 @@ typedef struct neap_pool neap_pool;
 typedef struct neap_pool_member {
   neap_backend *backend; /* borrowed: the generation holds it */
   int32_t weight;
+  int32_t priority; /* 0..NEAP_PRIORITIES - 1 */
 } neap_pool_member;
 
 typedef struct neap_pool_options {
@@ -94,6 +114,7 @@ typedef struct neap_pool_options {
   double hedge_budget;     /* copies, as a share of the requests */
   neap_session_options session;
   neap_sessions *sessions; /* may be NULL where `session` is OFF */
+  const neap_care *care;   /* NULL: what cannot be reached is left alone, and that is all */
   /* The balance policy. */
   const char *balance, *source;
   const neap_param *params;
@@ -154,7 +175,9 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
 void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
                            uint64_t now_ms);
 /* It broke off or was too slow. */
-void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome);
+void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms);
+/* It said how busy it is. */
+void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *report, uint64_t now_ms);
 
 /* --- connections. Worker only. */
 typedef struct neap_connections neap_connections;

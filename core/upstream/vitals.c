@@ -21,6 +21,27 @@ void neap_vitals_init(neap_vitals *vitals) {
   atomic_store_explicit(&vitals->utilization, -1, memory_order_relaxed);
 }
 
+void neap_vitals_get(const neap_vitals *vitals, uint64_t now_ms, neap_vitals_info *out) {
+  double factor = atomic_load_explicit(&vitals->factor, memory_order_relaxed);
+  *out = (neap_vitals_info){
+      .probed = atomic_load_explicit(&vitals->health.state, memory_order_relaxed),
+      .checked_ms = atomic_load_explicit(&vitals->checked_ms, memory_order_relaxed),
+      .probes = atomic_load_explicit(&vitals->probes, memory_order_relaxed),
+      .probe_failures = atomic_load_explicit(&vitals->probe_failures, memory_order_relaxed),
+      .transitions = atomic_load_explicit(&vitals->transitions, memory_order_relaxed),
+      .ejected_until_ms = atomic_load_explicit(&vitals->ejected_until_ms, memory_order_relaxed),
+      .ejections = atomic_load_explicit(&vitals->ejections, memory_order_relaxed),
+      .breaker = neap_breaker_state_at(&vitals->breaker, now_ms),
+      .breaker_opened = atomic_load_explicit(&vitals->breaker.opened, memory_order_relaxed),
+      .errors = atomic_load_explicit(&vitals->errors, memory_order_relaxed),
+      .report_ms = atomic_load_explicit(&vitals->report_ms, memory_order_relaxed),
+      .load = atomic_load_explicit(&vitals->load, memory_order_relaxed),
+      .capacity = atomic_load_explicit(&vitals->capacity, memory_order_relaxed),
+      .utilization = atomic_load_explicit(&vitals->utilization, memory_order_relaxed),
+      .factor = factor > 0 ? factor : 1,
+  };
+}
+
 /* --- rows */
 
 /* The last moment from which on it could be used: what it was barred for is over then. */
@@ -52,7 +73,7 @@ static int32_t bars(const neap_vitals *vitals, const neap_care *care, int32_t st
   return barred;
 }
 
-static void show_report(const neap_vitals *vitals, uint64_t now_ms, neap_backend_row *row) {
+void neap_vitals_show_report(const neap_vitals *vitals, uint64_t now_ms, neap_backend_row *row) {
   uint64_t report_ms = atomic_load_explicit(&vitals->report_ms, memory_order_relaxed);
   bool fresh = report_ms != 0 && now_ms < report_ms + REPORT_FRESH_MS;
   row->load = fresh ? atomic_load_explicit(&vitals->load, memory_order_relaxed) : -1;
@@ -69,7 +90,7 @@ void neap_vitals_row(neap_vitals *vitals, const neap_care *care, uint64_t down_u
   double factor = atomic_load_explicit(&vitals->factor, memory_order_relaxed);
   if (factor == 0 || !care->dynamic_weight) factor = 1;
   row->share = row->weight * factor * grown(vitals, care, down_until_ms, now_ms);
-  show_report(vitals, now_ms, row);
+  neap_vitals_show_report(vitals, now_ms, row);
 }
 
 /* --- all rows of a pool */

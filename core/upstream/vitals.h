@@ -19,7 +19,7 @@
 #include "base/care.h"
 #include "base/random.h"
 #include "policy/policy.h"
-#include "upstream/report.h"
+#include "upstream/upstream.h"
 
 /* --- health.c: what probes say. Control thread only, but for `state`. */
 typedef struct neap_health {
@@ -49,12 +49,8 @@ typedef struct neap_breaker {
   _Atomic uint64_t opened;        /* how often */
 } neap_breaker;
 
-typedef enum neap_breaker_state {
-  NEAP_BREAKER_CLOSED,
-  NEAP_BREAKER_OPEN,
-  NEAP_BREAKER_HALF
-} neap_breaker_state;
-neap_breaker_state neap_breaker_state_at(const neap_breaker *breaker, uint64_t now_ms);
+/* NEAP_BREAKER_... */
+int neap_breaker_state_at(const neap_breaker *breaker, uint64_t now_ms);
 /* May a request go? hot: one load while it is closed. */
 bool neap_breaker_admits(const neap_breaker *breaker, const neap_care_breaker *rules, uint64_t now_ms);
 /* One goes. hot: */
@@ -84,11 +80,14 @@ typedef struct neap_vitals {
 } neap_vitals;
 
 void neap_vitals_init(neap_vitals *vitals);
+void neap_vitals_get(const neap_vitals *vitals, uint64_t now_ms, neap_vitals_info *out);
 
 /* Fills bars, share and report of a row, and its state where there are probes. `down_until_ms`: it could not
  * be reached, and is left alone so long. hot: once a millisecond, backend and worker. */
 void neap_vitals_row(neap_vitals *vitals, const neap_care *care, uint64_t down_until_ms, uint64_t now_ms,
                      neap_backend_row *row);
+/* The report alone. */
+void neap_vitals_show_report(const neap_vitals *vitals, uint64_t now_ms, neap_backend_row *row);
 /* Then all rows of a pool together: panic, and which priorities take part now. `random`: for the overflow
  * from one to the next. hot: once a millisecond and worker. Returns whether health is ignored. */
 bool neap_vitals_pool(const neap_care *care, neap_backend_row *rows, int32_t count, neap_random *random);

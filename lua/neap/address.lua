@@ -53,11 +53,22 @@ local function finish(parsed, weight)
   return parsed
 end
 
+-- Which priority, 0 first: of a number and a flag; nil where they are none or contradict each other.
+local BACKUP = 15
+local function priority_of(number, backup)
+  if backup then return number == nil and BACKUP or nil end
+  number = number or 0
+  return type(number) == "number" and number == math.floor(number) and number >= 0 and number < BACKUP and number
+end
+local PRIORITY_HINT = "the priority must be a whole number from 0 to 14, and a backup has none"
+
 -- { address = "10.0.0.1", port = 80, weight = 2 }, as the guide has it, or { "10.0.0.1:80", weight = 2 }.
 local function parse_table(value)
-  local known = { [1] = true, address = true, port = true, weight = true }
+  local known = { [1] = true, address = true, port = true, weight = true, priority = true, backup = true }
   for key in pairs(value) do
-    if not known[key] then return nil, "a backend has address, port and weight, not " .. tostring(key) end
+    if not known[key] then
+      return nil, "a backend has address, port, weight, priority and backup, not " .. tostring(key)
+    end
   end
   local text = value[1] or value.address
   if type(text) == "string" and value.port ~= nil then
@@ -66,12 +77,14 @@ local function parse_table(value)
   local parsed, hint = M.parse(text, 1)
   if not parsed then return nil, hint end
   local weight = value.weight == nil and 1 or value.weight
+  parsed.priority = priority_of(value.priority, value.backup)
+  if not parsed.priority then return nil, PRIORITY_HINT end
   return finish(parsed, type(weight) == "number" and weight or nil)
 end
 
 --- One backend: "host:port", "host:port weight=2", or a table with address, port and weight.
 ---@param value string|table
----@return {host: string, port: integer, weight: integer, address: string}? backend, string? hint
+---@return {host: string, port: integer, weight: integer, priority: integer, address: string}? backend, string? hint
 function M.backend(value)
   if type(value) == "table" then return parse_table(value) end
   if type(value) ~= "string" then return nil, 'write "host:port", or "host:port weight=2"' end
@@ -79,12 +92,20 @@ function M.backend(value)
   local parsed, hint = M.parse(text, 1)
   if not parsed then return nil, hint end
   if parsed.host == "" then return nil, "a backend needs a host" end
-  local weight = 1
+  local words = { weight = 1 }
   for word in gmatch(rest, "%S+") do
-    local digits = match(word, "^weight=(%d+)$")
-    if not digits then return nil, 'after the address only "weight=NUMBER" is allowed' end
-    weight = tonumber(digits)
+    local name, digits = match(word, "^(%a+)=(%d+)$")
+    if word == "backup" then
+      words.backup = true
+    elseif name == "weight" or name == "priority" then
+      words[name] = tonumber(digits)
+    else
+      return nil, 'after the address only "weight=NUMBER", "priority=NUMBER" and "backup" are allowed'
+    end
   end
+  parsed.priority = priority_of(words.priority, words.backup)
+  if not parsed.priority then return nil, PRIORITY_HINT end
+  local weight = words.weight
   return finish(parsed, weight)
 end
 

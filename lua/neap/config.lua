@@ -4,6 +4,7 @@ local check = require "neap.check"
 local schema = require "neap.schema"
 local environment = require "neap.environment"
 local json = require "neap.json"
+local care = require "neap.care"
 local locate = require "neap.locate"
 local actions = require "neap.actions"
 
@@ -211,10 +212,11 @@ end
 
 -- Inline policies stay in this VM: the table names the pool instead.
 local function finish_pools(pools)
-  local out, pick = {}, {}
+  local out, pick, checks = {}, {}, {}
   for i, pool in ipairs(pools) do
     check_backends(pool)
     local value = pool.value
+    checks[i] = care.finish(value)
     if type(value.balance) == "function" then
       value.balance, pick[i] = "inline:" .. tostring(value.name), value.balance
       if value.params[1] then
@@ -225,7 +227,7 @@ local function finish_pools(pools)
     finish_session(value, pool.scope)
     out[i] = value
   end
-  return out, pick
+  return out, pick, checks
 end
 
 -- --- the report ---
@@ -267,7 +269,8 @@ end
 
 --- Checks everything that was declared.
 ---@param input table name, text, environment, shipped, files, nearest(word, words), find_policy(domain, name)
----@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick
+---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
+--- table<integer, function> checks
 function M.finish(input)
   local report = { problems = {}, nearest = input.nearest, shipped = input.shipped, find_policy = input.find_policy }
   local overrides = environment.overrides(input.environment)
@@ -278,9 +281,9 @@ function M.finish(input)
   check_unique(routes, "name", "route")
 
   local out = {}
-  local when, pick
+  local when, pick, checks
   out.listeners = flatten_listeners(listens)
-  out.pools, pick = finish_pools(pools)
+  out.pools, pick, checks = finish_pools(pools)
   out.routes, when = finish_routes(routes, pools)
   local cached
   out.cache, cached = check_once("cache", report, overrides)
@@ -298,7 +301,7 @@ function M.finish(input)
   end
   require_something(report, input)
   local text, fatal = write_report(report.problems, input)
-  return fatal and "" or json.encode(out), text, fatal, when, pick
+  return fatal and "" or json.encode(out), text, fatal, when, pick, checks
 end
 
 return M

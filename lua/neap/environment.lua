@@ -11,6 +11,7 @@ local variables = {
   CACHE_MAX_SIZE = { "cache", "max_entries" },
   CACHE_MAX_MEMORY = { "cache", "max_memory" },
   CACHE_STRATEGY = { "cache", "evict" },
+  HEALTH_CHECK_INTERVAL = { "pool", "health_check_interval" },
   LB_ALGORITHM = { "pool", "balance" },
   MAX_RETRIES = { "pool", "max_retries" },
   NEAP_LISTEN = { "listen", "http" },
@@ -18,7 +19,7 @@ local variables = {
 }
 
 -- The guide's variables of what this version does not do: a warning, so that its files can be used as they are.
-local NOT_YET = { "HEALTH_CHECK_INTERVAL", "SCHEDULER_STRATEGY", "AUTO_SCALING", "MONITORING_INTERVAL",
+local NOT_YET = { "SCHEDULER_STRATEGY", "AUTO_SCALING", "MONITORING_INTERVAL",
                   "ALERT_THRESHOLD" }
 
 -- Fields that one text can say, for every function that is called once or means the same for each call.
@@ -26,7 +27,8 @@ local SCALAR = {
   listen = { "header_timeout", "idle_timeout", "max_header_size" },
   cache = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
-           "down_time", "retry_delay", "retry_budget", "session_timeout" },
+           "down_time", "retry_delay", "retry_budget", "session_timeout",
+           "health_check_interval", "health_check_timeout", "slow_start", "panic", "dynamic_weight" },
   log = { "access" },
   engine = { "workers", "grace" },
   control = { "socket", "mode" },

@@ -60,9 +60,38 @@ function M.cache(options) declare("cache", options) end
 ---@field secure? boolean the cookie is for TLS alone (false)
 ---@field by? string what the table tells clients apart by, as a pool's key ("client")
 
+---@class neap.Health
+---@field tcp? boolean only connects
+---@field path? string what to GET ("/health")
+---@field host? string Host field (the backend's address)
+---@field status? integer|string|(integer|string)[] expected: 200, "2xx", "200-299" ("2xx")
+---@field contains? string the first 16 KB of the body must contain it
+---@field check? fun(reply: neap.Reply): boolean? says whether it is well
+---@field interval? string|number between probes, give or take a fifth (5s)
+---@field fast_interval? string|number while its state seems to change and while it is down (interval / 5)
+---@field timeout? string|number for the whole answer (2s)
+---@field rise? integer good probes in a row that bring it back (2)
+---@field fall? integer bad probes in a row that take it out (3)
+
+---@class neap.Eject
+---@field errors? integer errors in a row; 0: not by this (5)
+---@field rate? string|number error rate above that of the rest of the pool; 0: not by this ("20%")
+---@field min_requests? integer recent ones, before a rate counts (50)
+---@field time? string|number how long, the first time; then twice as long (30s)
+---@field max_time? string|number how long at most (10m)
+---@field max_share? string|number of the pool, most at once; one stays in any case ("50%")
+
+---@class neap.Breaker
+---@field errors? integer errors in a row; 0: not by this (5)
+---@field rate? string|number error rate in a window; 0: not by this ("50%")
+---@field min_requests? integer of a window, before its rate counts (20)
+---@field window? string|number over which the rate is taken (10s)
+---@field open? string|number how long it lets nothing through (5s)
+---@field trials? integer requests it tries then; a bad one opens it again (3)
+
 ---@class neap.Pool
 ---@field name string what routes call it
----@field backends (string|table)[] "host:port", "host:port weight=2"
+---@field backends (string|table)[] "host:port", "host:port weight=2 priority=1", "host:port backup"
 ---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? picks ("weighted_round_robin")
 ---@field params? table<string, number|string|boolean> its parameters
 ---@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
@@ -78,6 +107,15 @@ function M.cache(options) declare("cache", options) end
 ---@field session? string|neap.Session keep clients with their backend: "cookie", "table"
 ---@field enable_sticky_sessions? boolean the same as session = "cookie"
 ---@field session_timeout? string|number of a session without requests (1h)
+---@field health? boolean|string|neap.Health probes: true, a path, "tcp", or a table (none)
+---@field health_check_interval? string|number the guide's name of health.interval; alone it turns probes on
+---@field health_check_timeout? string|number the guide's name of health.timeout, likewise
+---@field eject? boolean|neap.Eject leave alone for a while what gives errors (true)
+---@field breaker? boolean|neap.Breaker a circuit breaker for each backend (false)
+---@field slow_start? string|number the share of a backend that has come (back) grows for so long (0)
+---@field panic? string|number with less of the pool than this well, health is ignored ("50%")
+---@field dynamic_weight? boolean shares follow reported utilisation (false)
+---@field load_probes? boolean ask backends for the load that the policy wants to know (false)
 
 --- A pool of backends.
 ---@param options neap.Pool

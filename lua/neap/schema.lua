@@ -3,6 +3,7 @@
 local check = require "neap.check"
 local address = require "neap.address"
 local actions = require "neap.actions"
+local care = require "neap.care"
 
 local M = {}
 
@@ -246,7 +247,7 @@ M.cache = {
 M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },
   { name = "backends", kind = list(address.backend, 1), required = true,
-    text = '"host:port", "host:port weight=2" or { address =, port =, weight = }' },
+    text = '"host:port weight=2 priority=1", "host:port backup" or { address =, port =, weight =, ... }' },
   { name = "balance", kind = policy "balance", default = "native:weighted_round_robin", also = { "algorithm" },
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
@@ -261,8 +262,6 @@ M.pool = {
     text = "other backends tried for a request that is safe to repeat" },
   { name = "down_time", kind = duration(0, DAY), default = 5000,
     text = "a backend that could not be reached is left alone for so long" },
-  { name = "health_check_interval", kind = check.unsupported, text = "not yet" },
-  { name = "health_check_timeout", kind = check.unsupported, text = "not yet" },
   { name = "retry_delay", kind = duration(0, 60000), default = 0,
     text = "before another backend is tried, half as much to half more by chance; doubles with each try" },
   { name = "retry_budget", kind = number(0, 1), default = 0.2,
@@ -274,6 +273,21 @@ M.pool = {
   { name = "enable_sticky_sessions", kind = boolean, text = 'true: the same as session = "cookie"' },
   { name = "session_timeout", kind = duration(1000, 365 * DAY), default = 3600000,
     text = "of a session without requests" },
+  { name = "health", kind = care.health, text = 'probes: true, a path, "tcp", or a table; default: none' },
+  { name = "health_check_interval", kind = duration(10, DAY),
+    text = "the guide's name of health.interval; alone it turns probes on" },
+  { name = "health_check_timeout", kind = duration(1, DAY), text = "the guide's name of health.timeout, likewise" },
+  { name = "eject", kind = care.eject, default = care.DEFAULT_EJECT,
+    text = "leave alone for a while what gives errors: true, false or a table" },
+  { name = "breaker", kind = care.breaker, default = care.NO_BREAKER,
+    text = "a circuit breaker for each backend: true, false or a table" },
+  { name = "slow_start", kind = duration(0, DAY), default = 0,
+    text = "the share of a backend that has come (back) grows for so long" },
+  { name = "panic", kind = care.share, default = 0.5,
+    text = "with less of the pool than this well, health is ignored" },
+  { name = "dynamic_weight", kind = check.boolean, default = false, text = "shares follow reported utilisation" },
+  { name = "load_probes", kind = check.boolean, default = false,
+    text = "ask backends for the load that the policy wants to know" },
 }
 
 M.route = {

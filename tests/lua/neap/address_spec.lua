@@ -19,9 +19,22 @@ end)
 describe("a backend", function()
   it("is text with an optional weight", function()
     local backend = address.backend "10.0.0.1:80 weight=3"
-    assert.same({ host = "10.0.0.1", port = 80, weight = 3, address = "10.0.0.1:80" }, backend)
+    assert.same({ host = "10.0.0.1", port = 80, weight = 3, priority = 0, address = "10.0.0.1:80" }, backend)
     assert.equal(1, address.backend("[::1]:80").weight)
     assert.equal("[::1]:80", address.backend("[::1]:80").address)
+  end)
+
+  it("has a priority, or is a backup behind all of them", function()
+    assert.equal(3, address.backend("a:80 priority=3").priority)
+    assert.equal(15, address.backend("a:80 weight=2 backup").priority)
+    assert.equal(2, address.backend("a:80 weight=2 backup").weight)
+    assert.equal(15, address.backend({ "a:80", backup = true }).priority)
+    assert.equal(14, address.backend({ "a:80", priority = 14 }).priority)
+    for i, value in ipairs { "a:80 priority=15", "a:80 priority=1 backup", { "a:80", priority = -1 },
+                             { "a:80", priority = 0.5 }, { "a:80", priority = "x" },
+                             { "a:80", priority = 1, backup = true } } do
+      assert.is_nil((address.backend(value)), i)
+    end
   end)
 
   it("is a table as the guide has it", function()

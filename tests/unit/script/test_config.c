@@ -397,14 +397,14 @@ static void test_environment_overrides_the_file(void **state) {
 
 static void test_wrong_variables_are_errors_that_name_them(void **state) {
   (void)state;
-  static const char *const environment[] = {"CACHE_MAX_SIZE=many", "HEALTH_CHECK_INTERVAL=30s",
+  static const char *const environment[] = {"CACHE_MAX_SIZE=many", "AUTO_SCALING=on",
                                             "NEAP_CACHE_MAXMEMORY=1GB", NULL};
   loaded l = load_at(NULL, START POOL ROUTE, environment);
   assert_int_equal(l.status, NEAP_EINVAL);
   assert_string_equal(
       l.report,
       "environment: error: CACHE_MAX_SIZE: \"many\": write a whole number\n"
-      "environment: warning: HEALTH_CHECK_INTERVAL: this version cannot do that yet; it is ignored\n"
+      "environment: warning: AUTO_SCALING: this version cannot do that yet; it is ignored\n"
       "environment: warning: NEAP_CACHE_MAXMEMORY: is not known; did you mean NEAP_CACHE_MAX_MEMORY?\n");
   unload(&l);
 }

@@ -300,7 +300,7 @@ static void test_what_is_old_counts_less(void **state) {
 
 /* --- the breaker */
 
-static neap_breaker_state breaker_at(uint64_t now_ms) {
+static int breaker_at(uint64_t now_ms) {
   return neap_breaker_state_at(&vitals[0].breaker, now_ms);
 }
 
