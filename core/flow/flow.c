@@ -146,7 +146,7 @@ void neap_exchange_sent(neap_exchange *exchange) {
 
 void neap_generation_retire(neap_generation *generation) {
   generation->retired = true;
-  if (generation->exchanges == 0) generation->drained(generation);
+  if (neap_generation_count(generation, 0) == 0) generation->drained(generation);
 }
 
 /* --- a worker's flow */

@@ -68,8 +68,8 @@ typedef struct neap_generation {
   size_t pool_count;
   int (*when)(void *when_user, int32_t route, const neap_request_board *request); /* as neap_worker_when */
   void *when_user;
-  uint64_t exchanges;                                  /* that have it and have not finished */
-  bool retired;                                        /* no exchange will take it any more */
+  _Atomic uint64_t exchanges; /* that have it and have not finished; written by the worker, read by any */
+  bool retired;               /* no exchange will take it any more */
   void (*drained)(struct neap_generation *generation); /* retired, and the last exchange has finished */
 } neap_generation;
 

@@ -70,7 +70,7 @@ neap_step neap_step_finish(neap_exchange *exchange) {
   give_back(exchange);
   neap_generation *generation = exchange->generation;
   exchange->generation = NULL;
-  if (--generation->exchanges == 0 && generation->retired) generation->drained(generation);
+  if (neap_generation_count(generation, -1) == 0 && generation->retired) generation->drained(generation);
   exchange->client_vt->done(exchange->client);
   return NEAP_STEP_DONE;
 }

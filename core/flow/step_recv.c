@@ -6,7 +6,7 @@ neap_step neap_step_recv(neap_exchange *exchange) {
   if (exchange->generation == NULL) {
     neap_generation_set *set = atomic_load_explicit(flow->current, memory_order_acquire);
     exchange->generation = set->of_worker[flow->worker];
-    exchange->generation->exchanges++;
+    neap_generation_count(exchange->generation, 1);
     neap_flow_count(&flow->counters.exchanges);
     if (flow->log) {
       exchange->start_ns = neap_clock_now_ns(NULL);

@@ -129,6 +129,13 @@ static inline void neap_flow_count(_Atomic uint64_t *counter) {
   atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
                         memory_order_relaxed);
 }
+/* One exchange more or less uses it; how many now. Its worker alone writes the number. */
+static inline uint64_t neap_generation_count(neap_generation *generation, int change) {
+  uint64_t count =
+      atomic_load_explicit(&generation->exchanges, memory_order_relaxed) + (uint64_t)(int64_t)change;
+  atomic_store_explicit(&generation->exchanges, count, memory_order_relaxed);
+  return count;
+}
 static inline int64_t neap_exchange_wall_s(neap_exchange *exchange) {
   return (int64_t)(neap_loop_wall_ms(exchange->flow->loop) / 1000);
 }

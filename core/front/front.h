@@ -25,8 +25,9 @@ void neap_front_set_options(neap_front *front, const neap_front_options *options
 /* Takes a new connection. Signature of neap_listener_open's `accepted`; `front` is a neap_front. */
 void neap_front_accept(void *front, neap_stream *stream);
 
-/* Closes what is idle, and every other connection with its response. */
-void neap_front_drain(neap_front *front);
+/* Closes every connection with its response; such as wait for a request at once, or, `gently`, with the
+ * response to their next one or when their time is up: a request that is on its way is not lost. */
+void neap_front_drain(neap_front *front, bool gently);
 /* Closes everything now. */
 void neap_front_close(neap_front *front);
 size_t neap_front_connection_count(const neap_front *front);

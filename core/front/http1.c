@@ -48,7 +48,7 @@ struct neap_front {
   neap_http_limits limits;
   http1 *clients, *free;
   size_t count;
-  bool draining;
+  bool draining, gently; /* gently: what was told that it may ask again is let */
 };
 
 static void advance(http1 *client);
@@ -200,7 +200,7 @@ static void vt_done(void *user) {
       neap_exchange_kept_alive(client->exchange) && client->body.done && !client->refused && !client->reset;
   client->exchange = NULL;
   client->body_wanted = false;
-  client->phase = kept && !client->front->draining ? PHASE_IDLE : PHASE_CLOSING;
+  client->phase = kept && (!client->front->draining || client->front->gently) ? PHASE_IDLE : PHASE_CLOSING;
   if (!client->advancing) advance(client);
 }
 
@@ -423,9 +423,10 @@ void neap_front_accept(void *front_ptr, neap_stream *stream) {
   neap_stream_own(stream, &stream_vt, made);
 }
 
-void neap_front_drain(neap_front *front) {
+void neap_front_drain(neap_front *front, bool gently) {
   front->draining = true;
-  for (http1 *client = front->clients, *next; client; client = next) {
+  front->gently = gently;
+  for (http1 *client = front->clients, *next; client && !gently; client = next) {
     next = client->next;
     if (client->phase == PHASE_IDLE) close_client(client);
   }

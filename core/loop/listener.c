@@ -2,6 +2,7 @@
 #include "loop/inside.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -46,6 +47,13 @@ int neap_socket_address(int socket, neap_address *out) {
   memset(out, 0, sizeof *out);
   out->size = sizeof out->bytes;
   return getsockname(socket, (struct sockaddr *)&out->bytes, &out->size) ? NEAP_EIO : 0;
+}
+
+int neap_socket_copy(int socket, int *out) {
+  int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return NEAP_EIO;
+  *out = copy;
+  return 0;
 }
 
 void neap_socket_close(int socket) {

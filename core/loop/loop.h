@@ -154,6 +154,9 @@ typedef struct neap_listener neap_listener;
 int neap_listen_socket(const neap_address *address, bool share, int *out, neap_err *err);
 /* The address that a socket is bound to. Any thread. */
 int neap_socket_address(int socket, neap_address *out);
+/* A second descriptor of the same socket: what arrives goes to whoever accepts first. NEAP_EIO. Any thread.
+ */
+int neap_socket_copy(int socket, int *out);
 /* Closes a socket that no listener has taken. Any thread. */
 void neap_socket_close(int socket);
 /* Takes the socket and accepts from it. `accepted` owns the stream and must call neap_stream_own. */

@@ -19,58 +19,11 @@ void neap_gateway_log(const neap_gateway *gateway, neap_log_level level, const c
   gateway->host->log(gateway->host->user, level, line);
 }
 
-/* --- reload */
-
-/* One event per problem, so that each has its line in the log. */
-static void log_report(const neap_gateway *gateway, char *report) {
-  char *rest = report;
-  for (char *line; (line = strtok_r(rest, "\n", &rest)) != NULL;)
-    neap_gateway_log(gateway, NEAP_LOG_ERROR, "server reload_problem %s", line);
-}
-
-/* The report as a list of its lines. */
-static json_t *lines_of(char *report) {
-  json_t *list = json_array();
-  char *rest = report;
-  for (char *line; rest && (line = strtok_r(rest, "\n", &rest)) != NULL;)
-    json_array_append_new(list, neap_control_string(line));
-  return list;
-}
-
-void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
-  if (!neap_control_args_end(args)) return;
-  char *report = NULL;
-  neap_err err = {0};
-  int code = neap_gateway_reload(gateway, NULL, &report, &err);
-  json_t *body = json_pack("{s:I, s:o}", "generation", (json_int_t)gateway->last_generation, "problems",
-                           lines_of(report));
-  free(report);
-  if (code)
-    neap_control_fail_with(reply, body, "%s", err.text[0] ? err.text : neap_strerror(code));
-  else
-    neap_control_done(reply, body);
-}
-
-static void reload(neap_gateway *gateway) {
-  char *report = NULL;
-  neap_err err = {0};
-  int code = neap_gateway_reload(gateway, NULL, &report, &err);
-  if (report) log_report(gateway, report);
-  free(report);
-  if (code)
-    neap_gateway_log(gateway, NEAP_LOG_ERROR, "server reload_refused generation=%llu error=\"%s\"",
-                     (unsigned long long)gateway->last_generation,
-                     err.text[0] ? err.text : neap_strerror(code));
-  else
-    neap_gateway_log(gateway, NEAP_LOG_INFO, "server reloaded generation=%llu",
-                     (unsigned long long)gateway->last_generation);
-}
-
 /* --- stop */
 
 static void tell_all(neap_gateway *gateway, neap_worker_order order) {
-  for (uint32_t i = 0; i < gateway->worker_count; i++)
-    if (neap_worker_tell(gateway->workers[i], order))
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (gateway->workers[i] && neap_worker_tell(gateway->workers[i], order))
       neap_gateway_log(gateway, NEAP_LOG_ERROR, "server order_lost worker=%u", i);
 }
 
@@ -87,14 +40,24 @@ static void stop(neap_gateway *gateway, bool bounded) {
     return;
   }
   gateway->stopping = true;
+  neap_gateway_await_reload(gateway); /* what it has prepared is dropped */
+  neap_listeners_close(gateway);
   neap_gateway_log(gateway, NEAP_LOG_INFO, "server stopping");
   tell_all(gateway, NEAP_WORKER_DRAIN);
   if (bounded) neap_timer_set(gateway->loop, &gateway->grace, gateway->loaded->config->grace_ms);
 }
 
+/* It has left: its place is free. */
 static void on_worker_done(neap_task *task) {
-  neap_gateway *gateway = NEAP_CONTAINER_OF(task, neap_worker_done, task)->gateway;
-  if (--gateway->workers_serving == 0) neap_loop_stop(gateway->loop);
+  const neap_worker_done *done = NEAP_CONTAINER_OF(task, neap_worker_done, task);
+  neap_gateway *gateway = done->gateway;
+  uint32_t place = neap_worker_place(done->worker);
+  neap_worker_destroy(&gateway->workers[place]);
+  neap_loaded_close_part(gateway->loaded, place);
+  if (!gateway->stopping) neap_gateway_log(gateway, NEAP_LOG_INFO, "server worker_ended place=%u", place);
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (gateway->workers[i]) return;
+  neap_loop_stop(gateway->loop);
 }
 
 void neap_gateway_worker_is_done(neap_gateway *gateway, neap_worker_done *done) {
@@ -109,7 +72,7 @@ static void on_signal(void *user, int number) {
   neap_gateway *gateway = user;
   switch (number) {
   case SIGHUP:
-    if (!gateway->stopping) reload(gateway);
+    if (!gateway->stopping) neap_gateway_reload(gateway, "signal", NULL);
     return;
   case SIGUSR1: tell_all(gateway, NEAP_WORKER_REOPEN); return;
   case SIGQUIT: stop(gateway, false); return;
@@ -137,35 +100,17 @@ static void on_cache_tick(neap_timer *timer) {
 
 /* --- life */
 
-static uint32_t wanted_workers(const neap_gateway *gateway, const neap_config *config) {
-  uint32_t wanted = gateway->options->workers ? gateway->options->workers : config->workers;
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (wanted == 0) wanted = cores > 0 ? (uint32_t)cores : 1;
-  return NEAP_MIN(wanted, (uint32_t)NEAP_WORKERS_MAX);
-}
-
-static int start_workers(neap_gateway *gateway, uint32_t count, neap_err *err) {
-  while (gateway->worker_count < count) {
-    int code =
-        neap_worker_create(gateway, gateway->worker_count, &gateway->workers[gateway->worker_count], err);
-    if (code) return code;
-    gateway->worker_count++;
-  }
-  gateway->workers_serving = count;
-  return 0;
-}
-
 static int start(neap_gateway *gateway, char **report, neap_err *err) {
-  neap_loaded *loaded;
-  int code = neap_loaded_create(gateway, 1, &loaded, report, err);
+  neap_reload_plan plan;
+  int code = watch_signals(gateway, err);
   if (code) return code;
-  code = start_workers(gateway, wanted_workers(gateway, loaded->config), err);
-  if (code == 0) code = watch_signals(gateway, err);
-  if (code) {
-    neap_loaded_destroy(&loaded);
-    return code;
-  }
-  return neap_gateway_reload(gateway, loaded, report, err);
+  neap_plan_init(&plan, gateway, 1);
+  code = neap_plan_prepare(&plan, report, err);
+  if (code)
+    neap_plan_undo(&plan);
+  else
+    neap_plan_commit(&plan);
+  return code;
 }
 
 static int make_sessions(neap_gateway *gateway) {
@@ -180,6 +125,8 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   gateway->engine = engine;
   gateway->host = neap_engine_host(engine);
   gateway->options = options;
+  pthread_mutex_init(&gateway->limiters_lock, NULL);
+  gateway->started_ms = neap_clock_wall_ms();
   neap_timer_init(&gateway->cache_tick, on_cache_tick);
   neap_timer_init(&gateway->grace, on_grace_over);
   int code = neap_loop_create(&gateway->loop);
@@ -213,7 +160,10 @@ int neap_gateway_check(neap_engine *engine, const neap_gateway_options *options,
   neap_gateway *gateway;
   int code = make(engine, options, &gateway, err);
   if (code) return code;
-  code = neap_gateway_rehearse(gateway, report, err);
+  neap_reload_plan plan;
+  neap_plan_init(&plan, gateway, 1);
+  code = neap_plan_rehearse(&plan, report, err);
+  neap_plan_undo(&plan);
   neap_gateway_destroy(&gateway);
   return code;
 }
@@ -222,7 +172,8 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_gateway *gateway = *gateway_ptr;
   if (gateway == NULL) return;
   *gateway_ptr = NULL;
-  for (uint32_t i = 0; i < gateway->worker_count; i++) neap_worker_destroy(&gateway->workers[i]);
+  neap_gateway_cancel_reloads(gateway);
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
   neap_loaded_destroy(&gateway->loaded);
   while (gateway->retired) {
     neap_loaded *loaded = gateway->retired;
@@ -238,7 +189,9 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_timer_clear(&gateway->cache_tick);
   neap_timer_clear(&gateway->grace);
   neap_loop_destroy(&gateway->loop);
+  neap_listeners_close(gateway);
   free(gateway->bound);
+  pthread_mutex_destroy(&gateway->limiters_lock);
   free(gateway);
 }
 

@@ -1,9 +1,12 @@
 /* What the files of the gateway share. Internal to server/.
  *
- *   gateway.c     the control thread: start, signals, stop
- *   reload.c      a new generation: everything that can fail first, then the switch
- *   generation.c  a configuration as the workers use it
- *   worker.c      a thread that serves
+ *   gateway.c         the control thread: start, signals, stop
+ *   reload.c          who asked for a reload, one after the other: steps, results, history
+ *   reload_plan.c     a new generation: everything that can fail first, then the switch
+ *   generation.c      a configuration as the workers use it
+ *   listeners.c       sockets, and which worker accepts from which
+ *   worker.c          a thread that serves
+ *   control*.c        what operators ask
  */
 #ifndef NEAP_SERVER_GATEWAY_H
 #define NEAP_SERVER_GATEWAY_H
@@ -18,15 +21,17 @@
 #include "server/control.h"
 #include "server/server.h"
 
+/* A worker has a *place*: its index in everything that is by worker. It is free again when the worker has
+ * ended, which may be long after its number was reduced. */
 enum { NEAP_WORKERS_MAX = 256 };
 
-/* --- a generation, loaded. Made and freed by the control thread. */
+/* --- a generation, loaded. Made by whoever prepares it, then the control thread's. */
 typedef struct neap_loaded neap_loaded;
 
 /* One worker's part. Used by the worker from commit to drained. */
 typedef struct neap_loaded_part {
   neap_generation generation;
-  neap_loaded *loaded;
+  neap_loaded *loaded; /* NULL: there is no such worker */
   neap_worker_vm *vm;
   size_t pool_count;
   neap_task retire;
@@ -35,35 +40,53 @@ typedef struct neap_loaded_part {
 struct neap_loaded {
   neap_gateway *gateway;
   neap_config *config;
+  uint64_t source;   /* the generation that was first made of the same files: this one, unless rolled back */
+  uint64_t since_ms; /* committed then; wall clock */
   neap_routes *routes;
   neap_flow_route *rules;
   neap_pool_member **members; /* by pool */
   neap_generation_set *set;
-  neap_loaded_part *parts; /* by worker */
+  neap_loaded_part *parts; /* by place */
   uint32_t part_count;
   _Atomic uint32_t undrained;
   neap_task drained; /* to the control thread, when the last part is */
   neap_loaded *next; /* of those that are retired and not yet drained */
 };
 
-/* Loads the configuration and prepares it for every worker. Nothing is left on failure. */
+/* Loads the configuration. Nothing is left on failure. Any thread. */
 int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded **out, char **report,
                        neap_err *err);
-/* Prepares `part_count` parts, which is to be set before: one per worker. */
-int neap_loaded_prepare(neap_loaded *loaded, neap_err *err);
-/* Retires it on every worker; frees it when all have let go of it. */
+/* Compiles its routes and takes its backends. Any thread. */
+int neap_loaded_build(neap_loaded *loaded, neap_err *err);
+/* Makes room for parts of `count` places, then opens one of them. Any thread. */
+int neap_loaded_make_room(neap_loaded *loaded, uint32_t count, neap_err *err);
+int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err);
+/* A part that its worker does not use (any more). */
+void neap_loaded_close_part(neap_loaded *loaded, uint32_t place);
+/* Retires it on every worker; frees it when all have let go of it. Control thread. */
 void neap_loaded_retire(neap_loaded *loaded);
 void neap_loaded_destroy(neap_loaded **loaded);
 
 /* --- listeners */
+
+/* An address is listened on by several sockets, so that several workers can accept; the kernel spreads
+ * connections over them. A socket stays as long as its address is configured: closing one would lose what
+ * its queue holds. Where there are fewer workers than sockets, some accept from two. */
+typedef struct neap_bound_socket {
+  uint32_t id;   /* of it and its worker; 0: nobody accepts yet */
+  int32_t place; /* of the worker that accepts */
+  int own;       /* the control thread's descriptor, by which it can be handed on */
+  int handed;    /* for the next worker, until it has it; -1: none */
+} neap_bound_socket;
+
 typedef struct neap_bound {
-  uint32_t id;
   char configured[NEAP_ADDRESS_TEXT + 256]; /* its identity over reloads */
   char address[NEAP_ADDRESS_TEXT];          /* as bound */
-  int sockets[NEAP_WORKERS_MAX];            /* until the workers have them */
+  uint32_t kept_count, socket_count;        /* those before `kept_count` are of the generation before */
+  neap_bound_socket sockets[NEAP_WORKERS_MAX];
 } neap_bound;
 
-/* What a worker does with one listener at a commit. */
+/* What a worker does with one socket at a commit. */
 typedef struct neap_listener_change {
   uint32_t id;
   enum { NEAP_LISTENER_OPEN, NEAP_LISTENER_UPDATE, NEAP_LISTENER_CLOSE } what;
@@ -71,26 +94,44 @@ typedef struct neap_listener_change {
   neap_front_options options;
 } neap_listener_change;
 
+typedef struct neap_reload_plan neap_reload_plan;
+
+/* Everything that can fail. What is bound so far is left in the plan. */
+int neap_listeners_bind(neap_reload_plan *plan, neap_err *err);
+void neap_listeners_undo(neap_reload_plan *plan);
+/* At a commit, in this order, on the control thread. First: what is no longer listened on is the workers'
+ * alone to close, once they have accepted what its queue holds. */
+void neap_listeners_let_go(const neap_reload_plan *plan);
+/* What the worker at `place` has to do; `changes` has room for all sockets, old and new. */
+size_t neap_listeners_changes(const neap_reload_plan *plan, int32_t place, neap_listener_change *changes);
+size_t neap_listeners_most_changes(const neap_reload_plan *plan);
+/* The workers have been told: the plan's are the gateway's from now on. */
+void neap_listeners_commit(neap_reload_plan *plan);
+/* The gateway stops: what is in the sockets' queues is the workers'. */
+void neap_listeners_close(neap_gateway *gateway);
+
 /* --- workers */
 typedef struct neap_worker neap_worker;
 
-/* Starts a thread that waits for orders. */
-int neap_worker_create(neap_gateway *gateway, uint32_t index, neap_worker **out, neap_err *err);
+/* Starts a thread that waits for orders. Any thread. */
+int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out, neap_err *err);
 /* Stops it at once and waits for its end. */
 void neap_worker_destroy(neap_worker **worker);
 neap_loop *neap_worker_loop(neap_worker *worker);
+uint32_t neap_worker_place(const neap_worker *worker);
 /* Orders are posted and done in order. */
 /* Takes on the listeners and the log (taken; NULL for none) of a new generation. `changes` is copied. */
 int neap_worker_commit(neap_worker *worker, const neap_listener_change *changes, size_t count,
                        neap_access_log *log);
 typedef enum neap_worker_order {
+  NEAP_WORKER_LEAVE, /* accept no more, give every client its next response, then tell the gateway */
   NEAP_WORKER_DRAIN, /* accept no more, finish what is under way, then tell the gateway */
   NEAP_WORKER_CLOSE, /* the same without finishing */
   NEAP_WORKER_REOPEN /* logs */
 } neap_worker_order;
 int neap_worker_tell(neap_worker *worker, neap_worker_order order);
 
-/* --- rate limits: by name, over reloads. Control thread only. */
+/* --- rate limits: by name, over reloads. Any thread. */
 typedef struct neap_limiter_seat {
   char *name;
   neap_limiter *limiter;
@@ -101,6 +142,57 @@ typedef struct neap_limiter_seat {
 /* The limiter of that name, made where there is none. Pairs with give. */
 int neap_limiters_take(neap_gateway *gateway, const char *name, neap_limiter **out, neap_err *err);
 void neap_limiters_give(neap_gateway *gateway, neap_limiter *limiter);
+
+/* --- reloads */
+
+/* What a reload prepares, anywhere, and commits, on the control thread. The first start goes the same way. */
+struct neap_reload_plan {
+  neap_gateway *gateway;
+  uint64_t generation;
+  /* Told at the end of each step, on whatever thread prepares. */
+  void (*step)(neap_reload_plan *plan, const char *text);
+  neap_loaded *loaded;
+  bool used[NEAP_WORKERS_MAX], serving[NEAP_WORKERS_MAX]; /* places when it began; used: not yet ended */
+  uint32_t places[NEAP_WORKERS_MAX];                      /* of those that are to serve */
+  uint32_t place_count;                                   /* of `places` */
+  neap_worker *fresh[NEAP_WORKERS_MAX];                   /* by place: made new */
+  neap_bound *bound;                                      /* all listeners of the new generation */
+  size_t bound_count;
+  neap_access_log *logs[NEAP_WORKERS_MAX]; /* by place */
+  neap_cache *cache;                       /* made new, where there was none */
+  bool control_changes;
+  neap_local control; /* made new; socket -1: none */
+};
+
+/* Control thread. */
+void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t generation);
+/* Everything that can fail. On failure undo it. Any thread, one at a time. */
+int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err);
+/* The end of a step, for those who wait. */
+void neap_plan_step(neap_reload_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Control thread, both of them. */
+void neap_plan_undo(neap_reload_plan *plan);
+void neap_plan_commit(neap_reload_plan *plan);
+/* Prepares the configuration for one worker that does not exist, and drops it. */
+int neap_plan_rehearse(neap_reload_plan *plan, char **report, neap_err *err);
+
+typedef struct neap_reload neap_reload;
+/* Loads and commits a new generation, or refuses it whole: the one in force stays. Does not wait: reloads are
+ * done one after the other. `by` says who asked, for logs; `reply` is answered at the end, NULL for none. */
+void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_reply *reply);
+/* Waits until the one under way, where there is one, is prepared: nothing else reads what a plan reads. */
+void neap_gateway_await_reload(neap_gateway *gateway);
+/* When the loop runs no more: drops the one under way and answers all that wait. */
+void neap_gateway_cancel_reloads(neap_gateway *gateway);
+
+/* What became of the last one. */
+typedef struct neap_reload_result {
+  uint64_t at_ms; /* wall clock; 0: there was none */
+  uint64_t took_us;
+  bool ok;
+  const char *by;
+  char *report, *error; /* or NULL */
+} neap_reload_result;
 
 /* --- the gateway */
 struct neap_gateway {
@@ -115,27 +207,28 @@ struct neap_gateway {
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */
   neap_loaded *retired;
-  uint64_t last_generation;
-  neap_worker *workers[NEAP_WORKERS_MAX];
-  uint32_t worker_count, workers_serving;
+  uint64_t last_generation, started_ms;
+  neap_worker *workers[NEAP_WORKERS_MAX]; /* by place; NULL: free */
+  bool serving[NEAP_WORKERS_MAX];         /* by place; false for those that leave */
+  uint32_t worker_count;                  /* of `serving` */
   neap_bound *bound;
   size_t bound_count;
   uint32_t last_listener_id;
+  neap_reload *reloads; /* the first is under way */
+  neap_reload_result last_reload;
   neap_control *control; /* NULL: none */
+  pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;
   neap_timer cache_tick, grace;
   bool stopping;
 };
 
-/* Loads and commits a new generation, or refuses it whole: the one in force stays. `loaded`: already loaded
- * (taken), or NULL. */
-int neap_gateway_reload(neap_gateway *gateway, neap_loaded *loaded, char **report, neap_err *err);
-/* Prepares the configuration for one worker that does not exist, and drops it. */
-int neap_gateway_rehearse(neap_gateway *gateway, char **report, neap_err *err);
-/* A worker that was told to drain or close has nothing left. On the worker; `done` lives as long as it. */
+/* A worker that was told to leave, drain or close has nothing left. On the worker; `done` lives as long as
+ * it. */
 typedef struct neap_worker_done {
   neap_task task;
   neap_gateway *gateway;
+  neap_worker *worker;
 } neap_worker_done;
 void neap_gateway_worker_is_done(neap_gateway *gateway, neap_worker_done *done);
 void neap_gateway_log(const neap_gateway *gateway, neap_log_level level, const char *format, ...)

@@ -240,8 +240,19 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
   return 0;
 }
 
-static int open_part(neap_loaded *loaded, uint32_t worker, neap_err *err) {
-  neap_loaded_part *part = &loaded->parts[worker];
+int neap_loaded_make_room(neap_loaded *loaded, uint32_t count, neap_err *err) {
+  loaded->parts = calloc(count, sizeof *loaded->parts);
+  loaded->set = calloc(1, sizeof *loaded->set + count * sizeof(neap_generation *));
+  if (loaded->parts == NULL || loaded->set == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  loaded->part_count = count;
+  loaded->set->number = loaded->config->generation;
+  loaded->set->worker_count = count;
+  loaded->drained.run = on_loaded_drained;
+  return 0;
+}
+
+int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err) {
+  neap_loaded_part *part = &loaded->parts[place];
   part->loaded = loaded;
   part->retire.run = on_retire;
   int code = neap_worker_vm_create(loaded->config, loaded->gateway->host, &part->vm, err);
@@ -255,23 +266,14 @@ static int open_part(neap_loaded *loaded, uint32_t worker, neap_err *err) {
       .when_user = part->vm,
       .drained = on_part_drained,
   };
-  return open_pools(part, loaded->gateway->host->seed + ((uint64_t)worker << 32), err);
+  loaded->set->of_worker[place] = &part->generation;
+  return open_pools(part, loaded->gateway->host->seed + ((uint64_t)place << 32), err);
 }
 
-int neap_loaded_prepare(neap_loaded *loaded, neap_err *err) {
-  uint32_t count = loaded->part_count;
-  loaded->parts = calloc(count, sizeof *loaded->parts);
-  loaded->set = calloc(1, sizeof *loaded->set + count * sizeof(neap_generation *));
-  if (loaded->parts == NULL || loaded->set == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  loaded->set->number = loaded->config->generation;
-  loaded->set->worker_count = count;
-  loaded->drained.run = on_loaded_drained;
-  for (uint32_t i = 0; i < count; i++) {
-    int code = open_part(loaded, i, err);
-    if (code) return code;
-    loaded->set->of_worker[i] = &loaded->parts[i].generation;
-  }
-  return 0;
+void neap_loaded_close_part(neap_loaded *loaded, uint32_t place) {
+  close_part(&loaded->parts[place]);
+  loaded->parts[place].loaded = NULL;
+  loaded->set->of_worker[place] = NULL;
 }
 
 /* --- life */
@@ -281,10 +283,8 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
   neap_loaded *loaded = calloc(1, sizeof *loaded);
   if (loaded == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   loaded->gateway = gateway;
+  loaded->source = generation;
   int code = load_config(loaded, generation, report, err);
-  if (code == 0) code = compile_routes(loaded, err);
-  if (code == 0) code = take_limiters(loaded, err);
-  if (code == 0) code = take_backends(loaded, err);
   if (code)
     neap_loaded_destroy(&loaded);
   else
@@ -292,13 +292,23 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
   return code;
 }
 
+int neap_loaded_build(neap_loaded *loaded, neap_err *err) {
+  int code = compile_routes(loaded, err);
+  if (code == 0) code = take_limiters(loaded, err);
+  if (code == 0) code = take_backends(loaded, err);
+  return code;
+}
+
 void neap_loaded_retire(neap_loaded *loaded) {
   neap_gateway *gateway = loaded->gateway;
   loaded->next = gateway->retired;
   gateway->retired = loaded;
-  loaded->undrained = gateway->worker_count;
-  for (uint32_t i = 0; i < gateway->worker_count; i++)
-    neap_loop_post(neap_worker_loop(gateway->workers[i]), &loaded->parts[i].retire);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < loaded->part_count; i++) count += loaded->parts[i].loaded != NULL;
+  atomic_store(&loaded->undrained, count);
+  for (uint32_t i = 0; i < loaded->part_count; i++)
+    if (loaded->parts[i].loaded)
+      neap_loop_post(neap_worker_loop(gateway->workers[i]), &loaded->parts[i].retire);
 }
 
 void neap_loaded_destroy(neap_loaded **loaded_ptr) {

@@ -19,21 +19,26 @@ static neap_limiter_seat *make_seat(neap_gateway *gateway, const char *name) {
 }
 
 int neap_limiters_take(neap_gateway *gateway, const char *name, neap_limiter **out, neap_err *err) {
+  pthread_mutex_lock(&gateway->limiters_lock);
   neap_limiter_seat *seat = gateway->limiters;
   while (seat && strcmp(seat->name, name) != 0) seat = seat->next;
   if (seat == NULL) seat = make_seat(gateway, name);
+  if (seat) seat->uses++;
+  pthread_mutex_unlock(&gateway->limiters_lock);
   if (seat == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  seat->uses++;
   *out = seat->limiter;
   return 0;
 }
 
 void neap_limiters_give(neap_gateway *gateway, neap_limiter *limiter) {
+  pthread_mutex_lock(&gateway->limiters_lock);
   neap_limiter_seat **at = &gateway->limiters, *seat;
   while ((*at)->limiter != limiter) at = &(*at)->next;
   seat = *at;
-  if (--seat->uses > 0) return;
-  *at = seat->next;
+  bool last = --seat->uses == 0;
+  if (last) *at = seat->next;
+  pthread_mutex_unlock(&gateway->limiters_lock);
+  if (!last) return;
   neap_limiter_destroy(&seat->limiter);
   free(seat->name);
   free(seat);

@@ -13,7 +13,7 @@ typedef struct worker_mouth { /* a listener of this worker with what speaks to i
 
 struct neap_worker {
   neap_gateway *gateway;
-  uint32_t index;
+  uint32_t place;
   pthread_t thread;
   neap_loop *loop;
   neap_connections *connections;
@@ -40,7 +40,7 @@ static void open_mouth(neap_worker *worker, const neap_listener_change *change) 
   worker_mouth *made = calloc(1, sizeof *made);
   if (made == NULL || neap_front_create(&worker->flow, &change->options, &made->front) ||
       neap_listener_open(worker->loop, change->socket, neap_front_accept, made->front, &made->listener)) {
-    neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server listener_failed worker=%u", worker->index);
+    neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server listener_failed worker=%u", worker->place);
     if (made && made->front) neap_front_destroy(&made->front);
     free(made);
     neap_socket_close(change->socket);
@@ -51,9 +51,9 @@ static void open_mouth(neap_worker *worker, const neap_listener_change *change) 
   worker->mouths = made;
 }
 
-static void close_mouth(worker_mouth *mouth) {
+static void close_mouth(worker_mouth *mouth, bool gently) {
   neap_listener_close(&mouth->listener);
-  neap_front_drain(mouth->front);
+  neap_front_drain(mouth->front, gently);
 }
 
 static void apply(neap_worker *worker, const neap_listener_change *change) {
@@ -64,7 +64,7 @@ static void apply(neap_worker *worker, const neap_listener_change *change) {
   for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
     if (mouth->id != change->id) continue;
     if (change->what == NEAP_LISTENER_CLOSE)
-      close_mouth(mouth);
+      close_mouth(mouth, true);
     else
       neap_front_set_options(mouth->front, &change->options);
   }
@@ -99,7 +99,7 @@ static void reopen(neap_worker *worker) {
   neap_err err;
   if (worker->flow.log && neap_access_log_reopen(worker->flow.log, &err))
     neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server reopen_failed worker=%u error=\"%s\"",
-                     worker->index, err.text);
+                     worker->place, err.text);
 }
 
 static void on_order(neap_task *task) {
@@ -113,7 +113,7 @@ static void on_order(neap_task *task) {
   }
   worker->draining = true;
   for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
-    close_mouth(mouth);
+    close_mouth(mouth, what == NEAP_WORKER_LEAVE);
     if (what == NEAP_WORKER_CLOSE) neap_front_close(mouth->front);
   }
 }
@@ -154,6 +154,7 @@ static void on_turn(void *user) {
   sweep(worker);
   if (worker->draining && !worker->told && worker->mouths == NULL && worker->flow.exchanges == 0) {
     worker->told = true;
+    worker->done.worker = worker;
     neap_gateway_worker_is_done(worker->gateway, &worker->done);
   }
 }
@@ -161,7 +162,7 @@ static void on_turn(void *user) {
 static void on_stop(neap_task *task) {
   neap_worker *worker = NEAP_CONTAINER_OF(task, neap_worker, stop);
   for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
-    close_mouth(mouth);
+    close_mouth(mouth, false);
     neap_front_close(mouth->front);
   }
   neap_loop_stop(worker->loop);
@@ -187,16 +188,16 @@ static int start(neap_worker *worker) {
   return failed ? NEAP_EIO : 0;
 }
 
-int neap_worker_create(neap_gateway *gateway, uint32_t index, neap_worker **out, neap_err *err) {
+int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out, neap_err *err) {
   neap_worker *worker = calloc(1, sizeof *worker);
   if (worker == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   worker->gateway = gateway;
-  worker->index = index;
+  worker->place = place;
   worker->stop.run = on_stop;
   if (neap_loop_create(&worker->loop)) goto fail_loop;
   if (neap_connections_create(worker->loop, &worker->connections)) goto fail_connections;
-  neap_flow_init(&worker->flow, worker->loop, index, &gateway->current, worker->connections, &gateway->cache,
-                 gateway->host->seed ^ ((uint64_t)index << 48));
+  neap_flow_init(&worker->flow, worker->loop, place, &gateway->current, worker->connections, &gateway->cache,
+                 gateway->host->seed ^ ((uint64_t)place << 48));
   neap_loop_on_turn(worker->loop, on_turn, worker);
   if (start(worker)) goto fail_thread;
   *out = worker;
@@ -217,6 +218,10 @@ void neap_worker_destroy(neap_worker **worker) {
   pthread_join((*worker)->thread, NULL);
   free(*worker);
   *worker = NULL;
+}
+
+uint32_t neap_worker_place(const neap_worker *worker) {
+  return worker->place;
 }
 
 neap_loop *neap_worker_loop(neap_worker *worker) {

@@ -1,0 +1,268 @@
+/* A new generation: everything that can fail is done first and undone if the rest fails; then the switch,
+ * which cannot fail. The first start goes the same way. */
+#include "server/gateway.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- workers */
+
+static uint32_t wanted_workers(const neap_gateway *gateway, const neap_config *config) {
+  uint32_t wanted = gateway->options->workers ? gateway->options->workers : config->workers;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (wanted == 0) wanted = cores > 0 ? (uint32_t)cores : 1;
+  return NEAP_MIN(wanted, (uint32_t)NEAP_WORKERS_MAX / 2); /* as many again may still be leaving */
+}
+
+/* Those that serve go on; what is missing is started in free places. */
+static int choose_workers(neap_reload_plan *plan, neap_err *err) {
+  neap_gateway *gateway = plan->gateway;
+  uint32_t wanted = wanted_workers(gateway, plan->loaded->config);
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX && plan->place_count < wanted; i++)
+    if (plan->serving[i]) plan->places[plan->place_count++] = i;
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX && plan->place_count < wanted; i++) {
+    if (plan->used[i]) continue;
+    int code = neap_worker_create(gateway, i, &plan->fresh[i], err);
+    if (code) return code;
+    plan->places[plan->place_count++] = i;
+  }
+  if (plan->place_count < wanted)
+    return neap_fail(err, NEAP_EBUSY, "workers of an earlier number are still finishing: try again later");
+  return 0;
+}
+
+/* A part for everyone who may still take a request. */
+static int open_parts(neap_reload_plan *plan, neap_err *err) {
+  uint32_t count = 0, total = 0, done = 0;
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (plan->used[i] || plan->fresh[i]) count = i + 1, total++;
+  int code = neap_loaded_make_room(plan->loaded, count, err);
+  for (uint32_t i = 0; i < count && code == 0; i++) {
+    if (!plan->used[i] && plan->fresh[i] == NULL) continue;
+    neap_err why = {0};
+    code = neap_loaded_open_part(plan->loaded, i, &why);
+    done++;
+    if (code)
+      neap_fail(err, code, "worker %u of %u: %s", done, total, why.text);
+    else
+      neap_plan_step(plan, "prepare worker %u of %u", done, total);
+  }
+  return code;
+}
+
+/* --- logs */
+
+static int open_logs(neap_reload_plan *plan, neap_err *err) {
+  const char *path = plan->loaded->config->access_log;
+  int code = 0;
+  for (uint32_t i = 0; i < plan->place_count && path[0] != '\0' && code == 0; i++)
+    code = neap_access_log_open(path, &plan->logs[plan->places[i]], err);
+  return code;
+}
+
+/* --- cache */
+
+static bool same_text(const char *a, const char *b) {
+  return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_policy(const neap_config *a, const neap_config *b) {
+  if (!same_text(a->cache.evict, b->cache.evict) || !same_text(a->cache_source, b->cache_source))
+    return false;
+  if (a->cache.param_count != b->cache.param_count) return false;
+  for (size_t i = 0; i < a->cache.param_count; i++) {
+    const neap_param *x = &a->cache.params[i], *y = &b->cache.params[i];
+    if (strcmp(x->name, y->name) || x->number != y->number || !same_text(x->text, y->text)) return false;
+  }
+  return true;
+}
+
+/* The last that may fail. The cache itself stays as long as the gateway, also where routes no longer use it.
+ */
+static int prepare_cache(neap_reload_plan *plan, neap_err *err) {
+  neap_gateway *gateway = plan->gateway;
+  const neap_config *config = plan->loaded->config;
+  neap_cache *cache = atomic_load(&gateway->cache);
+  if (!config->cache_enabled) return 0;
+  if (cache == NULL) return neap_cache_create(gateway->engine, &config->cache, &plan->cache, err);
+  if (gateway->loaded->config->cache_enabled && same_policy(gateway->loaded->config, config)) return 0;
+  return neap_cache_set_evict(cache, config->cache.evict, config->cache.params, config->cache.param_count,
+                              err);
+}
+
+static void commit_cache(neap_reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  const neap_cache_options *options = &plan->loaded->config->cache;
+  if (plan->cache) {
+    atomic_store(&gateway->cache, plan->cache);
+  } else if (plan->loaded->config->cache_enabled) {
+    int code = neap_cache_set_limits(atomic_load(&gateway->cache), options->max_entries, options->max_memory,
+                                     options->max_object_size);
+    if (code)
+      neap_gateway_log(gateway, NEAP_LOG_WARN, "server cache_limits_pending error=\"%s\"",
+                       neap_strerror(code));
+  }
+}
+
+/* --- the control socket */
+
+/* The first place where it can be. There being none is worth a warning, not a refusal. */
+static void find_control_place(neap_reload_plan *plan) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_gateway_options *options = gateway->options;
+  neap_err err = {0};
+  char path[NEAP_LOCAL_PATH];
+  if (options->text) return;
+  for (size_t i = 0; i < NEAP_CONTROL_PLACES; i++) {
+    if (!neap_control_place(options->name, options->environment, i, path, sizeof path)) continue;
+    int code = neap_local_listen(path, plan->loaded->config->control_mode, &plan->control, &err);
+    if (code == 0) return;
+    plan->control.socket = -1;
+    if (code == NEAP_EEXIST) break;
+  }
+  neap_gateway_log(gateway, NEAP_LOG_WARN, "server no_control_socket error=\"%s\"", err.text);
+}
+
+static int prepare_control(neap_reload_plan *plan, neap_err *err) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_config *config = plan->loaded->config;
+  const char *wanted = config->control_socket;
+  if (gateway->loaded && strcmp(gateway->loaded->config->control_socket, wanted) == 0) return 0;
+  plan->control_changes = true;
+  if (strcmp(wanted, "off") == 0) return 0;
+  if (strcmp(wanted, "auto") != 0)
+    return neap_local_listen(wanted, config->control_mode, &plan->control, err);
+  find_control_place(plan);
+  return 0;
+}
+
+static void undo_control(neap_reload_plan *plan) {
+  if (plan->control.socket < 0) return;
+  neap_local_remove(&plan->control);
+  neap_socket_close(plan->control.socket);
+}
+
+static void commit_control(neap_reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  neap_err err;
+  if (!plan->control_changes) {
+    if (gateway->control) neap_control_set_mode(gateway->control, plan->loaded->config->control_mode);
+    return;
+  }
+  neap_control_close(&gateway->control, false);
+  if (plan->control.socket >= 0 && neap_control_open(gateway, &plan->control, &gateway->control, &err))
+    neap_gateway_log(gateway, NEAP_LOG_ERROR, "server no_control_socket error=\"%s\"", err.text);
+}
+
+/* --- all or nothing */
+
+void neap_plan_step(neap_reload_plan *plan, const char *format, ...) {
+  char text[96];
+  va_list list;
+  if (plan->step == NULL) return;
+  va_start(list, format);
+  vsnprintf(text, sizeof text, format, list);
+  va_end(list);
+  plan->step(plan, text);
+}
+
+void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t generation) {
+  *plan = (neap_reload_plan){.gateway = gateway, .generation = generation, .control.socket = -1};
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) {
+    plan->used[i] = gateway->workers[i] != NULL;
+    plan->serving[i] = gateway->serving[i];
+  }
+}
+
+static int load(neap_reload_plan *plan, char **report, neap_err *err) {
+  int code = neap_loaded_create(plan->gateway, plan->generation, &plan->loaded, report, err);
+  if (code) return code;
+  neap_plan_step(plan, "compile");
+  code = neap_loaded_build(plan->loaded, err);
+  if (code == 0) neap_plan_step(plan, "check");
+  return code;
+}
+
+int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
+  int code = load(plan, report, err);
+  if (code == 0) code = choose_workers(plan, err);
+  if (code == 0) code = open_parts(plan, err);
+  if (code == 0) code = neap_listeners_bind(plan, err);
+  if (code == 0) code = open_logs(plan, err);
+  if (code == 0) code = prepare_control(plan, err);
+  if (code == 0) code = prepare_cache(plan, err);
+  return code;
+}
+
+int neap_plan_rehearse(neap_reload_plan *plan, char **report, neap_err *err) {
+  int code = load(plan, report, err);
+  plan->used[0] = true;
+  if (code == 0) code = open_parts(plan, err);
+  if (code == 0) code = prepare_cache(plan, err);
+  return code;
+}
+
+void neap_plan_undo(neap_reload_plan *plan) {
+  neap_listeners_undo(plan);
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) {
+    neap_worker_destroy(&plan->fresh[i]);
+    neap_access_log_close(&plan->logs[i]);
+  }
+  undo_control(plan);
+  neap_cache_destroy(&plan->cache);
+  neap_loaded_destroy(&plan->loaded);
+}
+
+/* Workers that have ended since it began need no part. */
+static void forget_the_gone(neap_reload_plan *plan) {
+  for (uint32_t i = 0; i < plan->loaded->part_count; i++)
+    if (plan->gateway->workers[i] == NULL) neap_loaded_close_part(plan->loaded, i);
+}
+
+static bool is_to_serve(const neap_reload_plan *plan, uint32_t place) {
+  for (uint32_t i = 0; i < plan->place_count; i++)
+    if (plan->places[i] == place) return true;
+  return false;
+}
+
+/* Listeners and logs of one worker; one that is to serve no more leaves. */
+static void tell_worker(neap_reload_plan *plan, uint32_t place, neap_listener_change *changes) {
+  neap_gateway *gateway = plan->gateway;
+  neap_worker *worker = gateway->workers[place];
+  bool serves = is_to_serve(plan, place), leaves = gateway->serving[place] && !serves;
+  if (!serves && !leaves) return; /* it has been told before */
+  if (serves) {
+    size_t count = neap_listeners_changes(plan, (int32_t)place, changes);
+    neap_assert(neap_worker_commit(worker, changes, count, plan->logs[place]) == 0);
+  } else {
+    neap_assert(neap_worker_tell(worker, NEAP_WORKER_LEAVE) == 0);
+  }
+  plan->logs[place] = NULL;
+  gateway->serving[place] = serves;
+}
+
+void neap_plan_commit(neap_reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  neap_listener_change *changes = calloc(neap_listeners_most_changes(plan) + 1, sizeof *changes);
+  neap_assert(changes != NULL);
+  commit_cache(plan);
+  commit_control(plan);
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (plan->fresh[i]) gateway->workers[i] = plan->fresh[i];
+  forget_the_gone(plan);
+  neap_listeners_let_go(plan);
+  atomic_store_explicit(&gateway->current, plan->loaded->set, memory_order_release); /* the switch */
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (gateway->workers[i]) tell_worker(plan, i, changes);
+  free(changes);
+  gateway->worker_count = plan->place_count;
+  neap_listeners_commit(plan);
+  if (gateway->loaded) neap_loaded_retire(gateway->loaded);
+  gateway->loaded = plan->loaded;
+  gateway->loaded->since_ms = neap_clock_wall_ms();
+  gateway->last_generation = plan->generation;
+  plan->loaded = NULL;
+}

@@ -1,0 +1,191 @@
+"""Reloads are transactions: whatever is wrong with the new configuration, nobody who asks the gateway notices, and
+where it is right, nobody loses a request."""
+
+import json
+import os
+import random
+import signal
+import socket
+import threading
+import time
+import unittest
+
+import wire
+from harness import TIMEOUT, Gateway, Origin
+from test_control import Line
+
+FULL = os.environ.get("NEAP_TEST_MODE") == "full"
+
+# Each response carries the generation's number twice: set by its route, and sent back by the backend that its
+# balance policy picked. Those of two generations would differ.
+CONFIG = """
+local neap = require "neap"
+neap.listen { http = "127.0.0.1:0" }
+neap.cache { max_memory = "16MB" }
+neap.pool { name = "app", backends = { "%(first)s", "%(second)s" },
+            balance = function(req, pool) return %(number)d %% 2 + 1 end }
+neap.route { path = "/", pool = "app", request_headers = { set = { ["X-Asked"] = "%(number)d" } },
+             response_headers = { set = { ["X-Route"] = "%(number)d" } }, when = function(req) %(when)s end }
+neap.route { path = "/kept", pool = "app", cache = { ttl = "1h" } }
+neap.log { access = "off" }
+neap.engine { workers = %(workers)d }
+%(more)s
+"""
+
+
+class Load(threading.Thread):
+    """A client that asks all the time, on kept connections and on new ones, until it is told to stop."""
+
+    def __init__(self, port, kept):
+        super().__init__(daemon=True)
+        self.port, self.kept, self.stopped = port, kept, False
+        self.count, self.failures, self.newest = 0, [], 0
+
+    def run(self):
+        client = None
+        while not self.stopped:
+            try:
+                client = client or wire.Client(self.port)
+                closes = self.one(client)
+            except (OSError, wire.Truncated, wire.Malformed, AssertionError) as error:
+                self.failures.append("%s: %s" % (type(error).__name__, error))
+                closes = True
+            if closes or not self.kept:
+                client.close()
+                client = None
+        if client:
+            client.close()
+
+    def one(self, client):
+        answer = client.ask("/")
+        self.count += 1
+        assert answer.status == 200, answer
+        route, asked, backend = answer.get("X-Route"), answer.get("X-Asked"), answer.get("X-Backend")
+        assert route == asked and int(route) % 2 + 1 == int(backend), "mixed: %s %s %s" % (route, asked, backend)
+        self.newest = max(self.newest, int(route))
+        return answer.get("Connection") == "close"
+
+
+def echo(number):
+    def answer(connection, request):
+        connection.send(wire.response(fields=[("X-Backend", str(number)), ("X-Asked", request.get("X-Asked", "0"))],
+                                      body=b"ok"))
+    return answer
+
+
+class Reload(unittest.TestCase):
+    def start(self, workers=4, **options):
+        self.origins = [Origin() for _ in range(2)]
+        for number, origin in enumerate(self.origins, 1):
+            origin.on("/", echo(number))
+            self.addCleanup(origin.close)
+        self.gateway = Gateway(self.text(1, workers, **options))
+        self.addCleanup(self.gateway.stop)
+        self.line = Line(os.path.join(self.gateway.folder, "neap.sock"))
+        self.addCleanup(self.line.__exit__)
+        return self.gateway
+
+    def text(self, number, workers=4, when="return true", more=""):
+        return CONFIG % dict(first=self.origins[0].address, second=self.origins[1].address, number=number, when=when,
+                             workers=workers, more=more)
+
+    def load(self, clients=4):
+        loads = [Load(self.gateway.port, kept=i % 2 == 0) for i in range(clients)]
+        for one in loads:
+            one.start()
+        self.addCleanup(self.unload, loads)
+        wire.wait_until(lambda: all(one.count > 5 for one in loads), "the load to begin")
+        return loads
+
+    def unload(self, loads):
+        for one in loads:
+            one.stopped = True
+        for one in loads:
+            one.join(TIMEOUT)
+
+    def assert_nothing_lost(self, loads):
+        for one in loads:
+            self.assertEqual(one.failures[:3], [])
+
+    def reload(self, text):
+        self.gateway.write_config(text)
+        return self.line.ask("reload")
+
+    # --- what may change
+
+    def test_the_number_of_workers_changes_and_nothing_is_lost(self):
+        self.start(workers=2)
+        loads = self.load(6)
+        number = 1
+        for workers in (4, 1, 3, 2, 8, 1, 4):
+            number += 1
+            answer = self.reload(self.text(number, workers))
+            self.assertTrue(answer["ok"], answer)
+            before = [one.count for one in loads]
+            wire.wait_until(lambda: all(one.newest == number for one in loads), "generation %d" % number)
+            wire.wait_until(lambda: all(one.count > then + 5 for one, then in zip(loads, before)), "more requests")
+            self.assertEqual(self.line.ask("status")["workers"], workers)
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_connections_that_wait_for_a_request_survive_their_worker(self):
+        self.start(workers=4)
+        clients = [self.gateway.client() for _ in range(24)]
+        for client in clients:
+            self.assertEqual(client.ask("/").get("X-Route"), "1")
+        self.assertTrue(self.reload(self.text(2, 1))["ok"])
+        for client in clients:
+            self.assertEqual(client.ask("/").get("X-Route"), "2")
+            client.close()
+        for _ in range(3):
+            self.gateway.wait_line("worker_ended")
+
+    def test_listeners_change_and_those_that_stay_lose_nothing(self):
+        self.start()
+        loads = self.load()
+        spare = socket.create_server(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % spare.getsockname()[1]
+        spare.close()
+        listen = 'neap.listen { http = "%s" }\n' % address
+        self.assertTrue(self.reload(self.text(2, more=listen))["ok"])
+        port = int(address.split(":")[1])
+        with wire.Client(port) as kept:
+            self.assertEqual(kept.ask("/").get("X-Route"), "2")
+            self.assertTrue(self.reload(self.text(3))["ok"])
+            self.assertEqual(kept.ask("/").get("X-Route"), "3")
+            self.assertEqual(kept.closed(), b"")
+
+        def refused():
+            try:
+                with wire.Client(port):
+                    return False
+            except ConnectionRefusedError:
+                return True
+        wire.wait_until(refused, "the listener to go")
+        # Wider: the same port on every address, while the narrow one is still ours.
+        self.assertTrue(self.reload(self.text(4, more=listen))["ok"])
+        self.assertTrue(self.reload(self.text(5, more=listen.replace("127.0.0.1", "0.0.0.0")))["ok"])
+        with wire.Client(port) as client:
+            self.assertEqual(client.ask("/").get("X-Route"), "5")
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_two_reloads_at_once_are_two_reloads(self):
+        self.start()
+        loads = self.load()
+        lines = [Line(os.path.join(self.gateway.folder, "neap.sock")) for _ in range(4)]
+        self.gateway.write_config(self.text(2))
+        for line in lines:
+            line.send(b'{"verb":"reload"}\n')
+        self.gateway.signal(signal.SIGHUP)
+        numbers = [line.answer()["generation"] for line in lines]
+        self.assertEqual(numbers, [2, 3, 4, 5])
+        self.gateway.wait_line("reloaded generation=6 by=signal")
+        for line in lines:
+            line.__exit__()
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+
+if __name__ == "__main__":
+    unittest.main()
