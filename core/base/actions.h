@@ -97,7 +97,9 @@ typedef struct neap_actions {
   neap_limit limit;
   neap_key_rule key;
   neap_mirror mirror;
-  bool scripted; /* ask neap_worker_act */
+  bool scripted;     /* ask neap_worker_act */
+  bool scripted_key; /* it makes the cache key: where it fails, the cache is not asked */
+  bool strict;       /* where it fails, the request is refused */
 } neap_actions;
 
 #endif

@@ -18,6 +18,7 @@
   X(END, NO_ROUTE, no_route, 404, "no route matches")                                                        \
   X(END, RATE_LIMITED, rate_limited, 429, "too many requests")                                               \
   X(END, UNAUTHORIZED, unauthorized, 401, "credentials are missing or wrong")                                \
+  X(END, ACTION_FAILED, action_failed, 503, "the route's action failed")                                     \
   X(END, NO_BACKEND, no_backend, 503, "every backend of the pool was tried")                                 \
   X(END, CONNECT_FAILED, connect_failed, 502, "the backend could not be reached")                            \
   X(END, CONNECT_TIMEOUT, connect_timeout, 504, "the backend did not accept the connection in time")         \

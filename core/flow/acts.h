@@ -21,11 +21,15 @@ typedef struct neap_acts {
   neap_view key;                       /* of the cache, instead of host, path and query; size 0: those */
   uint64_t ttl_ms;                     /* instead of the route's, where has_ttl */
   bool has_ttl;
+  bool pooled, rewritten; /* the action chose the pool; the target */
 } neap_acts;
 
 /* route_act.c: carries out the actions of the exchange's route. STEP_ROUTE: go on as the route says; else the
  * next step. */
 neap_step neap_acts_run(neap_exchange *exchange);
+
+/* route_script.c: asks the route's action in Lua. As neap_acts_run. */
+neap_step neap_acts_script(neap_exchange *exchange);
 
 /* route_edit.c: changes to this exchange's heads. The texts live as long as the exchange. NEAP_ENOMEM,
  * NEAP_ETOOLARGE. */

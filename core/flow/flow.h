@@ -67,6 +67,8 @@ typedef struct neap_generation {
   neap_pool **pools; /* by neap_flow_route.pool */
   size_t pool_count;
   int (*when)(void *when_user, int32_t route, const neap_request_board *request); /* as neap_worker_when */
+  int (*act)(void *when_user, int32_t route, const neap_request_board *request,
+             const neap_act_board **out); /* as neap_worker_act */
   void *when_user;
   _Atomic uint64_t exchanges; /* that have it and have not finished; written by the worker, read by any */
   bool retired;               /* no exchange will take it any more */

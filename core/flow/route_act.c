@@ -1,6 +1,6 @@
-/* The actions of a route, in this order: tag, limit; then what changes the request on its way. Decisions that
- * need no Lua are made here, in C, on the request as the client sent it: a rewritten path is seen by the
- * cache and the backend, not by what decides. */
+/* The actions of a route, in this order: tag, limit, the action in Lua; then what changes the request on its
+ * way. Decisions that need no Lua are made here, in C, on the request as the client sent it: a rewritten path
+ * is seen by the cache and the backend, not by what decides. */
 #include "flow/acts.h"
 
 #include <stdio.h>
@@ -92,8 +92,13 @@ neap_step neap_acts_run(neap_exchange *exchange) {
   if (!prepare(exchange)) return neap_answer_error(exchange, 502, NEAP_END_NO_MEMORY);
   if (actions->limit.set) next = check_limit(exchange, &actions->limit);
   if (next != NEAP_STEP_ROUTE) return next;
-  if (actions->location.count > 0) return redirect(exchange, &actions->location);
-  if (actions->split.share_count > 0) exchange->pool_index = draw_share(exchange, &actions->split);
-  if (!rewrite(exchange, &actions->rewrite)) return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
+  if (actions->scripted) next = neap_acts_script(exchange);
+  if (next != NEAP_STEP_ROUTE) return next;
+  const neap_acts *acts = exchange->acts;
+  if (actions->location.count > 0 && !acts->pooled) return redirect(exchange, &actions->location);
+  if (actions->split.share_count > 0 && !acts->pooled)
+    exchange->pool_index = draw_share(exchange, &actions->split);
+  if (!acts->rewritten && !rewrite(exchange, &actions->rewrite))
+    return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
   return NEAP_STEP_ROUTE;
 }

@@ -42,7 +42,8 @@ neap_step neap_step_route(neap_exchange *exchange) {
     neap_step next = neap_acts_run(exchange);
     if (next != NEAP_STEP_ROUTE) return next;
   }
-  if (exchange->route->action == NEAP_FLOW_ANSWER)
+  bool pooled = exchange->acts && exchange->acts->pooled;
+  if (exchange->route->action == NEAP_FLOW_ANSWER && !pooled)
     return neap_answer_make(exchange, &exchange->route->answer);
   exchange->pool = generation->pools[exchange->pool_index];
   return NEAP_STEP_LOOKUP;

@@ -249,6 +249,50 @@ typedef struct neap_view_board {
   double (*hash)(const struct neap_view_board *board, int32_t view); /* 53 bits */
   double (*mix)(double a, double b); /* of two hashes: above 0, below 1, the same everywhere */
 } neap_view_board;
+/* --- what an action of a route decides
+ * ------------------------------------------------------------------------------------ */
+/* Texts that it may give: indexes of neap_act_board.texts. */
+enum {
+  NEAP_ACT_PATH = 0,
+  NEAP_ACT_QUERY = 1,
+  NEAP_ACT_LOCATION = 2,
+  NEAP_ACT_BODY = 3,
+  NEAP_ACT_TYPE = 4,
+  NEAP_ACT_KEY = 5,
+  NEAP_ACT_TAG = 6
+};
+/* Changes to a head: of the request to the backend, or (with NEAP_ACT_RESPONSE) of the response to the
+ * client. */
+enum { NEAP_ACT_SET = 0, NEAP_ACT_ADD = 1, NEAP_ACT_REMOVE = 2, NEAP_ACT_RESPONSE = 4 };
+/* What the leaves answer. */
+enum { NEAP_ACT_OK = 0, NEAP_ACT_FULL = 1, NEAP_ACT_BAD_TEXT = 2, NEAP_ACT_BAD_NAME = 3 };
+
+typedef struct neap_act_text {
+  int32_t at, size; /* in `text`, ended by NUL; size -1: not given */
+} neap_act_text;
+
+typedef struct neap_act_edit {
+  int32_t change;
+  int32_t name, value; /* in `text`, ended by NUL */
+} neap_act_edit;
+
+/* Empty before the call; after one that failed it means nothing. The functions are leaves: they check what
+ * they are given, so that nothing on the board can break a message. */
+typedef struct neap_act_board {
+  int32_t pool;   /* -1: as the route says */
+  int32_t status; /* of an answer that is made here; 0: none */
+  int32_t bypass; /* 1: the cache has no part in this */
+  int32_t edit_count;
+  int32_t used; /* of `text` */
+  int32_t reserved;
+  double ttl_ms; /* -1: as the route says */
+  neap_act_text texts[7];
+  neap_act_edit edits[32];
+  char text[32768];
+  int32_t (*put)(struct neap_act_board *board, int32_t what, const char *text, int32_t size);
+  int32_t (*edit)(struct neap_act_board *board, int32_t change, const char *name, int32_t name_size,
+                  const char *value, int32_t value_size);
+} neap_act_board;
 /* neap-abi: end */
 
 #endif

@@ -58,6 +58,7 @@ typedef struct neap_config_run {
   bool fatal;
   int when, pick; /* registry references: tables of functions by route and by pool, from 1 */
   int checks;     /* the same, of functions that judge probes, by pool */
+  int act;        /* the same, of tables of functions that act, by route */
 } neap_config_run;
 
 /* Runs the file and checks what it declared. Errors as neap_config_load, with their text in `err`; whether

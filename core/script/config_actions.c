@@ -73,6 +73,9 @@ const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from
               read_split(box, json_object_get(from, "split"), &actions->split) &&
               read_limit(box, json_object_get(from, "limit"), &actions->limit) &&
               read_key(box, json_object_get(from, "key"), &actions->key);
+  actions->scripted = true_at(from, "scripted");
+  actions->scripted_key = true_at(from, "scripted_key");
+  actions->strict = true_at(from, "strict");
   const char *salt = text_at(from, "salt");
   actions->split.salt = neap_hash_bytes(salt, strlen(salt));
   return read ? actions : NULL;

@@ -145,7 +145,8 @@ static int check_declared(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, s->module);
   lua_getfield(L, -1, "finish");
   push_input(L, s);
-  lua_call(L, 1, 6); /* json, report, fatal, when, pick, checks */
+  lua_call(L, 1, 7); /* json, report, fatal, when, pick, checks, act */
+  run->act = luaL_ref(L, LUA_REGISTRYINDEX);
   run->checks = luaL_ref(L, LUA_REGISTRYINDEX);
   run->pick = luaL_ref(L, LUA_REGISTRYINDEX);
   run->when = luaL_ref(L, LUA_REGISTRYINDEX);

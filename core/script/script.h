@@ -189,13 +189,18 @@ neap_registry *neap_worker_registry(neap_worker_vm *vm);
  * NEAP_ESTATE until the next generation. hot: no allocation. */
 int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request);
 
+/* Runs the action of a route. 0: what it decided is on *out, until the next call; or NEAP_EFAULT and so on,
+ * as above: nothing was decided, and the route's own behaviour holds. hot: no allocation. */
+int neap_worker_act(neap_worker_vm *vm, int32_t route, const neap_request_board *request,
+                    const neap_act_board **out);
+
 typedef struct neap_worker_counters {
-  uint64_t asks, faults, trips; /* of predicates */
+  uint64_t asks, faults, trips; /* of predicates and actions */
   uint64_t trace_aborts;
   size_t memory; /* bytes of the VM */
 } neap_worker_counters;
 void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out);
-/* The newest fault of a predicate, "file:line: text"; "" before the first. */
+/* The newest fault of a predicate or an action, "file:line: text"; "" before the first. */
 const char *neap_worker_fault(const neap_worker_vm *vm);
 
 #endif

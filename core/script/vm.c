@@ -350,6 +350,7 @@ static void add_sizes(lua_State *lua) {
   ADD_SIZE(neap_pick_board);
   ADD_SIZE(neap_balance_leaves);
   ADD_SIZE(neap_view_board);
+  ADD_SIZE(neap_act_board);
 #undef ADD_SIZE
   lua_setfield(lua, -2, "sizes");
 }

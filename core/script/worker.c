@@ -1,14 +1,16 @@
-/* One worker's VM: the configuration run once more, for the functions in it. Predicates of routes are asked
- * here, inline balance policies come out of its registry.
+/* One worker's VM: the configuration run once more, for the functions in it. Predicates and actions of routes
+ * are asked here, inline balance policies come out of its registry.
  *
- * A predicate that fails counts as "no": the request falls to the next route. TRIP_AFTER failures in a row
- * take it out until the next generation; one that used up the VM's memory takes out all of them. */
+ * A predicate that fails counts as "no": the request falls to the next route. Of an action that fails nothing
+ * holds. TRIP_AFTER failures in a row take a function out until the next generation; one that used up the
+ * VM's memory takes out all of them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
+#include "script/act.h"
 #include "script/balance.h"
 #include "script/config.h"
 #include "script/protect.h"
@@ -17,11 +19,12 @@
 #define WORKER_MAGIC 0x4e77766du /* "Nwvm" */
 enum { TRIP_AFTER = 3, LOG_EVERY_MS = 1000 };
 
-typedef struct predicate {
+/* A predicate or an action. */
+typedef struct function {
   int ref; /* LUA_NOREF: the route has none */
   unsigned streak;
   bool tripped;
-} predicate;
+} function;
 
 struct neap_worker_vm {
   uint32_t magic;
@@ -31,8 +34,9 @@ struct neap_worker_vm {
   const neap_config *config;
   const neap_host *host;
   neap_registry *registry;
-  predicate *predicates; /* by route */
-  int picks;             /* registry reference: inline functions by pool, from 1 */
+  function *when, *act; /* by route */
+  neap_act_board *decided;
+  int picks; /* registry reference: inline functions by pool, from 1 */
   neap_worker_counters counters;
   uint64_t load_aborts; /* trace aborts of the check that ran in this VM: not of predicates */
   uint64_t logged_ms, unlogged;
@@ -43,29 +47,42 @@ struct neap_worker_vm {
 
 typedef struct installation {
   neap_worker_vm *worker;
-  int module; /* lua/neap/request.lua */
-  int when;   /* functions by route, from 1 */
+  int module;    /* lua/neap/request.lua */
+  int when, act; /* functions by route, from 1 */
 } installation;
 
-/* neap.request.install(views, when): the functions to call, by route. */
+/* References to the functions in the table at the top of the stack, which is popped. */
+static void take_functions(lua_State *L, function *functions, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, -1, (int)i + 1);
+    if (lua_isnil(L, -1)) {
+      functions[i].ref = LUA_NOREF;
+      lua_pop(L, 1);
+    } else {
+      functions[i].ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+  }
+  lua_pop(L, 1);
+}
+
+/* neap.request.install(views, board, when, act): the functions to call, by route. */
 static int install(lua_State *L) {
   installation *from = neap_script_user(L);
   neap_worker_vm *worker = from->worker;
   lua_rawgeti(L, LUA_REGISTRYINDEX, from->module);
   lua_getfield(L, -1, "install");
   lua_pushlightuserdata(L, &worker->views);
+  lua_pushlightuserdata(L, worker->decided);
   lua_rawgeti(L, LUA_REGISTRYINDEX, from->when);
-  lua_call(L, 2, 1);
-  for (size_t i = 0; i < worker->config->route_count; i++) {
-    lua_rawgeti(L, -1, (int)i + 1);
-    worker->predicates[i].ref = lua_isnil(L, -1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_settop(L, 2); /* the module and the list */
-  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, from->act);
+  lua_call(L, 4, 2);
+  take_functions(L, worker->act, worker->config->route_count);
+  take_functions(L, worker->when, worker->config->route_count);
   return 0;
 }
 
 /* Runs the file again and compares what it yields. */
-static int run_again(neap_worker_vm *worker, int *when, neap_err *err) {
+static int run_again(neap_worker_vm *worker, installation *from, neap_err *err) {
   neap_config_box *box = neap_config_box_of(worker->config);
   const neap_config_source source = {.name = box->name,
                                      .folder = box->folder,
@@ -76,7 +93,8 @@ static int run_again(neap_worker_vm *worker, int *when, neap_err *err) {
   int status = neap_config_execute(worker->vm, &run, err);
   if (status == 0 && (run.fatal || strcmp(run.json, box->json) != 0))
     status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", box->name);
-  *when = run.when;
+  from->when = run.when;
+  from->act = run.act;
   worker->picks = run.pick;
   free(run.json);
   free(run.report);
@@ -104,7 +122,7 @@ static int start(neap_worker_vm *worker, neap_err *err) {
                                    .generation = worker->config->generation};
   installation from = {.worker = worker};
   int status = neap_vm_create(&options, &worker->vm, err);
-  if (status == 0) status = run_again(worker, &from.when, err);
+  if (status == 0) status = run_again(worker, &from, err);
   if (status == 0) status = neap_vm_runtime(worker->vm, "neap.request", &from.module, err);
   if (status == 0) status = neap_script_protected(worker->vm, install, &from, NEAP_SETUP_BUDGET_US, err);
   if (status == 0) status = make_registry(worker, err);
@@ -115,18 +133,19 @@ static int start(neap_worker_vm *worker, neap_err *err) {
 int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_worker_vm **out,
                           neap_err *err) {
   neap_worker_vm *worker = calloc(1, sizeof *worker);
-  predicate *predicates = calloc(config->route_count + 1, sizeof *predicates);
-  if (worker == NULL || predicates == NULL) {
-    free(worker);
-    free(predicates);
-    return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  }
+  if (worker == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   worker->magic = WORKER_MAGIC;
   worker->config = config;
   worker->host = host;
-  worker->predicates = predicates;
-  neap_views_init(&worker->views);
-  int status = start(worker, err);
+  worker->when = calloc(config->route_count + 1, sizeof *worker->when);
+  worker->act = calloc(config->route_count + 1, sizeof *worker->act);
+  worker->decided = malloc(sizeof *worker->decided);
+  int status = neap_fail(err, NEAP_ENOMEM, "out of memory");
+  if (worker->when && worker->act && worker->decided) {
+    neap_views_init(&worker->views);
+    neap_act_init(worker->decided);
+    status = start(worker, err);
+  }
   if (status)
     neap_worker_vm_destroy(&worker);
   else
@@ -141,7 +160,9 @@ void neap_worker_vm_destroy(neap_worker_vm **vm) {
   neap_registry_destroy(&worker->registry);
   if (worker->vm) neap_vm_destroy(&worker->vm);
   worker->magic = 0;
-  free(worker->predicates);
+  free(worker->when);
+  free(worker->act);
+  free(worker->decided);
   free(worker);
   *vm = NULL;
 }
@@ -182,7 +203,7 @@ neap_registry *neap_worker_registry(neap_worker_vm *vm) {
   return vm->registry;
 }
 
-/* --- asking predicates --- */
+/* --- asking --- */
 
 static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level level, const char *what,
                       int status) {
@@ -195,8 +216,7 @@ static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level leve
 }
 
 /* Counts, remembers and logs, but not more than a line a second. */
-static int fail(neap_worker_vm *worker, int32_t route, int status) {
-  predicate *p = &worker->predicates[route];
+static int fail(neap_worker_vm *worker, int32_t route, function *asked, int status) {
   uint64_t now = worker->host->now_ms(worker->host->user);
   snprintf(worker->fault, sizeof worker->fault, "%s", neap_vm_fault(worker->vm));
   worker->counters.faults++;
@@ -208,8 +228,8 @@ static int fail(neap_worker_vm *worker, int32_t route, int status) {
     worker->logged_ms = now ? now : 1;
     worker->unlogged = 0;
   }
-  if (++p->streak == TRIP_AFTER || worker->dead) {
-    p->tripped = true;
+  if (++asked->streak == TRIP_AFTER || worker->dead) {
+    asked->tripped = true;
     worker->counters.trips++;
     log_fault(worker, route, NEAP_LOG_ERROR, "tripped", status);
   }
@@ -217,19 +237,35 @@ static int fail(neap_worker_vm *worker, int32_t route, int status) {
 }
 
 /* hot: */
+static int ask(neap_worker_vm *vm, int32_t route, function *asked, const neap_request_board *request) {
+  if (asked->tripped || vm->dead) return NEAP_ESTATE;
+  vm->counters.asks++;
+  neap_views_open(&vm->views, request);
+  int status = neap_vm_call(vm->vm, asked->ref);
+  neap_views_close(&vm->views);
+  if (NEAP_UNLIKELY(status != 0)) return fail(vm, route, asked, status);
+  asked->streak = 0;
+  return 0;
+}
+
+/* hot: */
 int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request) {
   neap_check_magic(vm, WORKER_MAGIC);
-  predicate *p = &vm->predicates[route];
-  if (p->ref == LUA_NOREF) return 1;
-  if (p->tripped || vm->dead) return NEAP_ESTATE;
-  vm->counters.asks++;
+  function *when = &vm->when[route];
+  if (when->ref == LUA_NOREF) return 1;
   vm->views.answer = 0;
-  neap_views_open(&vm->views, request);
-  int status = neap_vm_call(vm->vm, p->ref);
-  neap_views_close(&vm->views);
-  if (NEAP_UNLIKELY(status != 0)) return fail(vm, route, status);
-  p->streak = 0;
-  return vm->views.answer;
+  int status = ask(vm, route, when, request);
+  return status ? status : vm->views.answer;
+}
+
+/* hot: */
+int neap_worker_act(neap_worker_vm *vm, int32_t route, const neap_request_board *request,
+                    const neap_act_board **out) {
+  neap_check_magic(vm, WORKER_MAGIC);
+  neap_act_clear(vm->decided);
+  *out = vm->decided;
+  function *act = &vm->act[route];
+  return act->ref == LUA_NOREF ? 0 : ask(vm, route, act, request);
 }
 
 void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out) {

@@ -150,6 +150,10 @@ static int ask_when(void *user, int32_t route, const neap_request_board *request
   return neap_worker_when(user, route, request);
 }
 
+static int ask_act(void *user, int32_t route, const neap_request_board *request, const neap_act_board **out) {
+  return neap_worker_act(user, route, request, out);
+}
+
 static void close_part(neap_loaded_part *part) {
   for (size_t i = 0; i < part->pool_count; i++) neap_pool_destroy(&part->generation.pools[i]);
   free(part->generation.pools);
@@ -263,6 +267,7 @@ int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err) {
       .rules = loaded->rules,
       .has_cache = loaded->config->cache_enabled,
       .when = ask_when,
+      .act = ask_act,
       .when_user = part->vm,
       .drained = on_part_drained,
   };

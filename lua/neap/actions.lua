@@ -189,12 +189,28 @@ function M.limit(value, scope)
   return limit
 end
 
+--- A pool's name, or a function(req) that names one.
+function M.pool(value)
+  if type(value) == "function" then return value end
+  return NAME(value)
+end
+
+function M.on_fault(value)
+  if value == "pass" or value == "refuse" then return value end
+  return nil, 'write "pass" or "refuse"'
+end
+
 -- --- the cache key ---
 
-M.KEY = list(function(value)
+local KEY = list(function(value)
   if value == "rest" or value == "client" then return nil, "is no part of a key" end
   return part(value)
 end, 1)
+
+function M.key(value, scope)
+  if type(value) == "function" then return value end
+  return KEY(value, scope)
+end
 
 local PARAMETER = text { most = 256, pattern = "^[^%s&=*]*%*?$", hint = 'write the name of a parameter, or "utm_*"' }
 M.PARAMETERS = list(PARAMETER)
@@ -208,7 +224,8 @@ local function finish_key(cache, scope)
   if cache.keep_query and cache.drop_query then
     check.problem(check.inside(scope, "cache"), "takes one of keep_query and drop_query")
   end
-  return { parts = cache.key or DEFAULT_KEY, names = cache.keep_query or cache.drop_query or {},
+  return { parts = type(cache.key) == "table" and cache.key or DEFAULT_KEY,
+           names = cache.keep_query or cache.drop_query or {},
            query = cache.keep_query and "keep" or cache.drop_query and "drop" or "all" }
 end
 
@@ -230,13 +247,26 @@ local function finish_split(split, scope, find_pool)
   return { shares = shares, by = split.by }
 end
 
---- The actions of a checked route, or nil where it has none.
+local function finish_functions(route)
+  local functions = { action = route.action, pool = type(route.pool) == "function" and route.pool or nil,
+                      key = route.cache and type(route.cache.key) == "function" and route.cache.key or nil }
+  return next(functions) and functions or nil
+end
+
+--- The actions of a checked route, or nil where it has none; and its functions, or nil.
 ---@param find_pool fun(name: string, scope: neap.Scope): integer?
 function M.finish(route, scope, out, find_pool)
   local location = route.redirect and route.redirect.to
   local templated = location and not (#location == 1 and location[1].kind == "text")
   local actions = { tag = route.tag, rewrite = route.rewrite, limit = route.limit,
                     location = templated and location or nil, key = finish_key(route.cache, scope) }
+  local functions = finish_functions(route)
+  if functions then
+    actions.scripted, actions.scripted_key = true, functions.key ~= nil
+    actions.strict = route.on_fault == "refuse"
+  elseif route.on_fault then
+    check.problem(check.inside(scope, "on_fault"), "there is no function that could fail")
+  end
   if route.split then actions.split = finish_split(route.split, scope, find_pool) end
   if not next(actions) then return nil end
   if route.rewrite then
@@ -246,7 +276,7 @@ function M.finish(route, scope, out, find_pool)
   fill_rest(location, out.match.path)
   if route.limit then route.limit.name = route.limit.name or out.name end
   actions.salt = out.name
-  return actions
+  return actions, functions
 end
 
 return M

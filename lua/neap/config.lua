@@ -7,6 +7,7 @@ local json = require "neap.json"
 local care = require "neap.care"
 local locate = require "neap.locate"
 local actions = require "neap.actions"
+local action = require "neap.action"
 
 local M = {}
 
@@ -157,12 +158,23 @@ local function pool_finder(pools)
   end
 end
 
+-- The pool of a route that has one.
+local function find_target(route, scope, find_pool)
+  local by_function = type(route.pool) == "function"
+  if by_function ~= (route.fallback ~= nil) then
+    check.problem(scope, "takes fallback where pool is a function, and only there")
+  end
+  local name = by_function and route.fallback or route.pool
+  return type(name) == "string" and find_pool(name, check.inside(scope, by_function and "fallback" or "pool")) or nil
+end
+
 local function finish_route(route, scope, find_pool)
   local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
                 request = route.request_headers, response = route.response_headers }
   out.name = route.name or name_of(out.match)
-  out.pool = route.pool and find_pool(route.pool, check.inside(scope, "pool"))
-  out.actions = actions.finish(route, scope, out, find_pool)
+  out.pool = find_target(route, scope, find_pool)
+  local functions
+  out.actions, functions = actions.finish(route, scope, out, find_pool)
   out.pool = out.pool or out.actions and out.actions.split and (out.actions.split.shares[1] or {}).pool
   out.respond = route.respond
   if route.redirect then
@@ -172,10 +184,10 @@ local function finish_route(route, scope, find_pool)
   end
   if route.cache and route.cache.enabled then
     if out.action ~= "pool" then check.problem(check.inside(scope, "cache"), "only responses of a pool are cached") end
-    route.cache.space = route.cache.space or route.pool
+    route.cache.space = route.cache.space or type(route.pool) == "string" and route.pool or nil
     route.cache.key, route.cache.keep_query, route.cache.drop_query = nil, nil, nil -- they are in the actions
   end
-  return out
+  return out, functions
 end
 
 -- Two routes that match the same: the second is never reached, unless the first may say no.
@@ -191,12 +203,13 @@ local function check_shadowed(routes, finished)
 end
 
 local function finish_routes(routes, pools)
-  local out, when, find_pool = {}, {}, pool_finder(pools)
+  local out, when, act, find_pool = {}, {}, {}, pool_finder(pools)
   for i, route in ipairs(routes) do
-    out[i], when[i] = finish_route(route.value, route.scope, find_pool), route.value.when
+    out[i], act[i] = finish_route(route.value, route.scope, find_pool)
+    when[i] = route.value.when
   end
   check_shadowed(routes, out)
-  return out, when
+  return out, when, act
 end
 
 -- The guide's switch and session to one.
@@ -270,7 +283,7 @@ end
 --- Checks everything that was declared.
 ---@param input table name, text, environment, shipped, files, nearest(word, words), find_policy(domain, name)
 ---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
---- table<integer, function> checks
+--- table<integer, function> checks, table<integer, table> act
 function M.finish(input)
   local report = { problems = {}, nearest = input.nearest, shipped = input.shipped, find_policy = input.find_policy }
   local overrides = environment.overrides(input.environment)
@@ -281,10 +294,13 @@ function M.finish(input)
   check_unique(routes, "name", "route")
 
   local out = {}
-  local when, pick, checks
+  local when, pick, checks, act
   out.listeners = flatten_listeners(listens)
   out.pools, pick, checks = finish_pools(pools)
-  out.routes, when = finish_routes(routes, pools)
+  out.routes, when, act = finish_routes(routes, pools)
+  local names = {}
+  for i, pool in ipairs(pools) do names[tostring(pool.value.name)] = i - 1 end
+  action.pools = names
   local cached
   out.cache, cached = check_once("cache", report, overrides)
   out.log = check_once("log", report, overrides)
@@ -301,7 +317,7 @@ function M.finish(input)
   end
   require_something(report, input)
   local text, fatal = write_report(report.problems, input)
-  return fatal and "" or json.encode(out), text, fatal, when, pick, checks
+  return fatal and "" or json.encode(out), text, fatal, when, pick, checks, act
 end
 
 return M

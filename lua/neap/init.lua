@@ -137,7 +137,7 @@ function M.pool(options) declare("pool", options) end
 ---@class neap.CacheRule
 ---@field ttl? string|number freshness of responses that do not state theirs
 ---@field space? string responses are shared between routes of one space (the pool's name)
----@field key? neap.Part[] what they are stored under ({ "host", "path", "query" })
+---@field key? neap.Part[]|fun(req: neap.Request): string? what they are stored under ({ "host", "path", "query" })
 ---@field keep_query? string[] the only parameters of the query that count
 ---@field drop_query? string[] parameters of the query that do not count
 
@@ -151,13 +151,16 @@ function M.pool(options) declare("pool", options) end
 ---@field header? table<string, string|true> headers that must be there
 ---@field query? table<string, string|true> parameters of the query that must be there
 ---@field when? fun(req: neap.Request): boolean? asked when all else matches
----@field pool? string send it there
+---@field pool? string|fun(req: neap.Request): (string|neap.Value)? send it there, or what names the pool
+---@field fallback? string the pool where that function names none, or fails
 ---@field split? table<string, integer|neap.Part> pools by weight: { app = 95, beta = 5, by = "cookie id" }
 ---@field respond? integer|{ status?: integer, body?: string, content_type?: string } answer it
 ---@field redirect? string|{ to: string, status?: integer } redirect it
 ---@field cache? boolean|neap.CacheRule
 ---@field rewrite? string|{ to?: string, strip?: string, prefix?: string } what the backend is asked for
 ---@field limit? string|neap.Limit
+---@field action? fun(req: neap.Request, res: neap.Response) decides about each request
+---@field on_fault? "pass"|"refuse" where a function fails ("pass")
 ---@field tag? string a word for the access log
 ---@field request_headers? neap.Edits changes to what the backend gets
 ---@field response_headers? neap.Edits changes to what the client gets

@@ -158,14 +158,26 @@ function M.of(pointer)
   return req, board
 end
 
---- Called by core/script/worker.c: what C is to call for each predicate of a configuration.
+--- The text of a text, a number or a value; nil for what is none.
+function M.text(value)
+  if type(value) == "string" then return value end
+  if type(value) == "number" then return tostring(value) end
+  if type(value) == "cdata" then return tostring(value) end
+end
+
+--- Called by core/script/worker.c: what C is to call for each predicate and each action of a configuration.
 ---@param pointer userdata
+---@param decided userdata its neap_act_board
 ---@param predicates table<integer, function> by route
----@return table<integer, function>
-function M.install(pointer, predicates)
-  local wrapped, view, answers = {}, M.of(pointer)
-  for route, when in pairs(predicates) do wrapped[route] = M.predicate(when, view, answers) end
-  return wrapped
+---@param actions table<integer, table> by route: { action, pool, key }
+---@return table<integer, function> when, table<integer, function> act
+function M.install(pointer, decided, predicates, actions)
+  local when, act = {}, {}
+  local view, answers = M.of(pointer)
+  for route, predicate in pairs(predicates) do when[route] = M.predicate(predicate, view, answers) end
+  local response = require "neap.action"
+  for route, functions in pairs(actions) do act[route] = response.wrap(functions, view, decided) end
+  return when, act
 end
 
 return M

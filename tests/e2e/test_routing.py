@@ -189,5 +189,147 @@ class Keys(Actions):
             self.assertEqual(client.ask("/answer").status, 204)
 
 
+class Scripts(Actions):
+    ROUTES = """
+        local function tenant(req) return req:header "x-tenant" end
+        neap.route { path = "/choose", pool = function(req) return tenant(req) end, fallback = "app" }
+        neap.route { path = "/action", pool = "app", action = function(req, res)
+          res:pool "beta"
+          res:path("/acted/" .. tostring(req:query "id"))
+          res:query "x=1"
+          res:set_request_header("x-by", "neap")
+          res:remove_request_header "x-secret"
+          res:set_header("X-Group", req:header "x-tenant" or "none")
+          res:add_header("set-cookie", "a=1")
+          res:add_header("set-cookie", "b=2")
+          res:remove_header "server"
+          res:tag "acted"
+        end }
+        neap.route { path = "/respond", pool = "app", action = function(req, res)
+          res:set_header("retry-after", 5)
+          res:respond(503, "<p>later</p>", "html")
+        end }
+        neap.route { path = "/redirect", pool = "app", action = function(req, res)
+          res:redirect("https://" .. req.host .. "/x", 307)
+        end }
+        neap.route { path = "/answered", respond = 418, action = function(req, res)
+          if req:header "x-tenant" then res:pool "beta" end
+        end }
+        neap.route { path = "/keyed", pool = "app", cache = { key = function(req)
+          local lang = req:header "x-lang"
+          return lang and (lang:starts "de" and "de" or "en")
+        end } }
+        neap.route { path = "/ttl", pool = "app", cache = true, action = function(req, res) res:ttl "1m" end }
+        neap.route { path = "/bypass", pool = "app", cache = true, action = function(req, res) res:bypass() end }
+        neap.route { path = "/hit", pool = "app", cache = true, action = function(req, res)
+          res:set_header("x-who", req:header "x-tenant" or "nobody")
+          res:remove_header "x-origin"
+        end }
+        neap.route { path = "/fault", pool = "app", action = function(req, res)
+          res:pool "beta"
+          res:tag(req:header("x-tenant"):text())
+        end }
+        neap.route { path = "/strict", pool = "app", on_fault = "refuse", action = function(req, res)
+          if req:header "x-tenant" then res:pool "nowhere" end
+        end }
+        neap.route { path = "/trip", pool = "app", action = function() local x = nil; return x.y end }
+        neap.route { path = "/keyfault", pool = "app", cache = { key = function(req) return req:header("a"):text() end } }
+        local bad = {
+          path = function(res) res:path "no slash" end, space = function(res) res:path "/a b" end,
+          line = function(res) res:set_header("x", "a\\r\\nSet-Cookie: x=1") end,
+          name = function(res) res:set_header("x y", "1") end,
+          framing = function(res) res:set_request_header("Content-Length", "1") end,
+          location = function(res) res:redirect "/a\\nb" end, status = function(res) res:respond(99) end,
+          misspelt = function(res) res:tga "x" end, large = function(res) res:tag(string.rep("x", 40000)) end,
+        }
+        neap.route { path = "/bad", pool = "app", action = function(req, res)
+          for name, act in pairs(bad) do if req:query "what":eq(name) then act(res) end end
+        end }
+    """
+
+    def test_a_function_chooses_the_pool(self):
+        before = len(self.beta.seen)
+        self.ask("/choose", fields=[("X-Tenant", "beta")])
+        self.assertEqual(len(self.beta.seen), before + 1)
+        self.ask("/choose")
+        self.assertEqual((len(self.beta.seen), path_of(self.app)), (before + 1, "/choose"))
+        self.ask("/choose", fields=[("X-Tenant", "mars")])
+        self.assertEqual(len(self.beta.seen), before + 1)
+
+    def test_an_action_changes_request_and_response(self):
+        response = self.ask("/action?id=7", fields=[("X-Secret", "1"), ("X-Tenant", "t")])
+        seen = self.beta.seen[-1]
+        self.assertEqual((seen.target, seen.get("X-By"), seen.get("X-Secret")), ("/acted/7?x=1", "neap", None))
+        self.assertEqual((response.get("X-Group"), response.all("Set-Cookie")), ("t", ["a=1", "b=2"]))
+        self.assertEqual(self.gateway.access("/action?id=7")[0]["tag"], "acted")
+
+    def test_an_action_answers(self):
+        response = self.ask("/respond")
+        self.assertEqual((response.status, response.body, response.get("Retry-After"), response.get("Content-Type")),
+                         (503, b"<p>later</p>", "5", "text/html; charset=utf-8"))
+        response = self.ask("/redirect", fields=[])
+        self.assertEqual(response.status, 307)
+        self.assertRegex(response.get("Location"), r"^https://[^/]+/x$")
+        self.assertEqual(self.ask("/answered").status, 418)
+        self.assertEqual(self.ask("/answered", fields=[("X-Tenant", "1")]).status, 200)
+
+    def test_an_action_decides_about_the_cache(self):
+        for target in ("/keyed", "/bypass"):
+            self.app.on(target, wire.response(fields=[FRESH], body=b"x"))
+        self.app.on("/ttl", wire.response(body=b"x"))
+        self.ask("/keyed", fields=[("X-Lang", "de-AT")])
+        self.assertTrue(self.hit(self.ask("/keyed", fields=[("X-Lang", "de-CH")])))
+        self.assertFalse(self.hit(self.ask("/keyed", fields=[("X-Lang", "fr")])))
+        self.assertTrue(self.hit(self.ask("/keyed", fields=[("X-Lang", "en")])))
+        for _ in range(2):
+            self.assertFalse(self.hit(self.ask("/keyed")))
+            self.assertFalse(self.hit(self.ask("/bypass")))
+        self.ask("/ttl")
+        self.assertTrue(self.hit(self.ask("/ttl")))
+
+    def test_what_is_set_for_one_client_is_not_stored_for_the_next(self):
+        self.app.on("/hit", wire.response(fields=[FRESH, ("X-Origin", "1"), ("X-Who", "origin"), ("ETag", '"e"')],
+                                          body=b"x"))
+        for who in ("a", "b"):
+            response = self.ask("/hit", fields=[("X-Tenant", who)])
+            self.assertEqual((response.all("X-Who"), response.get("X-Origin"), response.body), ([who], None, b"x"))
+        self.assertTrue(self.hit(response))
+        response = self.ask("/hit", fields=[("If-None-Match", '"e"')])
+        self.assertEqual((response.status, response.all("X-Who"), response.get("ETag")), (304, ["nobody"], '"e"'))
+
+    def test_a_fault_costs_the_action_not_the_request(self):
+        before = len(self.beta.seen)
+        self.assertEqual(self.ask("/fault").status, 200)
+        self.assertEqual(len(self.beta.seen), before)
+        self.gateway.wait_line(r'route fault name="/fault".*neap\.lua:\d+: ')
+        self.ask("/fault", fields=[("X-Tenant", "1")])
+        self.assertEqual(len(self.beta.seen), before + 1)
+
+    def test_a_strict_route_refuses_when_its_action_fails(self):
+        self.assertEqual(self.ask("/strict").status, 200)
+        self.assertEqual(self.ask("/strict", fields=[("X-Tenant", "1")]).status, 503)
+        self.assertEqual(self.gateway.access("/strict", 2)[1]["reason"], "action_failed")
+
+    def test_an_action_that_always_fails_is_taken_out(self):
+        for _ in range(5):
+            self.assertEqual(self.ask("/trip").status, 200)
+        self.gateway.wait_line(r'route tripped name="/trip"')
+
+    def test_where_the_key_fails_nothing_is_stored(self):
+        self.app.on("/keyfault", wire.response(fields=[FRESH], body=b"x"))
+        for _ in range(2):
+            self.assertFalse(self.hit(self.ask("/keyfault")))
+
+    def test_nothing_on_the_board_can_break_a_message(self):
+        for what in ("path", "space", "line", "name", "framing", "location", "status", "misspelt", "large"):
+            with self.subTest(what=what):
+                self.ask("/bad?what=none")  # ends the row of faults
+                faults = len([line for line in self.gateway.lines if "route fault" in line])
+                response = self.ask("/bad?what=" + what)
+                self.assertEqual((response.status, response.body, response.get("Set-Cookie")),
+                                 (200, b"/bad?what=" + what.encode(), None))
+                self.assertGreaterEqual(len([line for line in self.gateway.lines if "route fault" in line]), faults)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -162,12 +162,38 @@ static void test_what_makes_no_sense_is_refused_on_its_line(void **state) {
          "neap.lua:9: error: route.cache.key[1]: \"client\": is no part of a key\n");
 }
 
+static void test_functions_of_a_route(void **state) {
+  (void)state;
+  neap_config *config =
+      accepted("neap.route { path = '/p', pool = function() end, fallback = 'beta', cache = true }\n"
+               "neap.route { path = '/k', pool = 'app', cache = { key = function() end } }\n"
+               "neap.route { path = '/a', respond = 200, action = function() end, on_fault = 'refuse' }\n");
+  const neap_config_route *routes = config->routes;
+  assert_int_equal(routes[0].pool, 1);
+  assert_string_equal(routes[0].cache_space, "");
+  assert_true(routes[0].actions->scripted && !routes[0].actions->scripted_key && !routes[0].actions->strict);
+  assert_true(routes[1].actions->scripted && routes[1].actions->scripted_key);
+  assert_true(routes[2].actions->scripted && routes[2].actions->strict);
+  neap_config_destroy(&config);
+  refuse("neap.route { path = '/a', pool = function() end }\n"
+         "neap.route { path = '/b', pool = 'app', fallback = 'beta' }\n"
+         "neap.route { path = '/c', pool = function() end, fallback = 'bta' }\n"
+         "neap.route { path = '/d', pool = 'app', on_fault = 'refuse' }\n"
+         "neap.route { path = '/e', pool = 'app', action = 'x' }\n",
+         "neap.lua:2: error: route: takes fallback where pool is a function, and only there\n"
+         "neap.lua:3: error: route: takes fallback where pool is a function, and only there\n"
+         "neap.lua:4: error: route.fallback: there is no pool \"bta\"; did you mean \"beta\"?\n"
+         "neap.lua:5: error: route.on_fault: there is no function that could fail\n"
+         "neap.lua:6: error: route.action: \"x\": write a function\n");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_routes_without_actions_have_none),
       cmocka_unit_test(test_templates_become_parts),
       cmocka_unit_test(test_shares_limits_and_keys),
       cmocka_unit_test(test_what_makes_no_sense_is_refused_on_its_line),
+      cmocka_unit_test(test_functions_of_a_route),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -1,0 +1,99 @@
+/* The leaves behind `res`: they copy texts to the board, and refuse what could break a message or a log. hot.
+ */
+#include "script/act.h"
+
+#include <stdbool.h>
+#include <strings.h>
+
+#include "base/base.h"
+
+enum { TEXTS = sizeof(((neap_act_board *)0)->texts) / sizeof(neap_act_text) };
+enum { EDITS = sizeof(((neap_act_board *)0)->edits) / sizeof(neap_act_edit) };
+enum { ROOM = sizeof(((neap_act_board *)0)->text) };
+
+/* --- what may stand where */
+
+static bool is_plain(const char *text, int32_t size) {
+  for (int32_t i = 0; i < size; i++)
+    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
+  return true;
+}
+
+/* Bytes of a target: printable ASCII, without `but`. */
+static bool is_target(const char *text, int32_t size, const char *but) {
+  for (int32_t i = 0; i < size; i++)
+    if (text[i] <= 0x20 || text[i] == 0x7f || strchr(but, text[i]) != NULL) return false;
+  return true;
+}
+
+static bool may_stand(int32_t what, const char *text, int32_t size) {
+  switch (what) {
+  case NEAP_ACT_PATH: return size > 0 && text[0] == '/' && is_target(text, size, "?#");
+  case NEAP_ACT_QUERY: return is_target(text, size, "#");
+  case NEAP_ACT_LOCATION: return size > 0 && is_target(text, size, "");
+  case NEAP_ACT_KEY: return size > 0;
+  case NEAP_ACT_BODY: return true;
+  default: return is_plain(text, size);
+  }
+}
+
+static bool is_token(const char *name, int32_t size) {
+  for (int32_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)name[i];
+    bool word = (c | 0x20u) - 'a' < 26u || (unsigned)c - '0' < 10u;
+    if (!word && (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL)) return false;
+  }
+  return size > 0;
+}
+
+/* What frames a message or belongs to one connection is the engine's: as lua/neap/schema.lua has it. */
+static bool is_framing(const char *name, int32_t size) {
+  static const char *const names[] = {"connection", "keep-alive", "proxy-connection",  "te",
+                                      "trailer",    "upgrade",    "transfer-encoding", "content-length"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    if (strlen(names[i]) == (size_t)size && strncasecmp(names[i], name, (size_t)size) == 0) return true;
+  return false;
+}
+
+/* --- the board */
+
+/* Where the text now lies, ended by NUL; -1: there is no room. */
+static int32_t keep(neap_act_board *board, const char *text, int32_t size) {
+  if (size < 0 || size >= ROOM - board->used) return -1;
+  int32_t at = board->used;
+  memcpy(board->text + at, text, (size_t)size);
+  board->text[at + size] = '\0';
+  board->used += size + 1;
+  return at;
+}
+
+static int32_t put(neap_act_board *board, int32_t what, const char *text, int32_t size) {
+  if (what < 0 || what >= TEXTS || !may_stand(what, text, size)) return NEAP_ACT_BAD_TEXT;
+  int32_t at = keep(board, text, size);
+  if (at < 0) return NEAP_ACT_FULL;
+  board->texts[what] = (neap_act_text){at, size};
+  return NEAP_ACT_OK;
+}
+
+static int32_t edit(neap_act_board *board, int32_t change, const char *name, int32_t name_size,
+                    const char *value, int32_t value_size) {
+  if (!is_token(name, name_size) || is_framing(name, name_size)) return NEAP_ACT_BAD_NAME;
+  if (!is_plain(value, value_size)) return NEAP_ACT_BAD_TEXT;
+  if (board->edit_count < 0 || board->edit_count >= EDITS) return NEAP_ACT_FULL;
+  int32_t name_at = keep(board, name, name_size), value_at = keep(board, value, value_size);
+  if (name_at < 0 || value_at < 0) return NEAP_ACT_FULL;
+  board->edits[board->edit_count++] = (neap_act_edit){change, name_at, value_at};
+  return NEAP_ACT_OK;
+}
+
+void neap_act_clear(neap_act_board *board) {
+  board->pool = -1;
+  board->status = board->bypass = board->edit_count = board->used = 0;
+  board->ttl_ms = -1;
+  for (int i = 0; i < TEXTS; i++) board->texts[i].size = -1;
+}
+
+void neap_act_init(neap_act_board *board) {
+  *board = (neap_act_board){.put = put, .edit = edit};
+  neap_act_clear(board);
+}
