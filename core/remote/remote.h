@@ -1,7 +1,8 @@
-/* The facade of the only folder that knows libcurl: documents fetched over HTTP beside the traffic, for
- * probes, discovery and the like. Nothing here is on a request's way.
+/* The facade of the only folder that knows libcurl and c-ares: documents fetched over HTTP beside the
+ * traffic, for probes, discovery and the like, and names looked up in DNS. Nothing here is on a request's
+ * way.
  *
- * A fetcher belongs to one loop; every function is for its thread.
+ * A fetcher or a resolver belongs to one loop; every function is for its thread.
  */
 #ifndef NEAP_REMOTE_REMOTE_H
 #define NEAP_REMOTE_REMOTE_H
@@ -68,5 +69,44 @@ typedef struct neap_fetch_request {
 int neap_fetch_start(neap_fetcher *fetcher, const neap_fetch_request *request, neap_fetch **out);
 /* Ends it without telling. Clears the pointer. */
 void neap_fetch_cancel(neap_fetch **fetch);
+
+/* --- names */
+typedef struct neap_resolver neap_resolver;
+typedef struct neap_lookup neap_lookup; /* one under way */
+
+/* `servers`: "127.0.0.1:5353,10.0.0.1"; NULL: those of the system. NEAP_EINVAL where they cannot be read,
+ * NEAP_ENOMEM. */
+int neap_resolver_create(neap_loop *loop, const char *servers, neap_resolver **out);
+/* Drops what is under way without telling. Not from within `done`. */
+void neap_resolver_destroy(neap_resolver **resolver);
+
+typedef enum neap_lookup_kind {
+  NEAP_LOOKUP_ADDRESSES, /* A and AAAA, the system's file of hosts before them */
+  NEAP_LOOKUP_SERVICES   /* SRV, and the addresses of its targets */
+} neap_lookup_kind;
+
+enum { NEAP_LOOKUP_MAX = 256 }; /* addresses of one answer; more are left out */
+
+typedef struct neap_found {
+  char address[NEAP_ADDRESS_TEXT]; /* "1.2.3.4:80", "[::1]:80" */
+  uint16_t priority, weight;       /* of SRV; 0 for addresses. Smaller priorities go first */
+} neap_found;
+
+/* What was found, sorted by address, none twice. Borrowed during the call. */
+typedef struct neap_lookup_reply {
+  int code;         /* 0; NEAP_ENOTFOUND: there is no such name or record; NEAP_EIO: nobody could say */
+  const char *text; /* the code in words */
+  const neap_found *found;
+  size_t count;
+  uint32_t ttl_s; /* for how long it holds: the least of all records; 0 where none was said */
+} neap_lookup_reply;
+
+/* Looks `name` up, which is copied; `port` is that of addresses. `done` is told once, unless the lookup was
+ * cancelled, never from within this call; it may start and cancel others. NEAP_ENOMEM. */
+int neap_lookup_start(neap_resolver *resolver, neap_lookup_kind kind, const char *name, uint16_t port,
+                      void (*done)(void *user, const neap_lookup_reply *reply), void *user,
+                      neap_lookup **out);
+/* Ends it without telling. Clears the pointer. */
+void neap_lookup_cancel(neap_lookup **lookup);
 
 #endif
