@@ -131,6 +131,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   neap_timer_init(&gateway->grace, on_grace_over);
   int code = neap_loop_create(&gateway->loop);
   if (code == 0) code = neap_backends_create(&gateway->backends);
+  if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
   if (code == 0) code = make_sessions(gateway);
   if (code) {
     neap_gateway_destroy(&gateway);
@@ -174,6 +175,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   *gateway_ptr = NULL;
   neap_gateway_cancel_reloads(gateway);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
+  neap_keeper_destroy(&gateway->keeper);
   neap_loaded_destroy(&gateway->loaded);
   while (gateway->retired) {
     neap_loaded *loaded = gateway->retired;

@@ -63,6 +63,8 @@ int neap_loaded_make_room(neap_loaded *loaded, uint32_t count, neap_err *err);
 int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err);
 /* A part that its worker does not use (any more). */
 void neap_loaded_close_part(neap_loaded *loaded, uint32_t place);
+/* Has its pools looked after from now on: those of the generation before may go. Control thread. */
+void neap_loaded_keep(const neap_loaded *loaded);
 /* Retires it on every worker; frees it when all have let go of it. Control thread. */
 void neap_loaded_retire(neap_loaded *loaded);
 void neap_loaded_destroy(neap_loaded **loaded);
@@ -202,6 +204,7 @@ struct neap_gateway {
   neap_loop *loop; /* of the control thread */
   neap_signal *signals[5];
   neap_backends *backends;
+  neap_keeper *keeper;
   neap_sessions *sessions;
   _Atomic(neap_cache *) cache;
   _Atomic(neap_generation_set *) current;

@@ -304,6 +304,19 @@ int neap_loaded_build(neap_loaded *loaded, neap_err *err) {
   return code;
 }
 
+void neap_loaded_keep(const neap_loaded *loaded) {
+  const neap_config *config = loaded->config;
+  neap_keeper_pool *pools = calloc(config->pool_count + 1, sizeof *pools);
+  neap_assert(pools != NULL);
+  for (size_t i = 0; i < config->pool_count; i++)
+    pools[i] = (neap_keeper_pool){.name = config->pools[i].name,
+                                  .care = &config->pools[i].care,
+                                  .members = loaded->members[i],
+                                  .member_count = config->pools[i].backend_count};
+  neap_keeper_set(loaded->gateway->keeper, pools, config->pool_count);
+  free(pools);
+}
+
 void neap_loaded_retire(neap_loaded *loaded) {
   neap_gateway *gateway = loaded->gateway;
   loaded->next = gateway->retired;

@@ -260,6 +260,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   free(changes);
   gateway->worker_count = plan->place_count;
   neap_listeners_commit(plan);
+  neap_loaded_keep(plan->loaded);
   if (gateway->loaded) neap_loaded_retire(gateway->loaded);
   gateway->loaded = plan->loaded;
   gateway->loaded->since_ms = neap_clock_wall_ms();

@@ -21,9 +21,10 @@ struct neap_backend {
   _Atomic uint64_t ewma_at_ms;
   _Atomic double error_rate;
   _Atomic uint64_t requests, failures;
-  _Atomic bool answered; /* since it was last down */
-  neap_vitals vitals;    /* what probes, outcomes and reports say */
-  char text[];           /* its address as configured: its identity */
+  _Atomic bool answered;    /* since it was last down */
+  struct neap_probe *probe; /* the keeper's, if it has one; its thread only */
+  neap_vitals vitals;       /* what probes, outcomes and reports say */
+  char text[];              /* its address as configured: its identity */
 };
 
 int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms);

@@ -87,7 +87,9 @@ static int32_t ejected_count(const neap_pool *pool, uint64_t now_ms) {
 static void hold_against(neap_pool *pool, int32_t member, uint64_t now_ms) {
   const neap_care *care = pool->options.care;
   neap_vitals *vitals = &backend_of(pool, member)->vitals;
-  if (!neap_vitals_bad(vitals, care, now_ms)) return;
+  bool eject = neap_vitals_bad(vitals, care, now_ms);
+  if (care->breaker.enabled) pool->rows_ms = UINT64_MAX; /* it may have opened */
+  if (!eject) return;
   neap_vitals_eject(vitals, &care->eject, now_ms);
   if (neap_eject_allows(&care->eject, pool->board.count, ejected_count(pool, now_ms)))
     pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */
@@ -130,6 +132,8 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
     hold_against(pool, member, now_ms);
   else
     neap_vitals_good(&backend->vitals, pool->options.care, now_ms);
+  if (NEAP_UNLIKELY(pool->rows[member].barred & NEAP_BAR_OPEN))
+    pool->rows_ms = UINT64_MAX; /* it was a trial */
 }
 
 void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
@@ -148,7 +152,9 @@ void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *repo
 void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
                            uint64_t now_ms) {
   neap_backend *backend = backend_of(pool, member);
-  neap_pool_failed(pool, member, outcome, now_ms);
+  count_error(backend, true);
+  tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
+  neap_vitals_absent(&backend->vitals, pool->options.care, now_ms);
   atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
   atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
   pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */

@@ -179,6 +179,25 @@ void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *
 /* It said how busy it is. */
 void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *report, uint64_t now_ms);
 
+/* --- the keeper: probes, ejection by rate, dynamic weights. One thread, which is no worker. */
+typedef struct neap_keeper neap_keeper;
+
+/* A pool as the keeper sees it. */
+typedef struct neap_keeper_pool {
+  const char *name;
+  const neap_care *care;
+  const neap_pool_member *members;
+  size_t member_count;
+} neap_keeper_pool;
+
+/* `host` is complete and borrowed. NEAP_ENOMEM. */
+int neap_keeper_create(neap_loop *loop, const neap_host *host, neap_keeper **out);
+/* From now on these are all pools there are. What they point to is borrowed until the next call, their
+ * backends as well. A backend that stays is probed on as if nothing had happened, unless its rules are
+ * others: then it is asked at once, and what is known of it stays. */
+void neap_keeper_set(neap_keeper *keeper, const neap_keeper_pool *pools, size_t count);
+void neap_keeper_destroy(neap_keeper **keeper);
+
 /* --- connections. Worker only. */
 typedef struct neap_connections neap_connections;
 typedef struct neap_connection neap_connection;

@@ -173,9 +173,13 @@ void neap_vitals_good(neap_vitals *vitals, const neap_care *care, uint64_t now_m
   if (care->breaker.enabled) neap_breaker_end(&vitals->breaker, &care->breaker, true, now_ms);
 }
 
-bool neap_vitals_bad(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {
+void neap_vitals_absent(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {
   atomic_fetch_add_explicit(&vitals->errors, 1, memory_order_relaxed);
   if (care->breaker.enabled) neap_breaker_end(&vitals->breaker, &care->breaker, false, now_ms);
+}
+
+bool neap_vitals_bad(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {
+  neap_vitals_absent(vitals, care, now_ms);
   const neap_care_eject *rules = &care->eject;
   if (!rules->enabled || rules->errors == 0 || neap_vitals_is_ejected(vitals, now_ms)) return false;
   return atomic_fetch_add_explicit(&vitals->errors_in_row, 1, memory_order_relaxed) + 1 >= rules->errors;

@@ -73,8 +73,8 @@ typedef struct neap_vitals {
   _Atomic double factor;          /* of its share, by dynamic weight; 0 stands for 1 */
   _Atomic uint64_t errors;        /* outcomes that counted against it */
   _Atomic uint64_t probes, probe_failures, transitions, ejections;
-  struct { /* outlier.c, control thread only: recent ones, the older the less */
-    uint64_t requests_seen, errors_seen;
+  struct { /* outlier.c and keeper.c, control thread only: recent ones, the older the less */
+    uint64_t swept_ms, requests_seen, errors_seen, ejections_told, opened_told;
     double requests, errors;
   } recent;
 } neap_vitals;
@@ -94,6 +94,8 @@ bool neap_vitals_pool(const neap_care *care, neap_backend_row *rows, int32_t cou
 
 /* Outcomes of requests. hot: a load and no store, as long as all is well and there is no breaker. */
 void neap_vitals_good(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
+/* It could not be reached: no reason to eject it, since it is left alone for its down time anyway. */
+void neap_vitals_absent(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
 /* True where the errors in a row suffice to eject it. */
 bool neap_vitals_bad(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
 void neap_vitals_report(neap_vitals *vitals, const neap_report *report, uint64_t now_ms);

@@ -283,8 +283,8 @@ neap.engine { workers = %(workers)d, grace = "%(grace)s" }
 """
 
 
-def config(*origins, listen="", pool="", cache="true", grace="10s", workers=1, more=""):
-    backends = ", ".join('"%s"' % origin.address for origin in origins)
+def config(*origins, backends=None, listen="", pool="", cache="true", grace="10s", workers=1, more=""):
+    backends = backends or ", ".join('"%s"' % origin.address for origin in origins)
     return CONFIG % dict(backends=backends, listen=listen, pool=pool, cache=cache, grace=grace, workers=workers,
                          more=more)
 

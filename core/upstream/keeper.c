@@ -1,0 +1,173 @@
+/* The keeper: probes for every backend that is to be probed, and once a second a look at all pools: who gives
+ * more errors than the rest, how shares should move, and what the workers did that the log should say. */
+#include "upstream/keeper.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+
+enum { SWEEP_MS = 1000 };
+
+void neap_keeper_log(const neap_keeper *keeper, neap_log_level level, const char *format, ...) {
+  char line[1400];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(line, sizeof line, format, list);
+  va_end(list);
+  keeper->host->log(keeper->host->user, level, line);
+}
+
+/* --- the sweep */
+
+/* Once for each backend, however many pools it is in. */
+static void observe(neap_backend *backend, uint64_t now_ms) {
+  neap_vitals *vitals = &backend->vitals;
+  if (vitals->recent.swept_ms == now_ms) return;
+  uint64_t elapsed_ms = now_ms - vitals->recent.swept_ms;
+  vitals->recent.swept_ms = now_ms;
+  neap_outlier_observe(vitals, atomic_load_explicit(&backend->requests, memory_order_relaxed), elapsed_ms,
+                       now_ms);
+}
+
+static int32_t ejected_count(const neap_keeper_pool *pool, uint64_t now_ms) {
+  int32_t count = 0;
+  for (size_t i = 0; i < pool->member_count; i++)
+    count += neap_vitals_is_ejected(&pool->members[i].backend->vitals, now_ms);
+  return count;
+}
+
+static void eject_by_rate(const neap_keeper_pool *pool, uint64_t now_ms) {
+  const neap_care_eject *rules = &pool->care->eject;
+  double requests = 0, errors = 0;
+  for (size_t i = 0; i < pool->member_count; i++) {
+    const neap_vitals *vitals = &pool->members[i].backend->vitals;
+    requests += vitals->recent.requests;
+    errors += vitals->recent.errors;
+  }
+  for (size_t i = 0; i < pool->member_count; i++) {
+    neap_vitals *vitals = &pool->members[i].backend->vitals;
+    if (neap_vitals_is_ejected(vitals, now_ms) ||
+        !neap_outlier_is(rules, vitals->recent.requests, vitals->recent.errors,
+                         requests - vitals->recent.requests, errors - vitals->recent.errors))
+      continue;
+    neap_vitals_eject(vitals, rules, now_ms);
+    if (!neap_eject_allows(rules, (int32_t)pool->member_count, ejected_count(pool, now_ms)))
+      neap_vitals_take_back(vitals);
+  }
+}
+
+static void adjust_shares(const neap_keeper_pool *pool, uint64_t now_ms) {
+  neap_vitals **all = calloc(pool->member_count, sizeof *all);
+  int32_t *weights = calloc(pool->member_count, sizeof *weights);
+  for (size_t i = 0; all && weights && i < pool->member_count; i++) {
+    all[i] = &pool->members[i].backend->vitals;
+    weights[i] = pool->members[i].weight;
+  }
+  if (all && weights) neap_shares_adjust(all, weights, pool->member_count, now_ms);
+  free(all);
+  free(weights);
+}
+
+/* Workers eject and open breakers without a word; it is told here. */
+static void tell(const neap_keeper *keeper, const neap_keeper_pool *pool, neap_backend *backend,
+                 uint64_t now_ms) {
+  neap_vitals *vitals = &backend->vitals;
+  uint64_t ejections = atomic_load_explicit(&vitals->ejections, memory_order_relaxed);
+  uint64_t opened = atomic_load_explicit(&vitals->breaker.opened, memory_order_relaxed);
+  uint64_t until_ms = atomic_load_explicit(&vitals->ejected_until_ms, memory_order_relaxed);
+  if (ejections > vitals->recent.ejections_told && until_ms > now_ms)
+    neap_keeper_log(keeper, NEAP_LOG_WARN, "upstream ejected pool=%s backend=%s for_ms=%llu", pool->name,
+                    neap_backend_address(backend), (unsigned long long)(until_ms - now_ms));
+  if (opened > vitals->recent.opened_told)
+    neap_keeper_log(keeper, NEAP_LOG_WARN, "upstream breaker_opened pool=%s backend=%s times=%llu",
+                    pool->name, neap_backend_address(backend),
+                    (unsigned long long)(opened - vitals->recent.opened_told));
+  vitals->recent.ejections_told = ejections;
+  vitals->recent.opened_told = opened;
+}
+
+static void sweep(neap_timer *timer) {
+  neap_keeper *keeper = NEAP_CONTAINER_OF(timer, neap_keeper, sweep);
+  uint64_t now_ms = neap_loop_now_ms(keeper->loop);
+  for (size_t i = 0; i < keeper->pool_count; i++) {
+    const neap_keeper_pool *pool = &keeper->pools[i];
+    for (size_t j = 0; j < pool->member_count; j++) observe(pool->members[j].backend, now_ms);
+    if (pool->care->eject.enabled) eject_by_rate(pool, now_ms);
+    if (pool->care->dynamic_weight) adjust_shares(pool, now_ms);
+    for (size_t j = 0; j < pool->member_count; j++) tell(keeper, pool, pool->members[j].backend, now_ms);
+  }
+  neap_timer_set(keeper->loop, timer, SWEEP_MS);
+}
+
+/* --- the list of pools */
+
+static void want_probe(neap_keeper *keeper, neap_backend *backend, const neap_keeper_pool *pool) {
+  neap_probe *probe = backend->probe;
+  if (probe && !probe->wanted) neap_probe_change(probe, pool);
+  if (probe) return;
+  probe = neap_probe_create(keeper, backend, pool);
+  if (probe == NULL) {
+    neap_keeper_log(keeper, NEAP_LOG_ERROR, "upstream probe_lost backend=%s", neap_backend_address(backend));
+    return;
+  }
+  probe->next = keeper->probes;
+  keeper->probes = probe;
+}
+
+static void drop_unwanted(neap_keeper *keeper) {
+  for (neap_probe **at = &keeper->probes; *at;) {
+    neap_probe *probe = *at;
+    if (probe->wanted) {
+      at = &probe->next;
+      continue;
+    }
+    *at = probe->next;
+    neap_probe_destroy(&probe);
+  }
+}
+
+void neap_keeper_set(neap_keeper *keeper, const neap_keeper_pool *pools, size_t count) {
+  neap_keeper_pool *copy = calloc(count + 1, sizeof *copy);
+  neap_assert(copy != NULL); /* the old list is about to go: there is no way back */
+  for (size_t i = 0; i < count; i++) copy[i] = pools[i];
+  for (neap_probe *probe = keeper->probes; probe; probe = probe->next) probe->wanted = false;
+  for (size_t i = 0; i < count; i++)
+    for (size_t j = 0; copy[i].care->health.kind != NEAP_PROBE_NONE && j < copy[i].member_count; j++)
+      want_probe(keeper, copy[i].members[j].backend, &copy[i]);
+  drop_unwanted(keeper);
+  free(keeper->pools);
+  keeper->pools = copy;
+  keeper->pool_count = count;
+}
+
+/* --- life */
+
+int neap_keeper_create(neap_loop *loop, const neap_host *host, neap_keeper **out) {
+  neap_keeper *keeper = calloc(1, sizeof *keeper);
+  if (keeper == NULL) return NEAP_ENOMEM;
+  keeper->loop = loop;
+  keeper->host = host;
+  keeper->random.state = host->seed;
+  int code = neap_fetcher_create(loop, &keeper->fetcher);
+  if (code) {
+    free(keeper);
+    return code;
+  }
+  neap_timer_init(&keeper->sweep, sweep);
+  neap_timer_set(loop, &keeper->sweep, SWEEP_MS);
+  *out = keeper;
+  return 0;
+}
+
+void neap_keeper_destroy(neap_keeper **keeper_ptr) {
+  neap_keeper *keeper = *keeper_ptr;
+  if (keeper == NULL) return;
+  *keeper_ptr = NULL;
+  neap_keeper_set(keeper, NULL, 0);
+  neap_timer_clear(&keeper->sweep);
+  neap_fetcher_destroy(&keeper->fetcher);
+  free(keeper->pools);
+  free(keeper);
+}

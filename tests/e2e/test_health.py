@@ -1,0 +1,298 @@
+"""Health: probes, ejection, breakers, priorities, panic, and that reloads change nothing of it. Backends that are to be
+fast or to be killed are gateways that answer themselves."""
+
+import socket
+import threading
+import unittest
+
+from harness import Gateway, Origin, TIMEOUT, config, wire
+
+BACKEND = """
+local neap = require "neap"
+neap.listen { http = "127.0.0.1:%d" }
+neap.route { path = "/", respond = { status = %d, body = "%s" } }
+neap.log { access = "ACCESS_LOG" }
+neap.engine { workers = 1 }
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A backend that is a process: answers everything with `status` and `body`, always on the same port."""
+
+    def __init__(self, body, status=200):
+        self.text = BACKEND % (free_port(), status, body)
+        self.start()
+        self.address = "127.0.0.1:%d" % self.process.port
+
+    def start(self):
+        self.process = Gateway(self.text)
+
+    def kill(self):
+        self.process.kill()
+
+    def close(self):
+        if self.process.process.poll() is None:
+            self.process.stop()
+
+
+class Health(unittest.TestCase):
+    def make_origin(self, body=b"ok"):
+        origin = Origin()
+        self.addCleanup(origin.close)
+        origin.on("/", wire.response(body=body))
+        return origin
+
+    def make_server(self, body, status=200):
+        server = Server(body, status)
+        self.addCleanup(server.close)
+        return server
+
+    def start(self, *origins, **options):
+        options.setdefault("cache", "false")
+        gateway = Gateway(config(*origins, **options))
+        self.addCleanup(gateway.stop)
+        return gateway
+
+    def bodies(self, gateway, count=20):
+        with gateway.client() as client:
+            return [client.ask("/").body for _ in range(count)]
+
+    @staticmethod
+    def unwell(origin, status=500):
+        origin.on("/health", wire.response(status))
+
+    # --- probes
+
+    def test_a_backend_whose_probes_fail_gets_nothing_until_they_succeed_again(self):
+        a, b = self.make_origin(b"a"), self.make_origin(b"b")
+        self.unwell(b)
+        gateway = self.start(a, b, pool='health = { interval = "50ms", rise = 2, fall = 2 }')
+        gateway.wait_line("backend_up pool=app backend=" + a.address)
+        gateway.wait_line("backend_down pool=app backend=%s reason=\"status 500\"" % b.address)
+        self.assertEqual(set(self.bodies(gateway)), {b"a"})
+        b.on("/health", wire.response())
+        gateway.wait_line("backend_up pool=app backend=" + b.address)
+        self.assertEqual(set(self.bodies(gateway)), {b"a", b"b"})
+
+    def test_it_asks_what_it_is_told_to(self):
+        origin = self.make_origin()
+        origin.on("/up?x=1", wire.response(404, body=b"all is well"))
+        gateway = self.start(origin, pool="""health = { path = "/up?x=1", host = "app.internal", status = { 200, 404 },
+                             contains = "is well", interval = "50ms" }""")
+        gateway.wait_line("backend_up")
+        request = origin.wait("/up?x=1")
+        self.assertEqual(request.get("host"), "app.internal")
+        origin.on("/up?x=1", wire.response(404, body=b"all is lost"))
+        gateway.wait_line("backend_down .*the body lacks the expected text")
+
+    def test_a_check_that_only_connects(self):
+        origin = self.make_origin()
+        gateway = self.start(backends='"%s", "127.0.0.1:%d"' % (origin.address, free_port()),
+                             pool='health = "tcp", health_check_interval = "50ms"')
+        gateway.wait_line("backend_up pool=app backend=" + origin.address)
+        gateway.wait_line("backend_down pool=app backend=.*connection refused")
+        self.assertEqual(origin.seen, [])
+
+    def test_silence_counts_as_bad(self):
+        origin, release = self.make_origin(), threading.Event()
+        self.addCleanup(release.set)
+        origin.on("/health", lambda *_: release.wait(TIMEOUT))
+        gateway = self.start(origin, pool='health = { timeout = "50ms", interval = "50ms" }')
+        gateway.wait_line("backend_down .*reason=\"Timeout was reached\"")
+
+    def test_flapping_below_the_thresholds_changes_nothing(self):
+        origin = self.make_origin()
+        gateway = self.start(origin, pool='health = { interval = "20ms", rise = 2, fall = 3 }')
+        gateway.wait_line("backend_up")
+        answers = [500, 500, 200] * 4
+
+        def flap(connection, _):
+            connection.send(wire.response(answers.pop(0) if answers else 200))
+        origin.on("/health", flap)
+        origin.wait("/health", 14)
+        self.assertEqual(len([line for line in gateway.lines if "upstream backend_" in line]), 1)
+
+    def test_the_guides_variable_turns_probes_on(self):
+        origin = self.make_origin()
+        gateway = Gateway(config(origin), environment={"HEALTH_CHECK_INTERVAL": "30s"})
+        self.addCleanup(gateway.stop)
+        gateway.wait_line("backend_up")
+        origin.wait("/health")
+
+    # --- reloads
+
+    def test_a_storm_of_reloads_restarts_no_probe_and_sends_nobody_to_a_backend_that_is_down(self):
+        a, b = self.make_origin(b"a"), self.make_origin(b"b")
+        self.unwell(b)
+        pool = 'health = { interval = "1h", fast_interval = "1h" }'
+        gateway = self.start(a, b, pool=pool)
+        gateway.wait_line("backend_up")
+        gateway.wait_line("backend_down")
+        text = config(a, b, cache="false", pool=pool)
+        seen, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                seen.extend(self.bodies(gateway, 5))
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            for i in range(30):
+                gateway.reload(text + "-- %d\n" % i, "server reloaded generation=")
+        finally:
+            stop.set()
+            asker.join()
+        self.assertEqual(set(seen), {b"a"})
+        self.assertEqual((len(a.for_path("/health")), len(b.for_path("/health"))), (1, 1))
+        self.assertEqual(b.for_path("/"), [])
+
+    def test_new_rules_are_asked_at_once_and_what_is_known_stays(self):
+        a, b = self.make_origin(b"a"), self.make_origin(b"b")
+        self.unwell(b)
+        gateway = self.start(a, b, pool='health = { interval = "1h", fast_interval = "1h" }')
+        gateway.wait_line("backend_up")
+        gateway.wait_line("backend_down")
+        b.on("/other", wire.response())
+        gateway.reload(config(a, b, cache="false", pool='health = { path = "/other", interval = "50ms", rise = 2 }'),
+                       "server reloaded")
+        gateway.wait_line("backend_up pool=app backend=" + b.address)
+        self.assertGreaterEqual(len(b.for_path("/other")), 2)  # it was down: one good probe is not enough
+
+    def test_an_ejection_outlives_reloads(self):
+        good, bad = self.make_origin(b"good"), self.make_origin()
+        bad.on("/", wire.response(503))
+        gateway = self.start(good, bad)
+        self.bodies(gateway, 30)
+        errors = len(bad.seen)
+        self.assertEqual(errors, 5)
+        for i in range(3):
+            gateway.reload(config(good, bad, cache="false") + "-- %d\n" % i, "server reloaded")
+            self.assertEqual(set(self.bodies(gateway)), {b"good"})
+        self.assertEqual(len(bad.seen), errors)
+
+    # --- ejection
+
+    def test_a_backend_that_answers_instantly_with_errors_draws_nearly_nothing(self):
+        """Least connections is what such a backend deceives best: it never has any."""
+        servers = [self.make_server("a"), self.make_server("b"), self.make_server("c"), self.make_server("hole", 503)]
+        gateway = self.start(*servers, workers=2, pool='balance = "least_connections"')
+        clients, each, bad = 4, 5000, []
+
+        def ask():
+            with gateway.client() as client:
+                bad.append(sum(client.ask("/").status != 200 for _ in range(each)))
+        threads = [threading.Thread(target=ask) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(bad), clients)
+        self.assertLessEqual(sum(bad), 5 + clients)  # 5 in a row, and those under way meanwhile
+        self.assertLess(sum(bad) / (clients * each), 0.0005)
+        gateway.wait_line("upstream ejected pool=app backend=%s for_ms=" % servers[3].address)
+
+    def test_who_comes_back_from_ejection_is_on_probation(self):
+        good, bad = self.make_origin(b"good"), self.make_origin()
+        bad.on("/", wire.response(503))
+        gateway = self.start(good, bad, pool='eject = { errors = 3, time = "300ms" }')
+        self.bodies(gateway, 20)
+        self.assertEqual(len(bad.seen), 3)
+        wire.wait_until(lambda: self.bodies(gateway, 4) and len(bad.seen) > 3, "another try")
+        self.bodies(gateway, 10)
+        self.assertEqual(len(bad.seen), 4)
+
+    def test_never_all_are_ejected(self):
+        a, b = self.make_origin(), self.make_origin()
+        for origin in a, b:
+            origin.on("/", wire.response(503))
+        gateway = self.start(a, b)
+        self.bodies(gateway, 100)
+        least, most = sorted((len(a.seen), len(b.seen)))
+        self.assertEqual(least + most, 100)
+        self.assertGreaterEqual(most, 80)  # one is out, the other stays though it is no better
+
+    def test_some_errors_among_many_answers_eject_by_rate(self):
+        good, bad = self.make_origin(b"good"), self.make_origin()
+        counted = [0]
+
+        def sometimes(connection, _):
+            counted[0] += 1
+            connection.send(wire.response(200 if counted[0] % 3 else 503))
+        bad.on("/", sometimes)
+        gateway = self.start(good, bad, pool='eject = { errors = 0, min_requests = 30 }')
+        wire.wait_until(lambda: self.bodies(gateway, 100) and any("upstream ejected" in line for line in gateway.lines),
+                        "an ejection by rate")
+        self.assertEqual(set(self.bodies(gateway)), {b"good"})
+
+    # --- the breaker
+
+    def test_a_breaker_fails_fast_then_tries_then_closes(self):
+        origin = self.make_origin()
+        origin.on("/", wire.response(500))
+        gateway = self.start(origin, pool="""eject = false,
+                             breaker = { errors = 3, rate = 0, open = "300ms", trials = 1 }""")
+        statuses = [gateway.ask("/").status for _ in range(10)]
+        self.assertEqual(statuses, [500] * 3 + [503] * 7)
+        self.assertEqual(len(origin.seen), 3)
+        origin.on("/", wire.response(body=b"well"))
+        wire.wait_until(lambda: gateway.ask("/").status == 200, "the breaker to try")
+        self.assertEqual([gateway.ask("/").status for _ in range(5)], [200] * 5)
+        gateway.wait_line("upstream breaker_opened pool=app backend=%s times=1" % origin.address)
+
+    # --- panic, priorities, processes
+
+    def test_where_all_are_said_to_be_unwell_all_serve(self):
+        origins = [self.make_origin(b"%d" % i) for i in range(3)]
+        for origin in origins:
+            self.unwell(origin)
+        gateway = self.start(*origins, pool='health = { interval = "50ms" }')
+        for origin in origins:
+            gateway.wait_line("backend_down pool=app backend=" + origin.address)
+        self.assertEqual(set(self.bodies(gateway)), {b"0", b"1", b"2"})
+
+    def test_a_backup_takes_over_and_gives_back(self):
+        first, spare = self.make_origin(b"first"), self.make_origin(b"spare")
+        gateway = self.start(backends='"%s", "%s backup"' % (first.address, spare.address),
+                             pool='health = { interval = "50ms", fall = 1, rise = 1 }')
+        for origin in first, spare:
+            gateway.wait_line("backend_up pool=app backend=" + origin.address)
+        self.assertEqual(set(self.bodies(gateway)), {b"first"})
+        self.unwell(first)
+        gateway.wait_line("backend_down pool=app backend=" + first.address)
+        self.assertEqual(set(self.bodies(gateway)), {b"spare"})
+        start = len(gateway.lines)
+        first.on("/health", wire.response())
+        gateway.wait_line("backend_up pool=app backend=" + first.address, start)
+        self.assertEqual(set(self.bodies(gateway)), {b"first"})
+
+    def test_a_backup_steps_in_where_nobody_can_be_reached_even_without_probes(self):
+        spare = self.make_origin(b"spare")
+        gateway = self.start(backends='"127.0.0.1:%d", "%s backup"' % (free_port(), spare.address))
+        self.assertEqual(set(self.bodies(gateway)), {b"spare"})
+
+    def test_killed_processes_are_left_alone_and_taken_back(self):
+        servers = [self.make_server(name) for name in ("a", "b", "c", "d")]
+        gateway = self.start(*servers, pool='health = { interval = "50ms", rise = 2, fall = 2 }, max_retries = 3')
+        for server in servers:
+            gateway.wait_line("backend_up pool=app backend=" + server.address)
+        for server in servers[1:]:
+            server.kill()
+        # One of four is left: too few to believe in, but that nobody is there needs no belief.
+        self.assertEqual(set(self.bodies(gateway, 200)), {b"a"})
+        for server in servers[1:]:
+            gateway.wait_line("backend_down pool=app backend=" + server.address)
+        start = len(gateway.lines)
+        self.assertEqual(set(self.bodies(gateway, 200)), {b"a"})
+        for server in servers[1:]:
+            server.start()
+            gateway.wait_line("backend_up pool=app backend=" + server.address, start)
+        self.assertEqual(set(self.bodies(gateway, 20)), {b"a", b"b", b"c", b"d"})
+
+
+if __name__ == "__main__":
+    unittest.main()
