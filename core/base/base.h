@@ -10,6 +10,8 @@
 
 #define NEAP_LIKELY(x)                       __builtin_expect(!!(x), 1)
 #define NEAP_UNLIKELY(x)                     __builtin_expect(!!(x), 0)
+#define NEAP_INLINE                          static inline __attribute__((always_inline))
+#define NEAP_SELDOM                          __attribute__((noinline, cold))
 #define NEAP_COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
 #define NEAP_MIN(a, b)                       ((a) < (b) ? (a) : (b))
 #define NEAP_MAX(a, b)                       ((a) > (b) ? (a) : (b))

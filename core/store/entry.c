@@ -25,30 +25,34 @@ static unsigned entry_flags(const neap_entry *entry) {
   return neap_life_flags(neap_entry_life(entry));
 }
 
+/* What stands between key and meta. */
+static size_t link_bytes(unsigned flags) {
+  return (flags & NEAP_ENTRY_CHUNKED ? sizeof(neap_body *) : 0) + (flags & NEAP_ENTRY_META ? 4u : 0u);
+}
+
 /* The meta size and the body pointer are not aligned for their types, hence the copies. */
 static uint32_t meta_size(const neap_entry *entry, unsigned flags) {
   uint32_t size = 0;
   if (flags & NEAP_ENTRY_META)
-    memcpy(&size, entry->bytes + (flags & NEAP_ENTRY_CHUNKED ? sizeof(neap_body *) : 0), sizeof size);
+    memcpy(&size, entry->bytes + entry->key_size + link_bytes(flags) - sizeof size, sizeof size);
   return size;
 }
 
 neap_body *neap_entry_body(const neap_entry *entry) {
   neap_body *body = NULL;
-  if (entry_flags(entry) & NEAP_ENTRY_CHUNKED) memcpy(&body, entry->bytes, sizeof body);
+  if (entry_flags(entry) & NEAP_ENTRY_CHUNKED) memcpy(&body, entry->bytes + entry->key_size, sizeof body);
   return body;
 }
 
 size_t neap_entry_bytes(const neap_shape *shape) {
   unsigned flags = flags_of(shape);
   size_t value = flags & NEAP_ENTRY_CHUNKED ? 0 : (size_t)shape->length; /* chunked where it is unknown */
-  return sizeof(neap_entry) + neap_entry_key_offset(flags) + shape->key.size + shape->meta.size + value;
+  return sizeof(neap_entry) + shape->key.size + link_bytes(flags) + shape->meta.size + value;
 }
 
 size_t neap_entry_allocated(const neap_entry *entry) {
   unsigned flags = entry_flags(entry);
-  return sizeof *entry + neap_entry_key_offset(flags) + entry->key_size + meta_size(entry, flags) +
-         entry->value_size;
+  return sizeof *entry + entry->key_size + link_bytes(flags) + meta_size(entry, flags) + entry->value_size;
 }
 
 uint64_t neap_entry_charged(neap_cache *cache, const neap_entry *entry) {
@@ -59,7 +63,7 @@ uint64_t neap_entry_charged(neap_cache *cache, const neap_entry *entry) {
 
 char *neap_entry_value(neap_entry *entry) {
   unsigned flags = entry_flags(entry);
-  return entry->bytes + neap_entry_key_offset(flags) + entry->key_size + meta_size(entry, flags);
+  return entry->bytes + entry->key_size + link_bytes(flags) + meta_size(entry, flags);
 }
 
 /* --- life
@@ -77,10 +81,10 @@ neap_entry *neap_entry_create(neap_cache *cache, const neap_shape *shape) {
   entry->key_size = (uint16_t)shape->key.size;
   entry->value_size = flags & NEAP_ENTRY_CHUNKED ? 0 : (uint16_t)shape->length;
   char *at = entry->bytes;
+  memcpy(at, shape->key.ptr, shape->key.size), at += shape->key.size;
   if (flags & NEAP_ENTRY_CHUNKED) memcpy(at, &shape->body, sizeof shape->body), at += sizeof shape->body;
   uint32_t meta = (uint32_t)shape->meta.size;
   if (flags & NEAP_ENTRY_META) memcpy(at, &meta, sizeof meta), at += sizeof meta;
-  memcpy(at, shape->key.ptr, shape->key.size), at += shape->key.size;
   if (meta > 0) memcpy(at, shape->meta.ptr, meta);
   return entry;
 }
@@ -176,11 +180,12 @@ double neap_cost_unpack(uint16_t cost) {
  * ---------------------------------------------------------------------------------- */
 
 neap_view neap_entry_key(const neap_entry *entry) {
-  return (neap_view){neap_entry_key_ptr(entry), entry->key_size};
+  return (neap_view){entry->bytes, entry->key_size};
 }
 
 neap_view neap_entry_meta(const neap_entry *entry) {
-  return (neap_view){neap_entry_key_ptr(entry) + entry->key_size, meta_size(entry, entry_flags(entry))};
+  unsigned flags = entry_flags(entry);
+  return (neap_view){entry->bytes + entry->key_size + link_bytes(flags), meta_size(entry, flags)};
 }
 
 uint64_t neap_entry_size(const neap_entry *entry) {
@@ -188,13 +193,18 @@ uint64_t neap_entry_size(const neap_entry *entry) {
   return body != NULL ? body->size : entry->value_size;
 }
 
-neap_view neap_entry_piece(const neap_entry *entry, size_t index) {
-  const neap_body *body = neap_entry_body(entry);
-  if (body == NULL)
-    return index == 0 ? (neap_view){neap_entry_value((neap_entry *)entry), entry->value_size}
-                      : (neap_view){"", 0};
+static neap_view body_piece(const neap_body *body, size_t index) {
   if (index >= body->count) return (neap_view){"", 0};
   return (neap_view){body->pieces[index].ptr, body->pieces[index].size};
+}
+
+neap_view neap_entry_piece(const neap_entry *entry, size_t index) {
+  unsigned flags = entry_flags(entry);
+  if (NEAP_LIKELY(flags == 0 && index == 0)) /* hot: most small objects */
+    return (neap_view){entry->bytes + entry->key_size, entry->value_size};
+  if (flags & NEAP_ENTRY_CHUNKED) return body_piece(neap_entry_body(entry), index);
+  return index == 0 ? (neap_view){neap_entry_value((neap_entry *)entry), entry->value_size}
+                    : (neap_view){"", 0};
 }
 
 neap_entry *neap_entry_ref(neap_cache *cache, const neap_entry *entry) {

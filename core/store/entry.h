@@ -1,6 +1,6 @@
 /* One stored object: a header of 32 bytes and, in the same allocation, what follows it:
  *
- *   header | body pointer (chunked) | meta size (with meta) | key | meta | value (not chunked)
+ *   header | key | body pointer (chunked) | meta size (with meta) | meta | value (not chunked)
  *
  * Life (numbers as in neap/cache.h):
  *   1 filling   built by one fill, invisible                             fill.c
@@ -73,15 +73,6 @@ static inline unsigned neap_life_flags(uint64_t life) {
 
 static inline uint64_t neap_entry_life(const neap_entry *entry) {
   return atomic_load_explicit(&entry->life, memory_order_relaxed);
-}
-
-/* Offset of the key behind the header. */
-static inline size_t neap_entry_key_offset(unsigned flags) {
-  return (flags & NEAP_ENTRY_CHUNKED ? sizeof(neap_body *) : 0) + (flags & NEAP_ENTRY_META ? 4u : 0u);
-}
-
-static inline const char *neap_entry_key_ptr(const neap_entry *entry) {
-  return entry->bytes + neap_entry_key_offset(neap_life_flags(neap_entry_life(entry)));
 }
 
 neap_body *neap_entry_body(const neap_entry *entry); /* NULL where it is inline */

@@ -41,7 +41,7 @@ void neap_ring_push(neap_seat *seat, const neap_record *record) {
   set_mark(seat);
 }
 
-void neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot) {
+int neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot) {
   uint32_t size = seat->mask + 1;
   if (ring_used(seat) >= size / 2 && pthread_mutex_trylock(&cache->maintenance) == 0) {
     neap_events_drain(cache, seat);
@@ -50,11 +50,12 @@ void neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot) {
   uint32_t head = atomic_load_explicit(&seat->head, memory_order_relaxed);
   if (ring_used(seat) == size) {
     NEAP_COUNT(seat, events_dropped);
-    return; /* the mark stays: the next hit looks again */
+    return 0; /* the mark stays: the next hit looks again */
   }
   seat->ring[head & seat->mask] = slot;
   atomic_store_explicit(&seat->head, head + 1, memory_order_release);
   set_mark(seat);
+  return 0;
 }
 
 /* --- telling
@@ -108,19 +109,18 @@ void neap_events_gone(neap_cache *cache, uint32_t number) {
 
 /* Whether the life that an event speaks of goes on: not so where its slot is dead or free, or has another
  * life. */
-static bool lives_on(const neap_cache *cache, uint32_t slot_and_generation) {
-  uint64_t word =
-      atomic_load_explicit(&cache->slots[slot_and_generation & NEAP_SLOT_MASK].word, memory_order_relaxed);
+static inline bool lives_on(const neap_slot *slot, uint32_t slot_and_generation) {
+  uint64_t word = atomic_load_explicit((_Atomic uint64_t *)&slot->word, memory_order_relaxed);
   return (word & NEAP_WORD_LIVE) && neap_word_generation(word) == slot_and_generation >> NEAP_EVENT_SHIFT;
 }
 
-static void drain_hit(neap_cache *cache, uint32_t hit, uint32_t now) {
-  neap_slot *slot = &cache->slots[hit & NEAP_SLOT_MASK];
+/* hot: counts a HIT in the columns. False where it is not for the policy's ears. */
+static inline bool note_hit(neap_slot *slot, uint32_t hit, uint32_t now) {
   uint32_t tally = tally_of(slot);
-  if (!lives_on(cache, hit) || !(tally & NEAP_TALLY_KNOWN)) return;
-  if ((tally & NEAP_TALLY_COUNT) != NEAP_TALLY_COUNT) set_tally(slot, tally + 1);
+  if (NEAP_UNLIKELY(!lives_on(slot, hit) || !(tally & NEAP_TALLY_KNOWN))) return false;
+  set_tally(slot, tally + ((tally & NEAP_TALLY_COUNT) != NEAP_TALLY_COUNT));
   atomic_store_explicit(&slot->seen, now, memory_order_relaxed);
-  next_event(cache)->what = (int32_t)(hit & NEAP_SLOT_MASK);
+  return true;
 }
 
 /* Starts the columns of a slot that the policy is told of. */
@@ -150,7 +150,7 @@ static void drain_insert(neap_cache *cache, const neap_record *record) {
 static void drain_update(neap_cache *cache, const neap_record *record) {
   uint32_t number = record->slot & NEAP_SLOT_MASK, tally = tally_of(&cache->slots[number]);
   neap_epoch_retire(cache, record->carrier);
-  if (!lives_on(cache, record->slot)) return;
+  if (!lives_on(&cache->slots[number], record->slot)) return;
   if (tally & NEAP_TALLY_KNOWN) {
     neap_expiry_file(cache, number, record->tick);
     neap_events_tell(cache, NEAP_EVENT_UPDATE, number, record->size, record->hash);
@@ -160,10 +160,10 @@ static void drain_update(neap_cache *cache, const neap_record *record) {
 }
 
 static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t now) {
-  uint32_t slot = record->slot & NEAP_SLOT_MASK;
-  if (!lives_on(cache, record->slot) || !(tally_of(&cache->slots[slot]) & NEAP_TALLY_KNOWN)) return;
-  neap_expiry_file(cache, slot, record->tick);
-  drain_hit(cache, record->slot, now);
+  uint32_t number = record->slot & NEAP_SLOT_MASK;
+  if (!note_hit(&cache->slots[number], record->slot, now)) return;
+  neap_expiry_file(cache, number, record->tick);
+  next_event(cache)->what = (int32_t)number;
 }
 
 static void drain_record(neap_cache *cache, const neap_record *record, uint32_t now) {
@@ -177,19 +177,37 @@ static void drain_record(neap_cache *cache, const neap_record *record, uint32_t 
   }
 }
 
+static bool is_hit(uint32_t word) {
+  return (word & NEAP_SLOT_MASK) >= NEAP_SLOT_FIRST;
+}
+
+/* hot: drains the HITs from `tail` on up to `head` or to what is none. Returns where it stopped. */
+static uint32_t drain_hits(neap_cache *cache, const neap_seat *seat, uint32_t tail, uint32_t head,
+                           uint32_t now) {
+  enum { AHEAD = 24 }; /* hits go all over the columns: fetch early */
+  neap_slot *slots = cache->slots;
+  neap_event *events = cache->evictor->board->events;
+  const uint32_t *ring = seat->ring, mask = seat->mask;
+  int count = cache->event_count;
+  for (uint32_t word; tail != head && is_hit(word = ring[tail & mask]); tail++) {
+    if (head - tail > AHEAD) __builtin_prefetch(&slots[ring[(tail + AHEAD) & mask] & NEAP_SLOT_MASK], 1);
+    uint32_t slot = word & NEAP_SLOT_MASK;
+    if (!note_hit(&slots[slot], word, now)) continue;
+    if (NEAP_UNLIKELY(count == NEAP_EVENTS_MAX)) {
+      cache->event_count = count;
+      neap_events_flush(cache);
+      count = 0;
+    }
+    events[count++].what = (int32_t)slot;
+  }
+  cache->event_count = count;
+  return tail;
+}
+
 static void drain_seat(neap_cache *cache, neap_seat *seat, uint32_t now) {
-  enum { AHEAD = 8 }; /* hits go all over the columns: fetch early */
   uint32_t head = atomic_load_explicit(&seat->head, memory_order_acquire);
   uint32_t tail = atomic_load_explicit(&seat->tail, memory_order_relaxed);
-  while (tail != head) {
-    uint32_t word = seat->ring[tail & seat->mask];
-    if (head - tail > AHEAD)
-      __builtin_prefetch(&cache->slots[seat->ring[(tail + AHEAD) & seat->mask] & NEAP_SLOT_MASK], 1);
-    if ((word & NEAP_SLOT_MASK) >= NEAP_SLOT_FIRST) {
-      drain_hit(cache, word, now);
-      tail++;
-      continue;
-    }
+  while ((tail = drain_hits(cache, seat, tail, head, now)) != head) {
     uint32_t words[NEAP_RECORD_WORDS];
     for (uint32_t i = 0; i < NEAP_RECORD_WORDS; i++) words[i] = seat->ring[(tail + i) & seat->mask];
     neap_record record;

@@ -128,9 +128,14 @@ static inline bool neap_entry_expired(const neap_cache *cache, const neap_entry 
 }
 
 /* --- seats and epochs (epoch.c) --- */
-static inline neap_seat *neap_seat_get(neap_cache *cache) {
+/* The seat of the calling thread where it came here lately, or NULL. */
+static inline neap_seat *neap_seat_recall(const neap_cache *cache) {
   neap_seat_recent *recent = &neap_seats_recent[cache->id % NEAP_SEATS_RECENT];
-  return NEAP_LIKELY(recent->cache == cache->id) ? recent->seat : neap_seat_find(cache);
+  return NEAP_LIKELY(recent->cache == cache->id) ? recent->seat : NULL;
+}
+static inline neap_seat *neap_seat_get(neap_cache *cache) {
+  neap_seat *seat = neap_seat_recall(cache);
+  return NEAP_LIKELY(seat != NULL) ? seat : neap_seat_find(cache);
 }
 
 #if defined(__SANITIZE_THREAD__)
@@ -143,7 +148,10 @@ extern bool neap_epoch_fenced; /* the system has no membarrier: set before the f
 
 /* hot: no fence. The reclaimer makes every thread pass one (membarrier) between unlinking and looking. */
 static inline void neap_seat_enter(neap_cache *cache, neap_seat *seat) {
-  if (seat->depth++ > 0) return;
+  if (NEAP_UNLIKELY(neap_seat_inside(seat))) {
+    seat->depth++;
+    return;
+  }
   uint64_t epoch = atomic_load_explicit(&cache->epoch, memory_order_acquire);
   if (NEAP_EPOCH_FENCED || NEAP_UNLIKELY(neap_epoch_fenced)) {
     atomic_store(&seat->epoch, epoch);
@@ -153,8 +161,10 @@ static inline void neap_seat_enter(neap_cache *cache, neap_seat *seat) {
   atomic_signal_fence(memory_order_seq_cst);
 }
 static inline void neap_seat_leave(neap_seat *seat) {
-  if (--seat->depth > 0) return;
-  atomic_store_explicit(&seat->epoch, 0, memory_order_release);
+  if (NEAP_UNLIKELY(seat->depth > 0))
+    seat->depth--;
+  else
+    atomic_store_explicit(&seat->epoch, 0, memory_order_release);
 }
 
 void neap_epoch_init(neap_cache *cache);
@@ -199,8 +209,8 @@ enum { NEAP_OP_INSERT = 1, NEAP_OP_UPDATE = 2, NEAP_OP_REMOVE = 3, NEAP_OP_MISS 
 void neap_ring_ensure(neap_cache *cache, neap_seat *seat, uint32_t words);
 /* Pushes a record; room was made. */
 void neap_ring_push(neap_seat *seat, const neap_record *record);
-/* What a HIT does when the ring needs attention. */
-void neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot);
+/* What a HIT does when the ring needs attention. Returns 0. */
+int neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot);
 /* Drains all rings to the policy. Under maintenance. */
 void neap_events_drain(neap_cache *cache, neap_seat *self);
 /* Tells the policy one event, and all told so far. Under maintenance. */
@@ -210,14 +220,12 @@ void neap_events_flush(neap_cache *cache);
 void neap_events_gone(neap_cache *cache, uint32_t slot);
 
 /* hot: */
-static inline void neap_ring_hit(neap_cache *cache, neap_seat *seat, uint32_t slot) {
+static inline int neap_ring_hit(neap_cache *cache, neap_seat *seat, uint32_t slot) {
   uint32_t head = atomic_load_explicit(&seat->head, memory_order_relaxed);
-  if (NEAP_UNLIKELY(head == seat->mark)) {
-    neap_ring_attend(cache, seat, slot);
-    return;
-  }
+  if (NEAP_UNLIKELY(head == seat->mark)) return neap_ring_attend(cache, seat, slot);
   seat->ring[head & seat->mask] = slot;
   atomic_store_explicit(&seat->head, head + 1, memory_order_release);
+  return 0;
 }
 
 /* --- expiry (expiry.c) --- */

@@ -66,6 +66,7 @@ static neap_seat *make(neap_cache *cache) {
   seat->cache = cache;
   atomic_init(&seat->taken, true);
   seat->random = cache->seed ^ (uintptr_t)seat;
+  seat->ticket = 1;
   seat->next = atomic_load(&cache->seats);
   while (!atomic_compare_exchange_weak(&cache->seats, &seat->next, seat)) continue;
   atomic_fetch_add(&cache->seat_count, 1);
@@ -101,7 +102,7 @@ void neap_seats_destroy(neap_cache *cache) {
   pthread_mutex_lock(&seats_lock);
   for (neap_seat *seat = atomic_load(&cache->seats), *next; seat != NULL; seat = next) {
     next = seat->next;
-    neap_assert(seat->depth == 0); /* a thread is still inside */
+    neap_assert(!neap_seat_inside(seat)); /* a thread is still inside */
     unhold(seat);
     free(seat->ring);
     free(seat);

@@ -26,9 +26,9 @@ enum { NEAP_CACHE_COUNTERS(NEAP_COUNT_INDEX) NEAP_COUNTS };
 
 typedef struct neap_seat {
   /* Written by the thread, read by reclaimers. */
-  _Alignas(NEAP_CACHE_LINE) _Atomic uint64_t epoch;
-  uint32_t depth;  /* of nested enters */
-  uint32_t ticket; /* calls until one is timed */
+  _Alignas(NEAP_CACHE_LINE) _Atomic uint64_t epoch; /* 0: outside */
+  uint32_t depth;                                   /* of enters inside the first */
+  uint32_t ticket;                                  /* calls until one is timed */
   /* Ring: `head` is the thread's, `tail` the drainer's. */
   uint32_t *ring;
   uint32_t mask;
@@ -68,13 +68,17 @@ static inline void neap_seat_count(neap_seat *seat, unsigned counter, uint64_t n
   atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
-/* hot: true for one call in 64, at uneven distances: even ones would always meet what happens every so many
+/* hot: true for one call in 256, at uneven distances: even ones would always meet what happens every so many
  * calls. */
 static inline bool neap_seat_sampled(neap_seat *seat) {
-  if (NEAP_LIKELY(seat->ticket-- > 0)) return false;
+  if (NEAP_LIKELY(--seat->ticket > 0)) return false;
   seat->random = seat->random * 6364136223846793005u + 1442695040888963407u;
-  seat->ticket = (uint32_t)(seat->random >> 57); /* 0..127 */
+  seat->ticket = (uint32_t)(seat->random >> 55) + 1; /* 1..512 */
   return true;
+}
+
+static inline bool neap_seat_inside(const neap_seat *seat) {
+  return atomic_load_explicit((_Atomic uint64_t *)&seat->epoch, memory_order_relaxed) != 0;
 }
 
 #define NEAP_COUNT(seat, name) neap_seat_count(seat, NEAP_COUNT_##name, 1)

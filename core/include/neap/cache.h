@@ -186,7 +186,7 @@ NEAP_API int neap_cache_rollback_evict(neap_cache *cache, neap_err *err);
 /* --- seeing
  * ------------------------------------------------------------------------------------------------- */
 
-/* Times of one kind of call, sampled (one in 64 of each thread); percentiles in nanoseconds to 10 %. */
+/* Times of one kind of call, sampled (one in 256 of each thread); percentiles in nanoseconds to 10 %. */
 typedef struct neap_latency {
   uint64_t count; /* samples */
   uint64_t p50_ns, p90_ns, p99_ns, p999_ns, max_ns;

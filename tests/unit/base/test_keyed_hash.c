@@ -32,6 +32,22 @@ static void test_keyed_hash_depends_on_its_key(void **state) {
   assert_int_not_equal(neap_keyed_hash(&a, "", 0), neap_keyed_hash(&b, "", 0));
 }
 
+static void test_keyed_hash_same_sees_every_bit(void **state) {
+  (void)state;
+  char a[70], b[70];
+  for (size_t size = 0; size < sizeof a; size++) {
+    memset(a, 'k', sizeof a), memset(b, 'k', sizeof b);
+    b[size] = 'x'; /* behind the end: of no account */
+    assert_true(neap_hash_same(a, b, size));
+    b[size] = 'k';
+    for (size_t bit = 0; bit < size * 8; bit++) {
+      b[bit / 8] ^= (char)(1 << bit % 8);
+      assert_false(neap_hash_same(a, b, size));
+      b[bit / 8] ^= (char)(1 << bit % 8);
+    }
+  }
+}
+
 /* Keys that count up are what users have: each bit of the hash flips for half of the steps, and buckets fill
  * evenly. */
 static void test_keyed_hash_spreads_counting_keys(void **state) {
@@ -62,6 +78,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_keyed_hash_every_byte_and_the_length_count),
       cmocka_unit_test(test_keyed_hash_depends_on_its_key),
+      cmocka_unit_test(test_keyed_hash_same_sees_every_bit),
       cmocka_unit_test(test_keyed_hash_spreads_counting_keys),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
