@@ -174,8 +174,8 @@ static bool settle(neap_policy *policy, unsigned *streak, int code) {
 
 static int32_t highest(const neap_event *events, int n, int32_t high) {
   for (int i = 0; i < n; i++) {
-    int32_t slot =
-        events[i].what >> NEAP_EVENT_SHIFT == NEAP_EVENT_INSERT ? events[i].what & NEAP_SLOT_MASK : 0;
+    if (NEAP_LIKELY(events[i].what >> NEAP_EVENT_SHIFT != NEAP_EVENT_INSERT)) continue;
+    int32_t slot = events[i].what & NEAP_SLOT_MASK;
     high = slot >= high ? slot + 1 : high;
   }
   return high;

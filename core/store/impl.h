@@ -128,14 +128,12 @@ static inline bool neap_entry_expired(const neap_cache *cache, const neap_entry 
 }
 
 /* --- seats and epochs (epoch.c) --- */
-/* The seat of the calling thread where it came here lately, or NULL. */
-static inline neap_seat *neap_seat_recall(const neap_cache *cache) {
-  neap_seat_recent *recent = &neap_seats_recent[cache->id % NEAP_SEATS_RECENT];
-  return NEAP_LIKELY(recent->cache == cache->id) ? recent->seat : NULL;
+/* Whether the calling thread came here last: then neap_seats_last.seat is its seat. */
+static inline bool neap_seat_recalled(const neap_cache *cache) {
+  return NEAP_LIKELY(neap_seats_last.cache == cache->id);
 }
 static inline neap_seat *neap_seat_get(neap_cache *cache) {
-  neap_seat *seat = neap_seat_recall(cache);
-  return NEAP_LIKELY(seat != NULL) ? seat : neap_seat_find(cache);
+  return neap_seat_recalled(cache) ? neap_seats_last.seat : neap_seat_find(cache);
 }
 
 #if defined(__SANITIZE_THREAD__)

@@ -6,7 +6,7 @@
 
 #include "store/impl.h"
 
-__thread neap_seat_recent neap_seats_recent[NEAP_SEATS_RECENT];
+__thread neap_seat_recent neap_seats_last;
 
 /* Process-wide, because threads belong to the process and not to a cache: which seats a thread holds, so that
  * its exit can leave them. */
@@ -15,6 +15,7 @@ static pthread_once_t seats_once = PTHREAD_ONCE_INIT;
 static pthread_key_t seats_key;
 static _Atomic uint64_t seats_cache_ids;
 static __thread neap_seat *seats_mine;
+static __thread neap_seat_recent seats_recent[NEAP_SEATS_RECENT];
 
 /* A thread exits: its seats wait for the next thread. What is on their rings is drained as ever. */
 static void leave_all(void *unused) {
@@ -27,7 +28,8 @@ static void leave_all(void *unused) {
     atomic_store_explicit(&seat->taken, false, memory_order_release);
   }
   seats_mine = NULL;
-  memset(neap_seats_recent, 0, sizeof neap_seats_recent);
+  memset(seats_recent, 0, sizeof seats_recent);
+  neap_seats_last = (neap_seat_recent){0};
   pthread_mutex_unlock(&seats_lock);
 }
 
@@ -73,7 +75,8 @@ static neap_seat *make(neap_cache *cache) {
   return seat;
 }
 
-neap_seat *neap_seat_find(neap_cache *cache) {
+/* The seat of a thread that is new here, or has been at many other caches. */
+static neap_seat *take(neap_cache *cache) {
   pthread_once(&seats_once, make_key);
   pthread_mutex_lock(&seats_lock);
   neap_seat *seat = find_mine(cache);
@@ -86,8 +89,14 @@ neap_seat *neap_seat_find(neap_cache *cache) {
     pthread_setspecific(seats_key, seat); /* not NULL, so that the exit calls leave_all */
   }
   pthread_mutex_unlock(&seats_lock);
-  neap_seats_recent[cache->id % NEAP_SEATS_RECENT] = (neap_seat_recent){cache->id, seat};
   return seat;
+}
+
+neap_seat *neap_seat_find(neap_cache *cache) {
+  neap_seat_recent *recent = &seats_recent[cache->id % NEAP_SEATS_RECENT];
+  if (recent->cache != cache->id) *recent = (neap_seat_recent){cache->id, take(cache)};
+  neap_seats_last = *recent;
+  return recent->seat;
 }
 
 /* Takes a seat out of the list of the thread that holds it. */

@@ -5,8 +5,9 @@
  *   hand    a few free slots, so that a put asks for none          (slots.c)
  *   counts  metrics, summed by stats.c
  *
- * A thread finds its seat in a small table in thread-local storage. Seats live as long as their cache: when a
- * thread exits, its seats are left with whatever is still on their rings and the next new thread takes them.
+ * A thread finds its seat in thread-local storage: the last one it used, or a small table of recent ones.
+ * Seats live as long as their cache: when a thread exits, its seats are left with whatever is still on their
+ * rings and the next new thread takes them.
  */
 #ifndef NEAP_STORE_SEAT_H
 #define NEAP_STORE_SEAT_H
@@ -53,10 +54,10 @@ typedef struct neap_seat_recent {
   neap_seat *seat;
 } neap_seat_recent;
 
-extern __thread neap_seat_recent neap_seats_recent[NEAP_SEATS_RECENT];
+extern __thread neap_seat_recent neap_seats_last; /* where the thread came last */
 
-/* The slow way: finds or makes the seat of the calling thread. Out of memory is fatal here: reads cannot
- * fail. */
+/* The slower way: finds the seat of the calling thread, or makes it, and recalls it from now on. Out of
+ * memory is fatal here: reads cannot fail. */
 neap_seat *neap_seat_find(neap_cache *cache);
 /* Gives back all seats of a cache that is going. */
 void neap_seats_destroy(neap_cache *cache);

@@ -195,32 +195,32 @@ void neap_cache_destroy(neap_cache **pointer) {
 /* The functions here that are marked hot end in a call where they make one, so that they save no registers:
  * the fewer instructions a get has, the more of them the processor has under way at once. */
 
-static NEAP_SELDOM void enter_first(neap_cache *cache) {
+static NEAP_SELDOM void enter_found(neap_cache *cache) {
   neap_seat_enter(cache, neap_seat_find(cache));
 }
 
 /* hot: */
 void neap_cache_enter(neap_cache *cache) {
-  neap_seat *seat = neap_seat_recall(cache);
-  if (NEAP_UNLIKELY(seat == NULL))
-    enter_first(cache);
+  if (!neap_seat_recalled(cache))
+    enter_found(cache);
   else
-    neap_seat_enter(cache, seat);
+    neap_seat_enter(cache, neap_seats_last.seat);
 }
 
 static NEAP_SELDOM void leave_found(neap_cache *cache) {
-  neap_seat *seat = neap_seat_find(cache);
-  neap_assert(neap_seat_inside(seat));
-  neap_seat_leave(seat);
+  neap_seat_find(cache);
+  neap_cache_leave(cache);
 }
 
 /* hot: */
 void neap_cache_leave(neap_cache *cache) {
-  neap_seat *seat = neap_seat_recall(cache);
-  if (NEAP_UNLIKELY(seat == NULL || !neap_seat_inside(seat)))
+  if (!neap_seat_recalled(cache)) {
     leave_found(cache);
-  else
-    neap_seat_leave(seat);
+    return;
+  }
+  neap_seat *seat = neap_seats_last.seat;
+  neap_assert(neap_seat_inside(seat));
+  neap_seat_leave(seat);
 }
 
 /* Finds a live, unexpired entry. The seat is inside. */
@@ -280,14 +280,15 @@ NEAP_INLINE int look_up_sampled(neap_cache *cache, neap_seat *seat, neap_view ke
 }
 
 static NEAP_SELDOM int get_found(neap_cache *cache, neap_view key, const neap_entry **out) {
-  neap_assert(neap_seat_inside(neap_seat_find(cache)));
-  return neap_cache_get(cache, key, out); /* which recalls the seat now */
+  neap_seat_find(cache);
+  return neap_cache_get(cache, key, out);
 }
 
 /* hot: */
 int neap_cache_get(neap_cache *cache, neap_view key, const neap_entry **out) {
-  neap_seat *seat = neap_seat_recall(cache);
-  if (NEAP_UNLIKELY(seat == NULL || !neap_seat_inside(seat))) return get_found(cache, key, out);
+  if (!neap_seat_recalled(cache)) return get_found(cache, key, out);
+  neap_seat *seat = neap_seats_last.seat;
+  neap_assert(neap_seat_inside(seat));
   return look_up_sampled(cache, seat, key, (neap_entry **)out);
 }
 

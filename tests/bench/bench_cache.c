@@ -99,16 +99,19 @@ static void fill(bench *b, uint64_t count, size_t value_size, uint64_t ttl_ms) {
 
 static void batch_get(worker *w, const uint32_t *draws) {
   neap_cache *cache = w->bench->cache;
+  uint64_t sum = 0, hits = 0;
   for (unsigned i = 0; i < BATCH; i++) {
     uint64_t buffer[2];
     const neap_entry *entry;
     neap_cache_enter(cache);
     if (neap_cache_get(cache, key_of(draws[i], buffer), &entry) == 0) {
-      w->sum += (unsigned char)*neap_entry_piece(entry, 0).ptr;
-      w->hits++;
+      sum += (unsigned char)*neap_entry_piece(entry, 0).ptr;
+      hits++;
     }
     neap_cache_leave(cache);
   }
+  w->sum += sum;
+  w->hits += hits;
 }
 
 static void batch_copy(worker *w, const uint32_t *draws) {
