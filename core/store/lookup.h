@@ -100,6 +100,14 @@ static inline _Atomic uint64_t *neap_index_search(const neap_shard *shard, uint6
   return NULL;
 }
 
+/* Starts to fetch the entry that neap_index_glance would look at. Any thread that is inside. */
+static inline void neap_index_prefetch_entry(const neap_shard *shard, uint64_t hash) {
+  const neap_bucket *bucket = neap_index_bucket(shard, hash);
+  unsigned tagged = neap_index_tagged(bucket, neap_index_tag(hash));
+  if (tagged != 0)
+    __builtin_prefetch(neap_word_entry(neap_index_load(&bucket->slots[__builtin_ctz(tagged)])));
+}
+
 /* Finds the entry of `key` where it is the first with its tag in its first bucket, as nine of ten are. NULL:
  * look fully. hot: any thread that is inside. */
 NEAP_INLINE neap_entry *neap_index_glance(const neap_shard *shard, uint64_t hash, neap_view key) {

@@ -14,6 +14,7 @@ enum {
   SHARD_BYTES = 1 << 20, /* max_memory per shard, in small caches */
   SLOTS_SPARE = 8,       /* times more slots than the limits ask for, so that limits can be raised */
   SLOTS_LEAST = 1 << 16,
+  FEW = 16,           /* keys looked up together */
   TICK_EXPIRE = 4096, /* entries that one tick reclaims at most */
   TICK_TELL_MS = 1000
 };
@@ -256,14 +257,18 @@ static __attribute__((noinline)) int look_up_fully(neap_cache *cache, neap_seat 
   return entry == NULL ? missed(seat) : hit(cache, seat, entry, out);
 }
 
-/* hot: finds and counts. The seat is inside. */
-NEAP_INLINE int look_up(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
-  if (NEAP_UNLIKELY(!key_ok(key))) return NEAP_EKEY;
-  uint64_t hash = neap_cache_hash(cache, key);
+/* hot: finds and counts. The seat is inside, the key fits. */
+NEAP_INLINE int look_up_hashed(neap_cache *cache, neap_seat *seat, neap_view key, uint64_t hash,
+                               neap_entry **out) {
   neap_entry *entry = neap_index_glance(neap_cache_shard(cache, hash), hash, key);
   if (NEAP_UNLIKELY(entry == NULL)) return look_up_fully(cache, seat, key, hash, out);
   if (neap_life_expires(neap_entry_life(entry)) != NEAP_NEVER) return hit_in_time(cache, seat, entry, out);
   return hit(cache, seat, entry, out);
+}
+
+NEAP_INLINE int look_up(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
+  if (NEAP_UNLIKELY(!key_ok(key))) return NEAP_EKEY;
+  return look_up_hashed(cache, seat, key, neap_cache_hash(cache, key), out);
 }
 
 static NEAP_SELDOM int look_up_timed(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
@@ -290,6 +295,35 @@ int neap_cache_get(neap_cache *cache, neap_view key, const neap_entry **out) {
   neap_seat *seat = neap_seats_last.seat;
   neap_assert(neap_seat_inside(seat));
   return look_up_sampled(cache, seat, key, (neap_entry **)out);
+}
+
+/* hot: a few keys at a time: all buckets are on their way before the first is read, and all entries before
+ * the first key is compared. */
+static size_t get_few(neap_cache *cache, neap_seat *seat, const neap_view *keys, size_t count,
+                      const neap_entry **out) {
+  uint64_t hashes[FEW];
+  size_t found = 0;
+  for (size_t i = 0; i < count; i++) {
+    hashes[i] = key_ok(keys[i]) ? neap_cache_hash(cache, keys[i]) : 0;
+    neap_index_prefetch(neap_cache_shard(cache, hashes[i]), hashes[i]);
+  }
+  for (size_t i = 0; i < count; i++) neap_index_prefetch_entry(neap_cache_shard(cache, hashes[i]), hashes[i]);
+  for (size_t i = 0; i < count; i++) {
+    neap_entry *entry = NULL;
+    if (NEAP_LIKELY(key_ok(keys[i]))) look_up_hashed(cache, seat, keys[i], hashes[i], &entry);
+    out[i] = entry;
+    found += entry != NULL;
+  }
+  return found;
+}
+
+size_t neap_cache_get_many(neap_cache *cache, const neap_view *keys, size_t count, const neap_entry **out) {
+  neap_seat *seat = neap_seat_get(cache);
+  neap_assert(neap_seat_inside(seat));
+  size_t found = 0;
+  for (size_t at = 0; at < count; at += FEW)
+    found += get_few(cache, seat, keys + at, NEAP_MIN(count - at, (size_t)FEW), out + at);
+  return found;
 }
 
 int neap_cache_get_ref(neap_cache *cache, neap_view key, neap_entry **out) {

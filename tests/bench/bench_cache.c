@@ -1,6 +1,7 @@
 /* Benchmarks of the cache. Usage: bench_cache CASE [POLICY] [THREADS] [SECONDS]
  *
  *   get     all hits: 1 M entries, 16-byte keys, 100-byte values, Zipf .99, borrowed between enter and leave
+ *   many    the same, 16 keys with each neap_cache_get_many
  *   copy    the same, each value copied out
  *   mix     90 % gets, 10 % puts of the same keys, all fit
  *   churn   get, and put on a miss: 1 M keys, Zipf 1.0, room for 100 k entries
@@ -114,6 +115,24 @@ static void batch_get(worker *w, const uint32_t *draws) {
   w->hits += hits;
 }
 
+static void batch_many(worker *w, const uint32_t *draws) {
+  enum { MANY = 16 };
+  neap_cache *cache = w->bench->cache;
+  uint64_t sum = 0, hits = 0, buffers[MANY][2];
+  neap_view keys[MANY];
+  const neap_entry *entries[MANY];
+  for (unsigned i = 0; i < BATCH; i += MANY) {
+    for (unsigned j = 0; j < MANY; j++) keys[j] = key_of(draws[i + j], buffers[j]);
+    neap_cache_enter(cache);
+    hits += neap_cache_get_many(cache, keys, MANY, entries);
+    for (unsigned j = 0; j < MANY; j++)
+      if (entries[j] != NULL) sum += (unsigned char)*neap_entry_piece(entries[j], 0).ptr;
+    neap_cache_leave(cache);
+  }
+  w->sum += sum;
+  w->hits += hits;
+}
+
 static void batch_copy(worker *w, const uint32_t *draws) {
   for (unsigned i = 0; i < BATCH; i++) {
     uint64_t buffer[2];
@@ -165,11 +184,8 @@ static void (*batch_of(const bench *b))(worker *, const uint32_t *) {
   static const struct {
     const char *name;
     void (*batch)(worker *, const uint32_t *);
-  } cases[] = {{"get", batch_get},
-               {"copy", batch_copy},
-               {"mix", batch_mix},
-               {"churn", batch_churn},
-               {"replay", batch_replay}};
+  } cases[] = {{"get", batch_get}, {"many", batch_many},   {"copy", batch_copy},
+               {"mix", batch_mix}, {"churn", batch_churn}, {"replay", batch_replay}};
   for (size_t i = 0; i < NEAP_COUNT_OF(cases); i++)
     if (strcmp(cases[i].name, b->name) == 0) return cases[i].batch;
   die("unknown case; see the head of bench_cache.c");

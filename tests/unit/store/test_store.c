@@ -340,6 +340,35 @@ static void test_store_clear_removes_everything(void **state) {
   assert_true(rig_has(r, "key4999"));
 }
 
+static void test_store_get_many_is_as_many_gets(void **state) {
+  rig *r = *state;
+  enum { KEYS = 53 }; /* not a multiple of what is looked up at once */
+  static char names[KEYS][16], huge[NEAP_KEY_MAX + 1];
+  neap_view keys[KEYS];
+  const neap_entry *entries[KEYS];
+  fill_with(r, KEYS, 10);
+  rig_put_ttl(r, "key7", "v", 10);
+  r->now_ms += 10;
+  for (int i = 0; i < KEYS; i++) {
+    snprintf(names[i], sizeof names[i], i == 20 ? "absent" : "key%d", i);
+    keys[i] = neap_view_of(names[i]);
+  }
+  keys[0].size = 0;
+  keys[KEYS - 1] = (neap_view){huge, sizeof huge};
+  neap_cache_enter(r->cache);
+  assert_int_equal(neap_cache_get_many(r->cache, keys, KEYS, entries), KEYS - 4);
+  for (int i = 0; i < KEYS; i++) {
+    const neap_entry *one = NULL;
+    neap_cache_get(r->cache, keys[i], &one);
+    assert_ptr_equal(entries[i], one);
+  }
+  assert_int_equal(neap_cache_get_many(r->cache, keys, 0, entries), 0);
+  neap_cache_leave(r->cache);
+  neap_cache_stats stats = rig_stats(r);
+  assert_int_equal(stats.hits, 2 * (KEYS - 4));
+  assert_int_equal(stats.misses, 2 * 2);
+}
+
 static void test_store_measures_latencies(void **state) {
   rig *r = *state;
   fill_with(r, 1000, 10);
@@ -404,6 +433,7 @@ int main(void) {
       T(test_store_stops_puts_not_readers_when_a_reader_stalls),
       T(test_store_iterates_and_may_be_changed_meanwhile),
       T(test_store_clear_removes_everything),
+      T(test_store_get_many_is_as_many_gets),
       T(test_store_measures_latencies),
       T(test_store_refuses_wrong_options),
   };
