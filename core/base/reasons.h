@@ -20,6 +20,8 @@
   X(END, UNAUTHORIZED, unauthorized, 401, "credentials are missing or wrong")                                \
   X(END, ACTION_FAILED, action_failed, 503, "the route's action failed")                                     \
   X(END, NO_BACKEND, no_backend, 503, "every backend of the pool was tried")                                 \
+  X(END, QUEUE_FULL, queue_full, 503, "too many requests wait for a backend")                                \
+  X(END, QUEUE_TIMEOUT, queue_timeout, 503, "no backend was free in time")                                   \
   X(END, CONNECT_FAILED, connect_failed, 502, "the backend could not be reached")                            \
   X(END, CONNECT_TIMEOUT, connect_timeout, 504, "the backend did not accept the connection in time")         \
   X(END, BACKEND_CLOSED, backend_closed, 502, "the backend closed the connection before it answered")        \

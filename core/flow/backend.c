@@ -51,11 +51,11 @@ static int edit(neap_exchange *exchange) {
 }
 
 static int write_head(neap_exchange *exchange, int32_t to, struct iovec *out) {
-  const neap_pool_member *member = &neap_pool_options_of(exchange->pool)->members[to];
+  const neap_backend *backend = neap_pool_backend(exchange->pool, to);
   const neap_slice *client = &exchange->board.client;
   neap_http_forward forward = {.client = {client->ptr, (size_t)client->size},
                                .scheme = NEAP_BYTES("http"),
-                               .fallback_host = neap_view_of(neap_backend_address(member->backend))};
+                               .fallback_host = neap_view_of(neap_backend_address(backend))};
   const neap_http_request *request = &exchange->request;
   const neap_flow_edits *own = neap_acts_request(exchange);
   size_t capacity = request->head.cursor + NEAP_HTTP_HEAD_EXTRA +
@@ -137,6 +137,7 @@ neap_pool_outcome neap_backend_outcome(const neap_exchange *exchange, int32_t st
 
 void neap_backend_release(neap_exchange *exchange, bool reusable) {
   neap_hedge_drop(exchange);
+  neap_balance_leave(exchange);
   if (exchange->counted) neap_pool_end(exchange->pool, exchange->member);
   exchange->counted = false;
   if (exchange->connection == NULL) return;

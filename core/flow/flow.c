@@ -129,8 +129,8 @@ void neap_exchange_show_client(neap_exchange *exchange) {
   exchange->board.client = (neap_slice){.ptr = address.ptr, .size = (int32_t)address.size};
 }
 
-/* The backend has not done in time what it was to do, or the pause before a retry is over. Left running while
- * the client is the one waited for. */
+/* The backend has not done in time what it was to do, none was free in time, or the pause before a retry is
+ * over. Left running while the client is the one waited for. */
 static void on_timeout(neap_timer *timer) {
   neap_exchange *exchange = NEAP_CONTAINER_OF(timer, neap_exchange, timer);
   if (exchange->client_busy) return;

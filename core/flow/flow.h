@@ -93,6 +93,7 @@ void neap_generation_retire(neap_generation *generation);
   X(hits, "answered from the cache")                                                                         \
   X(forwarded, "sent to a backend")                                                                          \
   X(stored, "responses put into the cache")                                                                  \
+  X(waited, "waited for a backend to be free")                                                               \
   X(retries, "tries on a further backend or connection")                                                     \
   X(hedges, "second copies of slow requests")                                                                \
   X(hedges_won, "second copies that answered first")                                                         \
@@ -115,6 +116,7 @@ typedef struct neap_flow {
   uint32_t worker; /* index of generation_set.of_worker */
   _Atomic(neap_generation_set *) *current;
   neap_connections *connections;
+  neap_queues *queues;          /* NULL: nobody waits for a backend */
   _Atomic(neap_cache *) *cache; /* points to NULL where there is none */
   neap_access_log *log;         /* NULL: none */
   neap_blocks blocks;

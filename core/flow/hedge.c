@@ -14,8 +14,10 @@ static const neap_pool_options *options_of(const neap_exchange *exchange) {
 
 /* The copy becomes the try that the steps know. */
 static void install(neap_exchange *exchange, neap_connection *copy) {
+  neap_balance_let_go(exchange);
   exchange->connection = copy;
   exchange->member = exchange->hedge_member;
+  exchange->holds_member = true;
   exchange->in_flight = exchange->hedge_in_flight;
   exchange->connecting = exchange->hedge_connecting;
   exchange->reused = false; /* what it sends next decides; it is not tried again as a stale one */
@@ -31,9 +33,14 @@ static neap_connection *take(neap_exchange *exchange) {
   return copy;
 }
 
+static void let_go(neap_exchange *exchange) {
+  neap_pool_end(exchange->pool, exchange->hedge_member);
+  neap_pool_let_go(exchange->pool, exchange->hedge_member);
+}
+
 static void give_up(neap_exchange *exchange) {
   neap_connection *copy = take(exchange);
-  neap_pool_end(exchange->pool, exchange->hedge_member);
+  let_go(exchange);
   neap_connection_drop(&copy);
 }
 
@@ -122,13 +129,23 @@ void neap_hedge_fire(neap_timer *timer) {
   bool waits = exchange->connection && exchange->awaiting == NEAP_STEP_FETCH && exchange->block_end == 0;
   if (!waits || exchange->hedge || exchange->tried_count == NEAP_TRIES_MAX) return;
   if (!neap_pool_may_hedge(exchange->pool)) return;
-  int32_t member = neap_pool_pick(exchange->pool, &exchange->board, exchange->pick_key,
-                                  neap_loop_now_ms(flow->loop), exchange->tried, exchange->tried_count);
+  neap_pool *pool = exchange->pool;
+  neap_pool_ask ask = {.request = &exchange->board,
+                       .key = exchange->pick_key,
+                       .now_ms = neap_loop_now_ms(flow->loop),
+                       .tried = exchange->tried,
+                       .tried_count = exchange->tried_count,
+                       .queues = flow->queues};
+  int32_t member = neap_pool_pick(pool, &ask);
   if (member < 0) return;
+  exchange->hedge_in_flight = neap_pool_begin(pool, member);
+  if (exchange->hedge_in_flight == 0) {
+    neap_pool_let_go(pool, member);
+    return;
+  }
   exchange->tried[exchange->tried_count++] = member;
   exchange->hedge_member = member;
-  neap_backend *backend = options_of(exchange)->members[member].backend;
-  exchange->hedge_in_flight = neap_pool_begin(exchange->pool, member);
+  neap_backend *backend = neap_pool_backend(pool, member);
   exchange->hedge_sent_ns = neap_clock_now_ns(NULL);
   neap_flow_count(&flow->counters.hedges);
   exchange->hedge = neap_connection_take(flow->connections, backend, &copy_vt, exchange);
@@ -138,5 +155,5 @@ void neap_hedge_fire(neap_timer *timer) {
   }
   exchange->hedge_connecting = true;
   if (neap_connection_open(flow->connections, backend, &copy_vt, exchange, &exchange->hedge))
-    neap_pool_end(exchange->pool, member);
+    let_go(exchange);
 }

@@ -1,4 +1,7 @@
-/* balance: picks a backend that this exchange has not tried. */
+/* balance: picks a backend that this exchange has not tried, or waits for one.
+ *
+ * Who waits is asked again when a request ends, and leaves the queue when it has a backend, when its time is
+ * over, or when its client goes away (neap_balance_leave). */
 #include "flow/steps.h"
 
 /* Whether a failed try may be followed by another; pays for it. */
@@ -30,32 +33,95 @@ static neap_step give_up(neap_exchange *exchange) {
   return neap_answer_error(exchange, late ? 504 : 502, exchange->end);
 }
 
-/* The backend that the client stays with, or the policy's. */
-static int32_t pick(neap_exchange *exchange) {
-  uint64_t now_ms = neap_loop_now_ms(exchange->flow->loop);
-  int32_t member = neap_session_pick(exchange, now_ms);
-  if (member >= 0) return member;
-  neap_exchange_show_client(exchange);
-  const neap_pool_options *options = neap_pool_options_of(exchange->pool);
-  exchange->pick_key = neap_route_key(options->key, options->key_name, &exchange->board);
-  return neap_pool_pick(exchange->pool, &exchange->board, exchange->pick_key, now_ms, exchange->tried,
-                        exchange->tried_count);
+void neap_balance_leave(neap_exchange *exchange) {
+  if (!exchange->waiter.waiting) return;
+  neap_pool_stop_waiting(exchange->pool, &exchange->waiter);
+  neap_timer_clear(&exchange->timer);
 }
 
-neap_step neap_step_balance(neap_exchange *exchange) {
-  exchange->event = EVENT_NONE; /* a pause is over */
-  if (exchange->stale) {        /* it was the connection that failed, not the backend */
-    exchange->tries++;
-    return NEAP_STEP_FETCH;
+void neap_balance_let_go(neap_exchange *exchange) {
+  if (exchange->holds_member) neap_pool_let_go(exchange->pool, exchange->member);
+  exchange->holds_member = false;
+}
+
+/* --- waiting */
+
+static void on_wake(neap_pool_waiter *waiter) {
+  neap_exchange_resume(NEAP_CONTAINER_OF(waiter, neap_exchange, waiter), NEAP_STEP_BALANCE);
+}
+
+/* One that has tried some and finds the queue full has failed for the reason that it had before. */
+static neap_step wait(neap_exchange *exchange) {
+  if (exchange->waiter.waiting) return NEAP_STEP_WAIT;
+  exchange->waiter.wake = on_wake;
+  if (neap_pool_wait(exchange->pool, &exchange->waiter, exchange->tried_count == 0))
+    return exchange->tries > 0 ? give_up(exchange) : neap_answer_error(exchange, 503, NEAP_END_QUEUE_FULL);
+  neap_flow_count(&exchange->flow->counters.waited);
+  neap_backend_wait(exchange, NEAP_STEP_BALANCE, neap_pool_options_of(exchange->pool)->queue_timeout_ms);
+  return NEAP_STEP_WAIT;
+}
+
+/* --- picking */
+
+/* The backend that the client stays with, or the policy's. */
+static int32_t pick(neap_exchange *exchange) {
+  neap_pool *pool = exchange->pool;
+  uint64_t now_ms = neap_loop_now_ms(exchange->flow->loop);
+  int32_t member = neap_session_pick(exchange, now_ms);
+  if (member >= 0) {
+    neap_pool_hold(pool, member);
+    return member;
   }
+  neap_exchange_show_client(exchange);
+  const neap_pool_options *options = neap_pool_options_of(pool);
+  exchange->pick_key = neap_route_key(options->key, options->key_name, &exchange->board);
+  neap_pool_ask ask = {.request = &exchange->board,
+                       .key = exchange->pick_key,
+                       .now_ms = now_ms,
+                       .tried = exchange->tried,
+                       .tried_count = exchange->tried_count,
+                       .queues = exchange->flow->queues,
+                       .waiter = &exchange->waiter};
+  return neap_pool_pick(pool, &ask);
+}
+
+/* What a try needs before a backend is picked for it: budget, and a pause where it is a further one. */
+typedef enum admission { ADMITTED, PAUSED, DENIED } admission;
+
+static admission admit(neap_exchange *exchange) {
+  if (exchange->admitted) return ADMITTED;
   if (exchange->tries == 0) {
     neap_pool_arrived(exchange->pool);
   } else {
-    if (!exchange->delayed && !may_try_again(exchange)) return give_up(exchange);
-    if (pause_first(exchange)) return NEAP_STEP_WAIT;
+    if (!exchange->delayed && !may_try_again(exchange)) return DENIED;
+    if (pause_first(exchange)) return PAUSED;
   }
+  exchange->admitted = true;
+  return ADMITTED;
+}
+
+neap_step neap_step_balance(neap_exchange *exchange) {
+  bool late = exchange->event == EVENT_TIMEOUT && exchange->waiter.waiting;
+  exchange->event = EVENT_NONE; /* or a pause is over */
+  if (late) {
+    neap_balance_leave(exchange);
+    return neap_answer_error(exchange, 503, NEAP_END_QUEUE_TIMEOUT);
+  }
+  if (exchange->stale) { /* it was the connection that failed, not the backend */
+    exchange->tries++;
+    return NEAP_STEP_FETCH;
+  }
+  switch (admit(exchange)) {
+  case ADMITTED: break;
+  case PAUSED: return NEAP_STEP_WAIT;
+  case DENIED: return give_up(exchange);
+  }
+  neap_balance_let_go(exchange);
   exchange->member = pick(exchange);
+  if (exchange->member == NEAP_PICK_WAIT) return wait(exchange);
+  neap_balance_leave(exchange);
   if (exchange->member < 0) return give_up(exchange);
+  exchange->holds_member = true;
   exchange->tried[exchange->tried_count++] = exchange->member;
   exchange->tries++;
   return NEAP_STEP_FETCH;

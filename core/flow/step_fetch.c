@@ -78,15 +78,26 @@ static neap_connection *take_kept(neap_exchange *exchange, neap_backend *backend
   }
 }
 
+/* Another worker was quicker: this try did not take place. */
+static neap_step too_late(neap_exchange *exchange) {
+  exchange->stale = false;
+  exchange->admitted = true;
+  exchange->tries--;
+  exchange->tried_count--;
+  return NEAP_STEP_BALANCE;
+}
+
 static neap_step begin(neap_exchange *exchange) {
   neap_flow *flow = exchange->flow;
+  exchange->in_flight = neap_pool_begin(exchange->pool, exchange->member);
+  if (exchange->in_flight == 0) return too_late(exchange);
+  exchange->admitted = false;
+  exchange->counted = true;
   if (exchange->tries == 1)
     neap_flow_count(&flow->counters.forwarded);
   else
     neap_flow_count(&flow->counters.retries);
-  neap_backend *backend = options_of(exchange)->members[exchange->member].backend;
-  exchange->in_flight = neap_pool_begin(exchange->pool, exchange->member);
-  exchange->counted = true;
+  neap_backend *backend = neap_pool_backend(exchange->pool, exchange->member);
   exchange->connection = take_kept(exchange, backend);
   exchange->reused = exchange->connection != NULL;
   exchange->stale = false;

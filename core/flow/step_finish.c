@@ -19,8 +19,8 @@ static void write_steps(const neap_exchange *exchange, char *out) {
 }
 
 static const char *backend_of(const neap_exchange *exchange) {
-  if (exchange->tries == 0 || exchange->member < 0) return NULL;
-  return neap_backend_address(neap_pool_options_of(exchange->pool)->members[exchange->member].backend);
+  if (!exchange->holds_member) return NULL;
+  return neap_backend_address(neap_pool_backend(exchange->pool, exchange->member));
 }
 
 static const char *cache_code(const neap_exchange *exchange) {
@@ -59,6 +59,7 @@ static void log_line(neap_exchange *exchange) {
 static void give_back(neap_exchange *exchange) {
   neap_timer_clear(&exchange->timer);
   neap_backend_release(exchange, false);
+  neap_balance_let_go(exchange);
   if (exchange->fill) neap_fill_abort(&exchange->fill);
   if (exchange->pinned) neap_entry_unref(exchange->cache, exchange->pinned);
   if (exchange->entered) neap_cache_leave(exchange->cache);

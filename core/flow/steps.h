@@ -76,8 +76,11 @@ struct neap_exchange {
   int32_t in_flight; /* fetch: requests on it when this one was sent, this one included */
   int32_t tried[NEAP_TRIES_MAX];
   int tried_count, tries;
-  bool delayed; /* the pause before this retry is over */
+  bool admitted; /* balance: this try is paid for and may be made */
+  bool delayed;  /* the pause before this retry is over */
   double pick_key;
+  bool holds_member;       /* of the pool, until neap_balance_let_go */
+  neap_pool_waiter waiter; /* in the pool's queue */
   neap_pool *pool;
   int32_t session;                  /* the member that the client stays with; -1: none */
   double session_key;               /* of the table */
@@ -88,7 +91,7 @@ struct neap_exchange {
 
   neap_connection *connection; /* fetch */
   backend_event event;
-  neap_step awaiting;     /* goes on when the backend does something: FETCH or DELIVER */
+  neap_step awaiting;     /* goes on when the backend does something, or its time is over */
   neap_connection *hedge; /* of the second copy, while the first is waited for too */
   int32_t hedge_member, hedge_in_flight;
   bool hedge_connecting;
@@ -179,6 +182,10 @@ neap_reason neap_reason_not_stored(int code);
 
 /* step_lookup.c: the primary key: the route's space, a NUL, the key of HTTP. In the arena. */
 int neap_exchange_key(neap_exchange *exchange, neap_view *out);
+
+/* step_balance.c: leaves the pool's queue; lets go of the member. Nothing where there is none. */
+void neap_balance_leave(neap_exchange *exchange);
+void neap_balance_let_go(neap_exchange *exchange);
 
 /* backend.c: the connection of an exchange. */
 /* Tells `event` to the waiting step. */

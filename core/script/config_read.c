@@ -75,7 +75,9 @@ static const neap_config_backend *backends_of(neap_config_box *box, const json_t
                                         .host = text_at(from, "host"),
                                         .port = (uint16_t)number_at(from, "port"),
                                         .weight = (int32_t)number_at(from, "weight"),
-                                        .priority = (int32_t)number_at(from, "priority")};
+                                        .priority = (int32_t)number_at(from, "priority"),
+                                        .limit = (int32_t)number_at(from, "max_connections"),
+                                        .id = text_at(from, "id")};
   }
   return backends;
 }
@@ -113,6 +115,8 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
                              .idle_timeout_ms = number_at(from, "idle_timeout"),
                              .max_idle = (uint32_t)number_at(from, "max_idle"),
                              .max_retries = (uint32_t)number_at(from, "max_retries"),
+                             .max_queue = (uint32_t)number_at(from, "max_queue"),
+                             .queue_timeout_ms = number_at(from, "queue_timeout"),
                              .down_time_ms = number_at(from, "down_time"),
                              .session_timeout_ms = number_at(from, "session_timeout")};
   read_retries(from, pool);

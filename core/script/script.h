@@ -52,6 +52,8 @@ typedef struct neap_config_backend {
   uint16_t port;       /* 1..65535 */
   int32_t weight;      /* 1..1000 */
   int32_t priority;    /* 0..NEAP_PRIORITIES - 1: 0 first */
+  int32_t limit;       /* most requests at once, over all workers; 0: no limit */
+  const char *id;      /* as given; "": made of the address */
 } neap_config_backend;
 
 /* How clients of a pool stay with their backend. */
@@ -82,6 +84,8 @@ typedef struct neap_config_pool {
   uint64_t idle_timeout_ms;     /* of a kept connection */
   uint32_t max_idle;            /* kept connections per backend and worker */
   uint32_t max_retries;         /* other backends tried after the first, for requests safe to repeat */
+  uint32_t max_queue;           /* most requests that wait for a backend, on each worker; 0: none */
+  uint64_t queue_timeout_ms;    /* for so long */
   uint64_t down_time_ms;        /* a backend that refused a connection is left alone for so long */
   uint64_t retry_delay_ms;      /* before the first retry; doubles */
   double retry_budget;          /* retries, as a share of the requests */

@@ -132,6 +132,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   int code = neap_loop_create(&gateway->loop);
   if (code == 0) code = neap_backends_create(&gateway->backends);
   if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
+  if (code == 0) code = neap_member_changes_create(&gateway->changes);
   if (code == 0) code = make_sessions(gateway);
   if (code) {
     neap_gateway_destroy(&gateway);
@@ -184,6 +185,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   }
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
+  neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);

@@ -4,6 +4,7 @@
  *   reload.c          who asked for a reload, one after the other: steps, results, history
  *   reload_plan.c     a new generation: everything that can fail first, then the switch
  *   generation.c      a configuration as the workers use it
+ *   members.c         the members of pools: as configured, and as changed since
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   control*.c        what operators ask
@@ -19,6 +20,7 @@
 #include "loop/loop.h"
 #include "script/script.h"
 #include "server/control.h"
+#include "server/members.h"
 #include "server/server.h"
 
 /* A worker has a *place*: its index in everything that is by worker. It is free again when the worker has
@@ -44,7 +46,8 @@ struct neap_loaded {
   uint64_t since_ms; /* committed then; wall clock */
   neap_routes *routes;
   neap_flow_route *rules;
-  neap_pool_member **members; /* by pool */
+  neap_members *members;   /* by pool */
+  uint64_t members_serial; /* of the changes that they know of */
   neap_generation_set *set;
   neap_loaded_part *parts; /* by place */
   uint32_t part_count;
@@ -214,6 +217,7 @@ struct neap_gateway {
   neap_worker *workers[NEAP_WORKERS_MAX]; /* by place; NULL: free */
   bool serving[NEAP_WORKERS_MAX];         /* by place; false for those that leave */
   uint32_t worker_count;                  /* of `serving` */
+  neap_member_changes *changes;           /* of pools' members, at run time */
   neap_bound *bound;
   size_t bound_count;
   uint32_t last_listener_id;

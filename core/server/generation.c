@@ -114,36 +114,6 @@ static void give_limiters(neap_loaded *loaded) {
     if (loaded->rules[i].limiter) neap_limiters_give(loaded->gateway, loaded->rules[i].limiter);
 }
 
-static int take_backends(neap_loaded *loaded, neap_err *err) {
-  const neap_config *config = loaded->config;
-  loaded->members = calloc(config->pool_count + 1, sizeof *loaded->members);
-  if (loaded->members == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  for (size_t i = 0; i < config->pool_count; i++) {
-    const neap_config_pool *pool = &config->pools[i];
-    loaded->members[i] = calloc(pool->backend_count, sizeof **loaded->members);
-    if (loaded->members[i] == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-    for (size_t j = 0; j < pool->backend_count; j++) {
-      neap_pool_member *member = &loaded->members[i][j];
-      member->weight = pool->backends[j].weight;
-      member->priority = pool->backends[j].priority;
-      int code =
-          neap_backends_take(loaded->gateway->backends, pool->backends[j].address, &member->backend, err);
-      if (code) return code;
-    }
-  }
-  return 0;
-}
-
-static void give_backends(neap_loaded *loaded) {
-  for (size_t i = 0; loaded->members && i < loaded->config->pool_count; i++) {
-    neap_pool_member *members = loaded->members[i];
-    for (size_t j = 0; members && j < loaded->config->pools[i].backend_count; j++)
-      if (members[j].backend) neap_backend_give(loaded->gateway->backends, members[j].backend);
-    free(members);
-  }
-  free(loaded->members);
-}
-
 /* --- one worker's part */
 
 static int ask_when(void *user, int32_t route, const neap_request_board *request) {
@@ -212,8 +182,8 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
         .name = from->name,
         .key = from->key,
         .key_name = from->key_name,
-        .members = loaded->members[i],
-        .member_count = from->backend_count,
+        .members = loaded->members[i].list,
+        .member_count = loaded->members[i].count,
         .connect_timeout_ms = from->connect_timeout_ms,
         .response_timeout_ms = from->response_timeout_ms,
         .idle_timeout_ms = from->idle_timeout_ms,
@@ -227,6 +197,8 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
         .hedge_budget = from->hedge_budget,
         .session = session_of(from),
         .sessions = loaded->gateway->sessions,
+        .max_queue = from->max_queue,
+        .queue_timeout_ms = from->queue_timeout_ms,
         .care = &from->care,
         .balance = from->balance,
         .source = from->source,
@@ -300,7 +272,7 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
 int neap_loaded_build(neap_loaded *loaded, neap_err *err) {
   int code = compile_routes(loaded, err);
   if (code == 0) code = take_limiters(loaded, err);
-  if (code == 0) code = take_backends(loaded, err);
+  if (code == 0) code = neap_members_take(loaded, err);
   return code;
 }
 
@@ -311,8 +283,8 @@ void neap_loaded_keep(const neap_loaded *loaded) {
   for (size_t i = 0; i < config->pool_count; i++)
     pools[i] = (neap_keeper_pool){.name = config->pools[i].name,
                                   .care = &config->pools[i].care,
-                                  .members = loaded->members[i],
-                                  .member_count = config->pools[i].backend_count};
+                                  .members = loaded->members[i].list,
+                                  .member_count = loaded->members[i].count};
   neap_keeper_set(loaded->gateway->keeper, pools, config->pool_count);
   free(pools);
 }
@@ -336,7 +308,7 @@ void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   free(loaded->parts);
   free(loaded->set);
   give_limiters(loaded);
-  give_backends(loaded);
+  neap_members_give(loaded);
   neap_routes_destroy(&loaded->routes);
   free(loaded->rules);
   neap_config_destroy(&loaded->config);

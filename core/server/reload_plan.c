@@ -266,4 +266,5 @@ void neap_plan_commit(neap_reload_plan *plan) {
   gateway->loaded->since_ms = neap_clock_wall_ms();
   gateway->last_generation = plan->generation;
   plan->loaded = NULL;
+  neap_members_catch_up(gateway);
 }

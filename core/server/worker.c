@@ -17,6 +17,7 @@ struct neap_worker {
   pthread_t thread;
   neap_loop *loop;
   neap_connections *connections;
+  neap_queues *queues;
   neap_flow flow;
   worker_mouth *mouths;
   bool draining, told;
@@ -150,6 +151,7 @@ int neap_worker_tell(neap_worker *worker, neap_worker_order what) {
 /* Once per turn, before the wait. */
 static void on_turn(void *user) {
   neap_worker *worker = user;
+  neap_queues_turn(worker->queues);
   if (worker->flow.log) neap_access_log_flush(worker->flow.log);
   sweep(worker);
   if (worker->draining && !worker->told && worker->mouths == NULL && worker->flow.exchanges == 0) {
@@ -174,6 +176,7 @@ static void *run(void *user) {
   sweep(worker);
   neap_access_log_close(&worker->flow.log);
   neap_connections_destroy(&worker->connections);
+  neap_queues_destroy(&worker->queues);
   neap_flow_fini(&worker->flow);
   neap_loop_destroy(&worker->loop);
   return NULL;
@@ -196,14 +199,18 @@ int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out,
   worker->stop.run = on_stop;
   if (neap_loop_create(&worker->loop)) goto fail_loop;
   if (neap_connections_create(worker->loop, &worker->connections)) goto fail_connections;
+  if (neap_queues_create(gateway->backends, worker->loop, &worker->queues)) goto fail_queues;
   neap_flow_init(&worker->flow, worker->loop, place, &gateway->current, worker->connections, &gateway->cache,
                  gateway->host->seed ^ ((uint64_t)place << 48));
+  worker->flow.queues = worker->queues;
   neap_loop_on_turn(worker->loop, on_turn, worker);
   if (start(worker)) goto fail_thread;
   *out = worker;
   return 0;
 
 fail_thread:
+  neap_queues_destroy(&worker->queues);
+fail_queues:
   neap_connections_destroy(&worker->connections);
 fail_connections:
   neap_loop_destroy(&worker->loop);

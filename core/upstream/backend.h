@@ -10,11 +10,13 @@
 /* All numbers are written by any worker and read by any, relaxed: they are about the world, which moves
  * anyway. */
 struct neap_backend {
+  neap_backends *home;
   neap_backend *next; /* in the registry */
   neap_address address;
   uint32_t id;      /* small and dense: index of per-worker tables; used again after the last give */
   uint64_t serial;  /* never used again: tells backends of one id apart */
-  uint32_t holders; /* under the registry's lock */
+  uint32_t holders; /* under the registry's lock, as the next */
+  char id_text[NEAP_BACKEND_ID];
   _Atomic uint64_t down_until_ms; /* 0: not known to be down */
   _Atomic int32_t in_flight;
   _Atomic double ewma_us; /* 0 before the first answer */
@@ -26,6 +28,9 @@ struct neap_backend {
   neap_vitals vitals;       /* what probes, outcomes and reports say */
   char text[];              /* its address as configured: its identity */
 };
+
+/* One more holder, which gives it back. The caller has it already. Any thread. */
+neap_backend *neap_backend_hold(neap_backend *backend);
 
 int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms);
 

@@ -1,30 +1,27 @@
 /* All backends of the process. */
-#include "upstream/backend.h"
+#include "upstream/backends.h"
 
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
-
-struct neap_backends {
-  pthread_mutex_t lock;
-  neap_backend *first;
-  uint64_t last_serial;
-};
+#include "base/hash.h"
 
 int neap_backends_create(neap_backends **out) {
   neap_backends *backends = calloc(1, sizeof *backends);
   if (backends == NULL) return NEAP_ENOMEM;
   pthread_mutex_init(&backends->lock, NULL);
+  pthread_mutex_init(&backends->queues_lock, NULL);
   *out = backends;
   return 0;
 }
 
 void neap_backends_destroy(neap_backends **backends) {
   if (*backends == NULL) return;
-  neap_assert((*backends)->first == NULL);
+  neap_assert((*backends)->first == NULL && (*backends)->queues == NULL);
   pthread_mutex_destroy(&(*backends)->lock);
+  pthread_mutex_destroy(&(*backends)->queues_lock);
   free(*backends);
   *backends = NULL;
 }
@@ -47,6 +44,15 @@ static void insert(neap_backends *backends, neap_backend *made) {
   *at = made;
 }
 
+/* A UUID of the user's own kind (version 8 of RFC 9562): two hashes of the address. */
+static void make_id(neap_backend *backend) {
+  size_t size = strlen(backend->text);
+  uint64_t high = neap_hash_bytes(backend->text, size), low = neap_hash_mix(high, size + 1);
+  snprintf(backend->id_text, sizeof backend->id_text, "%08x-%04x-8%03x-%04x-%012llx", (unsigned)(high >> 32),
+           (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xfff), (unsigned)(low >> 48 & 0x3fff) | 0x8000,
+           (unsigned long long)(low & 0xffffffffffff));
+}
+
 int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err) {
   neap_backend *made = NULL;
   pthread_mutex_lock(&backends->lock);
@@ -64,6 +70,8 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
       free(made);
       return code;
     }
+    made->home = backends;
+    make_id(made);
     made->holders = 1;
     pthread_mutex_lock(&backends->lock);
     backend = find(backends, address);
@@ -80,6 +88,13 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
   return 0;
 }
 
+neap_backend *neap_backend_hold(neap_backend *backend) {
+  pthread_mutex_lock(&backend->home->lock);
+  backend->holders++;
+  pthread_mutex_unlock(&backend->home->lock);
+  return backend;
+}
+
 void neap_backend_give(neap_backends *backends, neap_backend *backend) {
   pthread_mutex_lock(&backends->lock);
   if (--backend->holders == 0) {
@@ -89,6 +104,21 @@ void neap_backend_give(neap_backends *backends, neap_backend *backend) {
     free(backend);
   }
   pthread_mutex_unlock(&backends->lock);
+}
+
+void neap_backend_id_get(neap_backend *backend, char out[NEAP_BACKEND_ID]) {
+  pthread_mutex_lock(&backend->home->lock);
+  memcpy(out, backend->id_text, NEAP_BACKEND_ID);
+  pthread_mutex_unlock(&backend->home->lock);
+}
+
+void neap_backend_set_id(neap_backend *backend, const char *id) {
+  pthread_mutex_lock(&backend->home->lock);
+  if (id[0])
+    snprintf(backend->id_text, sizeof backend->id_text, "%s", id);
+  else
+    make_id(backend);
+  pthread_mutex_unlock(&backend->home->lock);
 }
 
 const char *neap_backend_address(const neap_backend *backend) {

@@ -4,213 +4,227 @@
  * on; within a millisecond only what this worker itself does is written through, so that a pick in a pool of
  * a thousand does not read a thousand cache lines of others.
  */
-#include "upstream/backend.h"
-#include "upstream/retry.h"
-#include "upstream/session.h"
+#include "upstream/pool.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "base/hash.h"
-#include "base/random.h"
-
-enum { EWMA_HALF_US = 5000000 };           /* an answer this long after the last one counts for half */
-static const double ERROR_PART = 1.0 / 32; /* of one request in a backend's error rate */
 
 static const neap_care no_care;
 
-struct neap_pool {
-  neap_pool_options options; /* care is never NULL */
-  neap_pick_board board;
-  neap_policy *policy;
-  neap_session *session; /* NULL: clients go where the policy says */
-  uint64_t hash;         /* of the name */
-  neap_retry retry;
-  neap_random random, overflow; /* of picks; of priorities */
-  uint64_t rows_ms;             /* when the rows were read */
-  double top_share;             /* of the rows */
-  neap_backend_row rows[];
-};
+/* --- rows */
 
-/* --- what is known of a backend */
-
-static neap_backend *backend_of(const neap_pool *pool, int32_t member) {
-  return pool->options.members[member].backend;
+static void read_row(neap_pool *pool, int32_t member, uint64_t now_ms) {
+  neap_backend *backend = pool->members[member].backend;
+  neap_backend_row *row = &pool->rows[member];
+  uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
+  double told_ms = row->load_ms;
+  row->state = neap_backend_state(backend, now_ms);
+  neap_vitals_row(&backend->vitals, pool->options.care, down_until_ms, now_ms, row);
+  if (pool->places[member].leaving) row->barred |= NEAP_BAR_GONE;
+  if (pool->members[member].draining) row->barred |= NEAP_BAR_DRAINING;
+  if (row->load_ms != told_ms) neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, member, 0, 0, 0);
+  row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
+  row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
+  row->error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
 }
 
-/* It may be the last trial that a half-open breaker lets through. */
-static void begin_trial(neap_pool *pool, int32_t member) {
-  const neap_care_breaker *rules = &pool->options.care->breaker;
-  neap_breaker *breaker = &backend_of(pool, member)->vitals.breaker;
-  neap_breaker_begin(breaker, rules, pool->rows_ms);
-  if (!neap_breaker_admits(breaker, rules, pool->rows_ms)) pool->rows[member].barred |= NEAP_BAR_OPEN;
-}
-
-int32_t neap_pool_begin(neap_pool *pool, int32_t member) {
-  neap_backend *backend = backend_of(pool, member);
-  int32_t in_flight = 1 + atomic_fetch_add_explicit(&backend->in_flight, 1, memory_order_relaxed);
-  atomic_fetch_add_explicit(&backend->requests, 1, memory_order_relaxed);
-  pool->rows[member].in_flight = in_flight;
-  neap_policy_tell(pool->policy, NEAP_EVENT_SENT, member, in_flight, 0, 0);
-  if (pool->options.care->breaker.enabled) begin_trial(pool, member);
-  return in_flight;
-}
-
-void neap_pool_end(neap_pool *pool, int32_t member) {
-  neap_backend *backend = backend_of(pool, member);
-  pool->rows[member].in_flight = atomic_fetch_sub_explicit(&backend->in_flight, 1, memory_order_relaxed) - 1;
-}
-
-/* Two workers may overwrite each other's sample, here and below; the next one mends that. */
-static void count_error(neap_backend *backend, bool failed) {
-  double rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
-  if (failed) atomic_fetch_add_explicit(&backend->failures, 1, memory_order_relaxed);
-  if (!failed && rate == 0) return;
-  rate += ((failed ? 1.0 : 0.0) - rate) * ERROR_PART;
-  atomic_store_explicit(&backend->error_rate, rate < 1e-6 ? 0 : rate, memory_order_relaxed);
-}
-
-/* Errors that are the backend's own, not the request's. */
-static bool is_error(int32_t status) {
-  return status >= 500 && status != 501 && status != 505;
-}
-
-static int32_t ejected_count(const neap_pool *pool, uint64_t now_ms) {
-  int32_t count = 0;
-  for (int32_t i = 0; i < pool->board.count; i++)
-    count += neap_vitals_is_ejected(&backend_of(pool, i)->vitals, now_ms);
-  return count;
-}
-
-/* An outcome that speaks against it: ejects it where that is one too many and the pool can spare it. */
-static void hold_against(neap_pool *pool, int32_t member, uint64_t now_ms) {
-  const neap_care *care = pool->options.care;
-  neap_vitals *vitals = &backend_of(pool, member)->vitals;
-  bool eject = neap_vitals_bad(vitals, care, now_ms);
-  if (care->breaker.enabled) pool->rows_ms = UINT64_MAX; /* it may have opened */
-  if (!eject) return;
-  neap_vitals_eject(vitals, &care->eject, now_ms);
-  if (neap_eject_allows(&care->eject, pool->board.count, ejected_count(pool, now_ms)))
-    pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */
-  else
-    neap_vitals_take_back(vitals);
-}
-
-static void tell_outcome(neap_pool *pool, int32_t member, int32_t kind, const neap_pool_outcome *outcome) {
-  neap_policy_tell(pool->policy, kind, member, outcome->in_flight, (double)outcome->took_us, outcome->status);
-}
-
-/* Peak-sensitive: a slower answer counts at once and in full, faster ones wear it down with time. */
-static double ewma_after(double old_us, double took_us, double elapsed_us) {
-  if (took_us >= old_us) return took_us;
-  double share = elapsed_us / (elapsed_us + EWMA_HALF_US);
-  return old_us + (took_us - old_us) * NEAP_MAX(share, 0.02);
-}
-
-static void learn_time(neap_backend *backend, uint64_t took_us, uint64_t now_ms) {
-  double old_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
-  uint64_t at_ms = atomic_load_explicit(&backend->ewma_at_ms, memory_order_relaxed);
-  double new_us = ewma_after(old_us, (double)took_us, now_ms > at_ms ? (double)(now_ms - at_ms) * 1e3 : 0);
-  atomic_store_explicit(&backend->ewma_us, new_us, memory_order_relaxed);
-  atomic_store_explicit(&backend->ewma_at_ms, now_ms, memory_order_relaxed);
-}
-
-void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
-  neap_retry_answered(&pool->retry, outcome->took_us, now_ms);
-  neap_backend *backend = backend_of(pool, member);
-  bool failed = outcome->status >= 500;
-  learn_time(backend, outcome->took_us, now_ms);
-  count_error(backend, failed);
-  tell_outcome(pool, member, failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, outcome);
-  if (!atomic_load_explicit(&backend->answered, memory_order_relaxed)) {
-    atomic_store_explicit(&backend->answered, true, memory_order_relaxed);
-    if (atomic_exchange_explicit(&backend->down_until_ms, 0, memory_order_relaxed) != 0)
-      atomic_store_explicit(&backend->vitals.up_since_ms, now_ms, memory_order_relaxed);
-  }
-  if (NEAP_UNLIKELY(is_error(outcome->status)))
-    hold_against(pool, member, now_ms);
-  else
-    neap_vitals_good(&backend->vitals, pool->options.care, now_ms);
-  if (NEAP_UNLIKELY(pool->rows[member].barred & NEAP_BAR_OPEN))
-    pool->rows_ms = UINT64_MAX; /* it was a trial */
-}
-
-void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
-  count_error(backend_of(pool, member), true);
-  tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
-  hold_against(pool, member, now_ms);
-}
-
-void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *report, uint64_t now_ms) {
-  neap_vitals *vitals = &backend_of(pool, member)->vitals;
-  neap_vitals_report(vitals, report, now_ms);
-  neap_vitals_show_report(vitals, now_ms, &pool->rows[member]);
-  neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, member, 0, 0, 0);
-}
-
-void neap_pool_unreachable(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome,
-                           uint64_t now_ms) {
-  neap_backend *backend = backend_of(pool, member);
-  count_error(backend, true);
-  tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
-  neap_vitals_absent(&backend->vitals, pool->options.care, now_ms);
-  atomic_store_explicit(&backend->down_until_ms, now_ms + pool->options.down_time_ms, memory_order_relaxed);
-  atomic_store_explicit(&backend->answered, false, memory_order_relaxed);
-  pool->rows_ms = UINT64_MAX; /* read them again: priorities and panic may change with it */
-}
-
-/* --- picking */
-
+/* Who is full is well: it is marked when panic and priorities have been decided. */
 static void read_rows(neap_pool *pool, uint64_t now_ms) {
+  pool->now_ms = now_ms;
   if (pool->rows_ms == now_ms) return;
   pool->rows_ms = now_ms;
   double top = 0;
   for (int32_t i = 0; i < pool->board.count; i++) {
-    neap_backend *backend = backend_of(pool, i);
-    neap_backend_row *row = &pool->rows[i];
-    uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
-    double told_ms = row->load_ms;
-    row->state = neap_backend_state(backend, now_ms);
-    neap_vitals_row(&backend->vitals, pool->options.care, down_until_ms, now_ms, row);
-    if (row->load_ms != told_ms) neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, i, 0, 0, 0);
-    row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
-    row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
-    row->error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
-    top = NEAP_MAX(top, row->share);
+    if (pool->members[i].backend == NULL) continue;
+    read_row(pool, i, now_ms);
+    top = NEAP_MAX(top, pool->rows[i].share);
   }
   pool->top_share = top;
   neap_vitals_pool(pool->options.care, pool->rows, pool->board.count, &pool->overflow);
+  for (int32_t i = 0; i < pool->board.count; i++)
+    if (neap_pool_is_full(&pool->rows[i])) pool->rows[i].barred |= NEAP_BAR_FULL;
+}
+
+/* --- members */
+
+static int32_t find(const neap_pool *pool, const char *address) {
+  for (int32_t i = 0; i < pool->board.count; i++)
+    if (pool->members[i].backend && strcmp(pool->members[i].backend->text, address) == 0) return i;
+  return -1;
+}
+
+static bool make_room(neap_pool *pool, int32_t capacity) {
+  neap_pool_member *members = realloc(pool->members, (size_t)capacity * sizeof *members);
+  if (members == NULL) return false;
+  pool->members = members;
+  pool_place *places = realloc(pool->places, (size_t)capacity * sizeof *places);
+  if (places == NULL) return false;
+  pool->places = places;
+  neap_backend_row *rows = realloc(pool->rows, (size_t)capacity * sizeof *rows);
+  if (rows == NULL) return false;
+  pool->board.rows = pool->rows = rows;
+  pool->capacity = capacity;
+  return true;
+}
+
+/* An empty place, the first or a new one; -1: out of memory. */
+static int32_t empty_place(neap_pool *pool) {
+  for (int32_t i = 0; i < pool->board.count; i++)
+    if (pool->members[i].backend == NULL) return i;
+  if (pool->board.count == pool->capacity && !make_room(pool, pool->capacity ? pool->capacity * 2 : 4))
+    return -1;
+  return pool->board.count++;
+}
+
+static void take_place(neap_pool *pool, int32_t place, const neap_pool_member *member) {
+  const char *address = neap_backend_address(member->backend);
+  pool->members[place] = *member;
+  neap_backend_hold(member->backend);
+  pool->places[place] = (pool_place){.holds = 0};
+  pool->rows[place] = (neap_backend_row){.barred = member->draining ? NEAP_BAR_DRAINING : 0,
+                                         .weight = member->weight,
+                                         .share = member->weight,
+                                         .limit = member->limit,
+                                         .priority = member->priority,
+                                         .load = -1,
+                                         .id = (double)(neap_hash_bytes(address, strlen(address)) >> 11)};
+  pool->top_share = NEAP_MAX(pool->top_share, pool->rows[place].share);
+}
+
+/* Nobody holds it and its backend has left. */
+static void empty(neap_pool *pool, int32_t place) {
+  neap_backend *backend = pool->members[place].backend;
+  neap_backend_give(backend->home, backend);
+  pool->members[place] = (neap_pool_member){.backend = NULL};
+  pool->places[place] = (pool_place){.holds = 0};
+  pool->rows[place] = (neap_backend_row){.barred = NEAP_BAR_GONE, .weight = 1, .share = 1, .load = -1};
+}
+
+/* One that has left, and that exchanges still hold, is back. */
+static void take_back(neap_pool *pool, int32_t place, const neap_pool_member *member) {
+  pool->members[place] = *member; /* the same backend, held already */
+  pool->places[place].leaving = false;
+  pool->rows[place].weight = member->weight;
+  pool->rows[place].limit = member->limit;
+  pool->rows[place].priority = member->priority;
+}
+
+int neap_pool_join(neap_pool *pool, const neap_pool_member *member) {
+  int32_t place = find(pool, member->backend->text);
+  if (place >= 0 && !pool->places[place].leaving) return NEAP_EEXIST;
+  if (place >= 0) {
+    take_back(pool, place, member);
+  } else {
+    place = empty_place(pool);
+    if (place < 0) return NEAP_ENOMEM;
+    take_place(pool, place, member);
+  }
+  neap_pool_look_again(pool);
+  neap_policy_tell(pool->policy, NEAP_EVENT_JOINED, place, 0, 0, 0);
+  return 0;
+}
+
+/* The place of a member that has not left; -1: there is none. */
+static int32_t find_present(const neap_pool *pool, const char *address) {
+  int32_t place = find(pool, address);
+  return place >= 0 && pool->places[place].leaving ? -1 : place;
+}
+
+int neap_pool_leave(neap_pool *pool, const char *address) {
+  int32_t place = find_present(pool, address);
+  if (place < 0) return NEAP_ENOTFOUND;
+  pool->places[place].leaving = true;
+  pool->rows[place].barred |= NEAP_BAR_GONE;
+  neap_policy_tell(pool->policy, NEAP_EVENT_LEFT, place, 0, 0, 0);
+  if (pool->places[place].holds == 0) empty(pool, place);
+  return 0;
+}
+
+int neap_pool_set_weight(neap_pool *pool, const char *address, int32_t weight) {
+  int32_t place = find_present(pool, address);
+  if (place < 0) return NEAP_ENOTFOUND;
+  pool->members[place].weight = pool->rows[place].weight = weight;
+  neap_pool_look_again(pool);
+  return 0;
+}
+
+int neap_pool_set_draining(neap_pool *pool, const char *address, bool draining) {
+  int32_t place = find_present(pool, address);
+  if (place < 0) return NEAP_ENOTFOUND;
+  pool->members[place].draining = draining;
+  neap_pool_look_again(pool);
+  return 0;
+}
+
+/* --- picking */
+
+/* One that nothing but `excused` bars; NEAP_PICK_NONE. */
+static int32_t find_excused(const neap_pool *pool, int32_t excused) {
+  for (int32_t i = 0; i < pool->board.count; i++) {
+    int32_t member = (pool->board.random1 + i) % pool->board.count;
+    if (!(pool->rows[member].barred & ~excused)) return member;
+  }
+  return NEAP_PICK_NONE;
 }
 
 /* Nobody may be picked. What is known of health may be out of date, and an error is all that not trying can
  * give: so those that are spare, then those said to be unwell, then those that could not be reached; but
- * nobody whom a limit or an operator keeps out. */
-static int32_t pick_down(const neap_pool *pool) {
-  static const int32_t excused[] = {NEAP_BAR_SPARE, NEAP_BAR_SPARE | NEAP_BAR_SICK | NEAP_BAR_EJECTED,
-                                    NEAP_BAR_SPARE | NEAP_BAR_SICK | NEAP_BAR_EJECTED | NEAP_BAR_DOWN};
-  int32_t start = pool->board.random1;
-  for (size_t pass = 0; pass < NEAP_COUNT_OF(excused); pass++)
-    for (int32_t i = 0; i < pool->board.count; i++) {
-      int32_t member = (start + i) % pool->board.count;
-      if (!(pool->rows[member].barred & ~excused[pass])) return member;
-    }
-  return -1;
+ * nobody whom a limit or an operator keeps out. Where one is merely busy, waiting is better than the unwell.
+ */
+static int32_t without_a_pick(const neap_pool *pool) {
+  enum { UNWELL = NEAP_BAR_SPARE | NEAP_BAR_SICK | NEAP_BAR_EJECTED };
+  int32_t member = find_excused(pool, NEAP_BAR_SPARE);
+  if (member == NEAP_PICK_NONE && find_excused(pool, NEAP_BAR_SPARE | NEAP_BAR_FULL) >= 0)
+    return NEAP_PICK_WAIT;
+  if (member == NEAP_PICK_NONE) member = find_excused(pool, UNWELL);
+  if (member == NEAP_PICK_NONE) member = find_excused(pool, UNWELL | NEAP_BAR_DOWN);
+  return member;
 }
 
-int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
-                       const int32_t *tried, int tried_count) {
-  read_rows(pool, now_ms);
-  pool->board.key = key;
-  pool->board.now_ms = (double)now_ms;
-  pool->board.request = request;
-  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred |= NEAP_BAR_TRIED;
-  neap_pick_draw(&pool->board, &pool->random, pool->top_share);
+static void mark_tried(neap_pool *pool, const neap_pool_ask *ask, bool tried) {
+  for (int i = 0; i < ask->tried_count; i++) {
+    neap_backend_row *row = &pool->rows[ask->tried[i]];
+    row->barred = tried ? row->barred | NEAP_BAR_TRIED : row->barred & ~NEAP_BAR_TRIED;
+  }
+}
+
+int32_t neap_pool_pick(neap_pool *pool, const neap_pool_ask *ask) {
+  neap_pick_board *board = &pool->board;
+  bool waits = ask->waiter && ask->waiter->waiting;
+  pool->queues = ask->queues;
+  if (ask->waiter && !waits && pool->queue.fresh > 0)
+    return NEAP_PICK_WAIT; /* behind those who came before */
+  read_rows(pool, ask->now_ms);
+  board->key = ask->key;
+  board->now_ms = (double)ask->now_ms;
+  board->request = ask->request;
+  board->waiting = (int32_t)pool->queue.count;
+  board->may_wait = pool->queues && ask->waiter && (waits || pool->queue.count < pool->options.max_queue);
+  mark_tried(pool, ask, true);
+  neap_pick_draw(board, &pool->random, pool->top_share);
   neap_policy_decide(pool->policy, NEAP_ASK_PICK);
-  int32_t answer = pool->board.answer >= 0 ? pool->board.answer : pick_down(pool);
-  for (int i = 0; i < tried_count; i++) pool->rows[tried[i]].barred &= ~NEAP_BAR_TRIED;
-  pool->board.request = NULL;
+  int32_t answer = board->answer == NEAP_PICK_NONE ? without_a_pick(pool) : board->answer;
+  mark_tried(pool, ask, false);
+  board->request = NULL;
+  if (answer >= 0) neap_pool_hold(pool, answer);
   return answer;
+}
+
+void neap_pool_hold(neap_pool *pool, int32_t member) {
+  pool->places[member].holds++;
+}
+
+void neap_pool_let_go(neap_pool *pool, int32_t member) {
+  pool_place *place = &pool->places[member];
+  neap_assert(place->holds > 0);
+  if (--place->holds == 0 && place->leaving) empty(pool, member);
+}
+
+neap_backend *neap_pool_backend(const neap_pool *pool, int32_t member) {
+  return pool->members[member].backend;
 }
 
 /* --- trying again */
@@ -234,11 +248,11 @@ uint64_t neap_pool_hedge_delay_ms(neap_pool *pool, uint64_t now_ms) {
 /* --- sessions */
 
 int32_t neap_pool_session_read(neap_pool *pool, neap_view value, int64_t wall_s, bool *renew) {
-  return neap_session_read(pool->session, value, wall_s, pool->options.members, pool->board.count, renew);
+  return neap_session_read(pool->session, value, wall_s, pool->members, pool->board.count, renew);
 }
 
 ssize_t neap_pool_session_write(neap_pool *pool, int32_t member, int64_t wall_s, char *out, size_t capacity) {
-  return neap_session_write(pool->session, backend_of(pool, member), wall_s, out, capacity);
+  return neap_session_write(pool->session, pool->members[member].backend, wall_s, out, capacity);
 }
 
 static uint64_t client_of(const neap_pool *pool, double key) {
@@ -277,43 +291,46 @@ static int open_policy(neap_pool *pool, neap_err *err) {
 }
 
 int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err *err) {
-  neap_pool *pool = calloc(1, sizeof *pool + options->member_count * sizeof(neap_backend_row));
+  neap_pool *pool = calloc(1, sizeof *pool);
   if (pool == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   pool->options = *options;
   if (pool->options.care == NULL) pool->options.care = &no_care;
-  pool->board.count = (int32_t)options->member_count;
-  pool->board.rows = pool->rows;
+  pool->options.members = NULL;
+  pool->options.member_count = 0;
   pool->random.state = options->seed;
   pool->overflow.state = ~options->seed;
-  pool->rows_ms = UINT64_MAX;
-  for (size_t i = 0; i < options->member_count; i++) {
-    const char *address = neap_backend_address(options->members[i].backend);
-    pool->rows[i].weight = options->members[i].weight;
-    pool->rows[i].share = options->members[i].weight;
-    pool->rows[i].priority = options->members[i].priority;
-    pool->rows[i].load = -1;
-    pool->rows[i].id = (double)(neap_hash_bytes(address, strlen(address)) >> 11);
-  }
+  neap_pool_look_again(pool);
+  int code =
+      make_room(pool, (int32_t)options->member_count + 1) ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
+  for (size_t i = 0; i < options->member_count && code == 0; i++)
+    take_place(pool, pool->board.count++, &options->members[i]);
   pool->hash = neap_hash_bytes(options->name, strlen(options->name));
-  int code = neap_retry_init(&pool->retry, &pool->options);
+  if (code == 0 && neap_retry_init(&pool->retry, options))
+    code = neap_fail(err, NEAP_ENOMEM, "out of memory");
   if (code == 0) code = open_policy(pool, err);
   if (code == 0 && options->session.kind != NEAP_SESSION_OFF)
     code = neap_session_create(options->name, &pool->options.session, options->sessions, &pool->session, err);
-  if (code) {
+  if (code)
     neap_pool_destroy(&pool);
-    return code;
-  }
-  *out = pool;
-  return 0;
+  else
+    *out = pool;
+  return code;
 }
 
-void neap_pool_destroy(neap_pool **pool) {
-  if (*pool == NULL) return;
-  neap_policy_close(&(*pool)->policy);
-  neap_session_destroy(&(*pool)->session);
-  neap_retry_fini(&(*pool)->retry);
-  free(*pool);
-  *pool = NULL;
+void neap_pool_destroy(neap_pool **pool_ptr) {
+  neap_pool *pool = *pool_ptr;
+  if (pool == NULL) return;
+  *pool_ptr = NULL;
+  neap_assert(pool->queue.count == 0);
+  if (pool->policy) neap_policy_close(&pool->policy);
+  neap_session_destroy(&pool->session);
+  neap_retry_fini(&pool->retry);
+  for (int32_t i = 0; i < pool->board.count; i++)
+    if (pool->members[i].backend) neap_backend_give(pool->members[i].backend->home, pool->members[i].backend);
+  free(pool->members);
+  free(pool->places);
+  free(pool->rows);
+  free(pool);
 }
 
 const neap_pool_options *neap_pool_options_of(const neap_pool *pool) {

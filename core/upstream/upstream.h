@@ -1,9 +1,10 @@
 /* The servers behind the gateway: backends, pools of them, and connections to them.
  *
  *   backends     all backends of the process, by address. Their state outlives reloads: what is known of a
- *                server (down, in flight, how fast) does not change because a file was read again.  Any
- * thread pool         one generation's set of backends with its balance policy, one instance per worker
+ *                server (down, in flight, how fast) does not change because a file was read again. Any thread
+ *   pool         one generation's set of backends with its balance policy, one instance per worker
  *   sessions     which backend a client stays with: by a signed cookie, or by a table of the process
+ *   queues       one worker's requests that wait for a backend
  *   connections  one worker's connections: in use, or kept open for the next request
  */
 #ifndef NEAP_UPSTREAM_UPSTREAM_H
@@ -45,6 +46,12 @@ typedef struct neap_vitals_info {
   double factor;          /* of its share, where weights are dynamic; 1 otherwise */
 } neap_vitals_info;
 
+enum { NEAP_BACKEND_ID = 37 }; /* of the text, NUL included */
+/* Who it is for people: a UUID, as configured, or made of its address and so the same everywhere. Any thread.
+ */
+void neap_backend_id_get(neap_backend *backend, char out[NEAP_BACKEND_ID]);
+/* `id` of the configuration; "": none. */
+void neap_backend_set_id(neap_backend *backend, const char *id);
 /* What is known of a backend; any thread, a snapshot. */
 typedef struct neap_backend_info {
   int32_t state; /* NEAP_BACKEND_... */
@@ -90,20 +97,23 @@ typedef struct neap_session_options {
   uint64_t timeout_ms; /* without a request; cookies are renewed when a tenth of it is over */
 } neap_session_options;
 
-/* --- pools. Worker only. */
+/* --- pools. Worker only; made on any thread. */
 typedef struct neap_pool neap_pool;
+typedef struct neap_queues neap_queues;
 
 typedef struct neap_pool_member {
-  neap_backend *backend; /* borrowed: the generation holds it */
-  int32_t weight;
-  int32_t priority; /* 0..NEAP_PRIORITIES - 1 */
+  neap_backend *backend; /* borrowed: the pool takes a hold of its own */
+  int32_t weight;        /* 1 or more */
+  int32_t priority;      /* 0..NEAP_PRIORITIES - 1 */
+  int32_t limit;         /* most requests at once, over all workers and pools; 0: no limit */
+  bool draining;         /* it takes no new requests */
 } neap_pool_member;
 
 typedef struct neap_pool_options {
   const char *name;   /* borrowed, as the rest */
   neap_match_key key; /* what it balances by; used by whoever picks */
   const char *key_name;
-  const neap_pool_member *members;
+  const neap_pool_member *members; /* at first; read by create alone */
   size_t member_count;
   uint64_t connect_timeout_ms, response_timeout_ms, idle_timeout_ms, down_time_ms;
   uint32_t max_idle, max_retries;
@@ -113,8 +123,10 @@ typedef struct neap_pool_options {
   uint64_t hedge_delay_ms; /* ... or a time; both 0: never */
   double hedge_budget;     /* copies, as a share of the requests */
   neap_session_options session;
-  neap_sessions *sessions; /* may be NULL where `session` is OFF */
-  const neap_care *care;   /* NULL: what cannot be reached is left alone, and that is all */
+  neap_sessions *sessions;   /* may be NULL where `session` is OFF */
+  const neap_care *care;     /* NULL: what cannot be reached is left alone, and that is all */
+  uint32_t max_queue;        /* most requests that wait for a backend, on this worker; 0: none */
+  uint64_t queue_timeout_ms; /* for so long */
   /* The balance policy. */
   const char *balance, *source;
   const neap_param *params;
@@ -128,14 +140,62 @@ typedef struct neap_pool_options {
 int neap_pool_create(const neap_pool_options *options, neap_pool **out, neap_err *err);
 void neap_pool_destroy(neap_pool **pool);
 const neap_pool_options *neap_pool_options_of(const neap_pool *pool);
+neap_policy *neap_pool_policy(neap_pool *pool);
+
+/* Who is in it changes while it runs. Nothing that is known of the others is touched.
+ * join: NEAP_EEXIST where the backend is in the pool already, NEAP_ENOMEM.
+ * The others: NEAP_ENOTFOUND where no member has that address. */
+int neap_pool_join(neap_pool *pool, const neap_pool_member *member);
+int neap_pool_leave(neap_pool *pool, const char *address);
+int neap_pool_set_weight(neap_pool *pool, const char *address, int32_t weight);
+int neap_pool_set_draining(neap_pool *pool, const char *address, bool draining);
 
 enum { NEAP_TRIES_MAX = 8 };     /* backends that one exchange may try */
 enum { NEAP_RETRIES_FREE = 10 }; /* retries a second that a worker makes whatever the budget */
-/* Picks a member that is not among `tried`. Where no other is left that is up, one that is down is tried
- * rather than none. Its index, or -1 when all were tried. hot: */
-int32_t neap_pool_pick(neap_pool *pool, const neap_request_board *request, double key, uint64_t now_ms,
-                       const int32_t *tried, int tried_count);
-neap_policy *neap_pool_policy(neap_pool *pool);
+
+/* One that waits for a backend: embedded in its exchange. */
+typedef struct neap_pool_waiter {
+  struct neap_pool_waiter *prev, *next;
+  bool waiting, fresh;
+  void (*wake)(struct neap_pool_waiter *waiter); /* ask again, or leave the queue */
+} neap_pool_waiter;
+
+typedef struct neap_pool_ask {
+  const neap_request_board *request;
+  double key;
+  uint64_t now_ms;
+  const int32_t *tried;
+  int tried_count;
+  neap_queues *queues;            /* of the worker; NULL: nobody waits */
+  const neap_pool_waiter *waiter; /* of the exchange; NULL: it cannot wait */
+} neap_pool_ask;
+
+/* Picks a member that is not among `tried`. Where no other is left that may be picked, one that is down is
+ * tried rather than none. Its index, which the caller holds until neap_pool_let_go; NEAP_PICK_NONE when none
+ * is left; NEAP_PICK_WAIT: neap_pool_wait, since the policy wants that, all are busy, or others wait already.
+ * hot:
+ */
+int32_t neap_pool_pick(neap_pool *pool, const neap_pool_ask *ask);
+/* Holds a member that was not picked but found: a session's. */
+void neap_pool_hold(neap_pool *pool, int32_t member);
+void neap_pool_let_go(neap_pool *pool, int32_t member);
+/* The backend of a member that the caller holds. */
+neap_backend *neap_pool_backend(const neap_pool *pool, int32_t member);
+
+/* Puts the waiter at the end of the queue; one that waits already stays where it is. It is woken, on the
+ * worker's turn, when something may have changed: it asks again and waits on, or leaves. NEAP_EROOM: the
+ * queue is full. */
+int neap_pool_wait(neap_pool *pool, neap_pool_waiter *waiter, bool fresh);
+/* Leaves the queue; nothing where it is in none. hot: */
+void neap_pool_stop_waiting(neap_pool *pool, neap_pool_waiter *waiter);
+
+/* One worker's queues. The end of a request on any worker wakes those of all, at once where it was this one,
+ * else by a task; whatever else may help (a backend that is up again) is seen within 50 ms. */
+int neap_queues_create(neap_backends *backends, neap_loop *loop, neap_queues **out);
+/* Nobody may be waiting. On the worker's thread, or after it. */
+void neap_queues_destroy(neap_queues **queues);
+/* To be called once per turn of the loop, before it waits. hot: nothing to do is one comparison. */
+void neap_queues_turn(neap_queues *queues);
 
 /* The member that the cookie's value names: -1 where it is forged, too old, of another pool, or names one
  * that has left. *renew: the client is to be told again. hot: no allocation, a keyed SHA-256. */

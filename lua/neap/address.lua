@@ -1,7 +1,7 @@
 --- Addresses to listen on and of backends: "127.0.0.1:8080", ":8080", "[::1]:80", "app.internal:80 weight=2".
 local M = {}
 
-local match, gmatch, lower = string.match, string.gmatch, string.lower
+local match, gmatch, lower, format = string.match, string.gmatch, string.lower, string.format
 
 -- A host name: labels of letters, digits, "-" and "_" (which names inside networks do have).
 local function is_name(host)
@@ -45,46 +45,72 @@ local function canonical(host, port)
   return (match(host, ":") and "[" .. host .. "]" or host) .. ":" .. port
 end
 
-local function finish(parsed, weight)
-  if weight == nil or weight ~= math.floor(weight) or weight < 1 or weight > 1000 then
-    return nil, "the weight must be a whole number from 1 to 1000"
+-- What may be said of a backend beside its address: how it is read, from a text or a value of Lua.
+local function whole(least, most)
+  return function(value)
+    value = tonumber(value)
+    if value and value == math.floor(value) and value >= least and value <= most then return value end
+    return nil, format("must be a whole number from %d to %d", least, most)
   end
-  parsed.weight, parsed.address = weight, canonical(parsed.host, parsed.port)
+end
+
+local function uuid(value)
+  local hex = "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"
+  if type(value) == "string" and match(value, hex) then return lower(value) end
+  return nil, "must be a UUID"
+end
+
+local function flag(value)
+  if type(value) == "boolean" then return value end
+  return nil, "must be true or false"
+end
+
+local OPTIONS = { weight = whole(1, 1000), priority = whole(0, 14), backup = flag, max_connections = whole(0, 2 ^ 20),
+                  id = uuid }
+local KNOWN = "weight, priority, backup, max_connections and id"
+local BACKUP = 15 -- the priority of a backup
+
+local function option(parsed, name, value)
+  local read, hint = OPTIONS[name](value)
+  if read == nil then return nil, format("the %s %s", name, hint) end
+  parsed[name] = read
   return parsed
 end
 
--- Which priority, 0 first: of a number and a flag; nil where they are none or contradict each other.
-local BACKUP = 15
-local function priority_of(number, backup)
-  if backup then return number == nil and BACKUP or nil end
-  number = number or 0
-  return type(number) == "number" and number == math.floor(number) and number >= 0 and number < BACKUP and number
+local function finish(parsed)
+  if parsed.backup and parsed.priority then return nil, "a backup has no priority" end
+  parsed.priority = parsed.backup and BACKUP or parsed.priority or 0
+  parsed.backup = nil
+  parsed.weight = parsed.weight or 1
+  parsed.max_connections = parsed.max_connections or 0
+  parsed.id = parsed.id or ""
+  parsed.address = canonical(parsed.host, parsed.port)
+  return parsed
 end
-local PRIORITY_HINT = "the priority must be a whole number from 0 to 14, and a backup has none"
 
 -- { address = "10.0.0.1", port = 80, weight = 2 }, as the guide has it, or { "10.0.0.1:80", weight = 2 }.
 local function parse_table(value)
-  local known = { [1] = true, address = true, port = true, weight = true, priority = true, backup = true }
-  for key in pairs(value) do
-    if not known[key] then
-      return nil, "a backend has address, port, weight, priority and backup, not " .. tostring(key)
-    end
-  end
   local text = value[1] or value.address
   if type(text) == "string" and value.port ~= nil then
     text = canonical(text, tostring(value.port))
   end
   local parsed, hint = M.parse(text, 1)
   if not parsed then return nil, hint end
-  local weight = value.weight == nil and 1 or value.weight
-  parsed.priority = priority_of(value.priority, value.backup)
-  if not parsed.priority then return nil, PRIORITY_HINT end
-  return finish(parsed, type(weight) == "number" and weight or nil)
+  for name, of in pairs(value) do
+    if OPTIONS[name] then
+      local ok, problem = option(parsed, name, of)
+      if not ok then return nil, problem end
+    elseif name ~= 1 and name ~= "address" and name ~= "port" then
+      return nil, format("a backend has address, port, %s, not %s", KNOWN, tostring(name))
+    end
+  end
+  return finish(parsed)
 end
 
---- One backend: "host:port", "host:port weight=2", or a table with address, port and weight.
+--- One backend: "host:port", "host:port weight=2 priority=1", "host:port backup", or a table with address, port and
+-- the same.
 ---@param value string|table
----@return {host: string, port: integer, weight: integer, priority: integer, address: string}? backend, string? hint
+---@return {host: string, port: integer, address: string, weight: integer, priority: integer}? backend, string? hint
 function M.backend(value)
   if type(value) == "table" then return parse_table(value) end
   if type(value) ~= "string" then return nil, 'write "host:port", or "host:port weight=2"' end
@@ -92,21 +118,14 @@ function M.backend(value)
   local parsed, hint = M.parse(text, 1)
   if not parsed then return nil, hint end
   if parsed.host == "" then return nil, "a backend needs a host" end
-  local words = { weight = 1 }
   for word in gmatch(rest, "%S+") do
-    local name, digits = match(word, "^(%a+)=(%d+)$")
-    if word == "backup" then
-      words.backup = true
-    elseif name == "weight" or name == "priority" then
-      words[name] = tonumber(digits)
-    else
-      return nil, 'after the address only "weight=NUMBER", "priority=NUMBER" and "backup" are allowed'
-    end
+    local name, of = match(word, "^([%w_]+)=(.*)$")
+    if word == "backup" then name, of = word, true end
+    if not name or not OPTIONS[name] then return nil, "after the address come only " .. KNOWN end
+    local ok, problem = option(parsed, name, of)
+    if not ok then return nil, problem end
   end
-  parsed.priority = priority_of(words.priority, words.backup)
-  if not parsed.priority then return nil, PRIORITY_HINT end
-  local weight = words.weight
-  return finish(parsed, weight)
+  return finish(parsed)
 end
 
 return M

@@ -27,7 +27,7 @@ local SCALAR = {
   listen = { "header_timeout", "idle_timeout", "max_header_size" },
   cache = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
-           "down_time", "retry_delay", "retry_budget", "session_timeout",
+           "max_queue", "queue_timeout", "down_time", "retry_delay", "retry_budget", "session_timeout",
            "health_check_interval", "health_check_timeout", "slow_start", "panic", "dynamic_weight" },
   log = { "access" },
   engine = { "workers", "grace" },

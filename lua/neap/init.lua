@@ -91,7 +91,7 @@ function M.cache(options) declare("cache", options) end
 
 ---@class neap.Pool
 ---@field name string what routes call it
----@field backends (string|table)[] "host:port", "host:port weight=2 priority=1", "host:port backup"
+---@field backends (string|table)[] "host:port", "host:port weight=2 max_connections=100", "host:port backup"
 ---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? picks ("weighted_round_robin")
 ---@field params? table<string, number|string|boolean> its parameters
 ---@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
@@ -99,6 +99,8 @@ function M.cache(options) declare("cache", options) end
 ---@field response_timeout? string|number for the head of a response, and between parts of a body (60s)
 ---@field idle_timeout? string|number of a connection kept to a backend (60s)
 ---@field max_idle? integer connections kept per backend and worker (64)
+---@field max_queue? integer requests that wait for a backend, on each worker (1024)
+---@field queue_timeout? number|string they wait for so long ("5s")
 ---@field max_retries? integer other backends tried for a request that is safe to repeat (2)
 ---@field down_time? string|number a backend that could not be reached is left alone for so long (5s)
 ---@field retry_delay? string|number before another backend is tried; doubles with each try (0)

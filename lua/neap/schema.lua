@@ -248,7 +248,7 @@ M.cache = {
 M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },
   { name = "backends", kind = list(address.backend, 1), required = true,
-    text = '"host:port weight=2 priority=1", "host:port backup" or { address =, port =, weight =, ... }' },
+    text = '"host:port", "host:port weight=2", or a table: see below' },
   { name = "balance", kind = policy "balance", default = "native:weighted_round_robin", also = { "algorithm" },
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
@@ -261,6 +261,9 @@ M.pool = {
   { name = "max_idle", kind = integer(0, 65536), default = 64, text = "connections kept per backend and worker" },
   { name = "max_retries", kind = integer(0, 7), default = 2,
     text = "other backends tried for a request that is safe to repeat" },
+  { name = "max_queue", kind = integer(0, 2 ^ 20), default = 1024,
+    text = "requests that wait for a backend, on each worker, where all have as many as they may have" },
+  { name = "queue_timeout", kind = duration(1, DAY), default = 5000, text = "they wait for so long" },
   { name = "down_time", kind = duration(0, DAY), default = 5000,
     text = "a backend that could not be reached is left alone for so long" },
   { name = "retry_delay", kind = duration(0, 60000), default = 0,

@@ -28,6 +28,7 @@ typedef struct gate {
   neap_listener *listener;
   neap_connections *connections;
   neap_backends *backends;
+  neap_queues *queues;
   neap_registry *registry;
   neap_host host;
   neap_routes *routes;
@@ -199,6 +200,8 @@ static inline gate *gate_new(int backends) {
                                         .down_time_ms = 10000,
                                         .max_idle = 8,
                                         .max_retries = 2,
+                                        .max_queue = 64,
+                                        .queue_timeout_ms = 5000,
                                         .balance = "native:round_robin",
                                         .registry = g->registry,
                                         .host = &g->host,
@@ -230,10 +233,16 @@ static void *gate_run(void *user) {
   return NULL;
 }
 
+static inline void gate_turn(void *user) {
+  neap_queues_turn(((gate *)user)->queues);
+}
+
 static inline void gate_start(gate *g) {
   neap_err err = {0};
   assert_int_equal(neap_loop_create(&g->loop), 0);
   assert_int_equal(neap_connections_create(g->loop, &g->connections), 0);
+  assert_int_equal(neap_queues_create(g->backends, g->loop, &g->queues), 0);
+  neap_loop_on_turn(g->loop, gate_turn, g);
   const neap_match *matches[4];
   for (size_t i = 0; i < g->rule_count; i++) matches[i] = &g->matches[i];
   assert_int_equal(neap_routes_create(matches, g->rule_count, &g->routes), 0);
@@ -249,6 +258,7 @@ static inline void gate_start(gate *g) {
   g->set->of_worker[0] = &g->generation;
   atomic_store(&g->current, g->set);
   neap_flow_init(&g->flow, g->loop, 0, &g->current, g->connections, &g->cache, 1);
+  g->flow.queues = g->queues;
   assert_int_equal(neap_front_create(&g->flow, &g->front_options, &g->front), 0);
   neap_address address;
   int fd;
@@ -282,6 +292,7 @@ static inline void gate_end(gate *g) {
   }
   neap_front_destroy(&g->front);
   neap_connections_destroy(&g->connections);
+  neap_queues_destroy(&g->queues);
   neap_flow_fini(&g->flow);
   neap_pool_destroy(&g->pool);
   neap_routes_destroy(&g->routes);

@@ -19,7 +19,8 @@ end)
 describe("a backend", function()
   it("is text with an optional weight", function()
     local backend = address.backend "10.0.0.1:80 weight=3"
-    assert.same({ host = "10.0.0.1", port = 80, weight = 3, priority = 0, address = "10.0.0.1:80" }, backend)
+    assert.same({ host = "10.0.0.1", port = 80, address = "10.0.0.1:80", weight = 3, priority = 0, max_connections = 0,
+                  id = "" }, backend)
     assert.equal(1, address.backend("[::1]:80").weight)
     assert.equal("[::1]:80", address.backend("[::1]:80").address)
   end)
@@ -42,6 +43,16 @@ describe("a backend", function()
                 address.backend { address = "10.0.0.1", port = 80, weight = 2 })
     assert.same(address.backend "[::1]:80", address.backend { address = "::1", port = 80 })
     assert.same(address.backend "a:80", address.backend { "a:80" })
+  end)
+
+  it("may have a limit and a name of its own", function()
+    local id = "01234567-89AB-cdef-0123-456789abcdef"
+    local backend = address.backend("a:80 max_connections=100 id=" .. id .. " weight=2")
+    assert.same({ host = "a", port = 80, address = "a:80", weight = 2, priority = 0, max_connections = 100,
+                  id = string.lower(id) }, backend)
+    assert.same(backend, address.backend { "a:80", max_connections = 100, id = id, weight = 2 })
+    assert.is_nil((address.backend "a:80 max_connections=-1"))
+    assert.is_nil((address.backend "a:80 id=mine"))
   end)
 
   it("is refused without host or port, with odd weights and with words that mean nothing", function()
