@@ -129,7 +129,10 @@ static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
   neap_loop *loop = exchange->flow->loop;
   uint64_t now_ms = neap_loop_now_ms(loop);
   neap_pool_outcome outcome = neap_backend_outcome(exchange, exchange->response->status);
+  neap_report report;
   neap_pool_answered(exchange->pool, exchange->member, &outcome, now_ms);
+  if (NEAP_UNLIKELY(neap_load_report_of(&exchange->response->head, &report)))
+    neap_pool_reported(exchange->pool, exchange->member, &report, now_ms);
   exchange->times.response_ms = now_ms;
   exchange->times.wall_s = neap_exchange_wall_s(exchange);
   exchange->block_at = size;

@@ -187,6 +187,11 @@ int neap_exchange_key(neap_exchange *exchange, neap_view *out);
 void neap_balance_leave(neap_exchange *exchange);
 void neap_balance_let_go(neap_exchange *exchange);
 
+/* load.c: how busy backends say they are. */
+/* Reads the report in the head of a response, if there is one, into what is known of the member. hot: two
+ * loads where there is none. */
+bool neap_load_report_of(const neap_http_head *head, neap_report *out);
+
 /* backend.c: the connection of an exchange. */
 /* Tells `event` to the waiting step. */
 extern const neap_connection_vt neap_backend_vt;

@@ -56,6 +56,9 @@ typedef struct neap_http_field {
   X(CONTENT_RANGE, "content-range")                                                                          \
   X(COOKIE, "cookie")                                                                                        \
   X(DATE, "date")                                                                                            \
+  X(ENDPOINT_LOAD_METRICS, "endpoint-load-metrics")                                                          \
+  X(ENDPOINT_LOAD_METRICS_BIN, "endpoint-load-metrics-bin")                                                  \
+  X(ENDPOINT_LOAD_METRICS_JSON, "endpoint-load-metrics-json")                                                \
   X(ETAG, "etag")                                                                                            \
   X(EXPECT, "expect")                                                                                        \
   X(EXPIRES, "expires")                                                                                      \

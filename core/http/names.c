@@ -4,7 +4,7 @@
 
 /* --- fields ------------------------------------------------------------------------------------------ */
 
-enum { NAME_MAX_SIZE = 25, NAMES_OF_ONE_SIZE = 5 };
+enum { NAME_MAX_SIZE = 26, NAMES_OF_ONE_SIZE = 5 };
 
 static const struct {
   const char *text;
@@ -36,7 +36,9 @@ static const uint8_t names_by_size[NAME_MAX_SIZE + 1][NAMES_OF_ONE_SIZE] = {
     [17] = {ID(IF_MODIFIED_SINCE), ID(TRANSFER_ENCODING), ID(X_FORWARDED_PROTO)},
     [18] = {ID(PROXY_AUTHENTICATE)},
     [19] = {ID(IF_UNMODIFIED_SINCE), ID(PROXY_AUTHORIZATION)},
-    [25] = {ID(PROXY_AUTHENTICATION_INFO)},
+    [21] = {ID(ENDPOINT_LOAD_METRICS)},
+    [25] = {ID(PROXY_AUTHENTICATION_INFO), ID(ENDPOINT_LOAD_METRICS_BIN)},
+    [26] = {ID(ENDPOINT_LOAD_METRICS_JSON)},
 };
 
 static neap_http_id known_id(const char *name, size_t size) {

@@ -68,12 +68,14 @@ void neap_http_put_connection(neap_http_out *out, int32_t client_minor, bool kee
 #define NEAP_HTTP_BIT(NAME) ((uint64_t)1 << NEAP_HTTP_ID_##NAME)
 _Static_assert(NEAP_HTTP_ID_COUNT <= 64, "a set of field names is one word");
 
-/* Fields that concern one connection only, and those that are written anew or mean nothing without it. */
+/* Fields that concern one connection only, and those that are written anew or mean nothing without it. Load
+ * reports of a backend are for us alone. */
 #define NEAP_HTTP_HOP_BY_HOP                                                                                 \
   (NEAP_HTTP_BIT(LOOKALIKE) | NEAP_HTTP_BIT(CONNECTION) | NEAP_HTTP_BIT(KEEP_ALIVE) |                        \
    NEAP_HTTP_BIT(PROXY_CONNECTION) | NEAP_HTTP_BIT(TE) | NEAP_HTTP_BIT(TRAILER) |                            \
    NEAP_HTTP_BIT(TRANSFER_ENCODING) | NEAP_HTTP_BIT(UPGRADE) | NEAP_HTTP_BIT(HTTP2_SETTINGS) |               \
-   NEAP_HTTP_BIT(CONTENT_LENGTH))
+   NEAP_HTTP_BIT(CONTENT_LENGTH) | NEAP_HTTP_BIT(ENDPOINT_LOAD_METRICS) |                                    \
+   NEAP_HTTP_BIT(ENDPOINT_LOAD_METRICS_BIN) | NEAP_HTTP_BIT(ENDPOINT_LOAD_METRICS_JSON))
 
 typedef struct neap_http_hops {
   uint64_t dropped; /* known names */

@@ -229,6 +229,27 @@ class Health(unittest.TestCase):
                         "an ejection by rate")
         self.assertEqual(set(self.bodies(gateway)), {b"good"})
 
+    # --- load reports
+
+    def test_a_load_report_goes_to_the_policy_and_no_further(self):
+        idle, busy = self.make_origin(), self.make_origin()
+        for origin, value in (idle, 'JSON {"named_metrics": {"in_flight": 1, "capacity": 8}}'), (busy, "TEXT rif=9"):
+            fields = [("Endpoint-Load-Metrics", value), ("endpoint-load-metrics-bin", "x"), ("X-Other", "kept")]
+            origin.on("/", wire.response(fields=fields, body=b"idle" if origin is idle else b"busy"))
+            origin.on("/stored", wire.response(fields=fields + [("Cache-Control", "max-age=60")]))
+        gateway = self.start(idle, busy, cache="true", pool="""balance = function(req, pool)
+              local best = 1
+              for i = 2, pool.count do if pool[i].load < pool[best].load then best = i end end
+              return best
+            end""")
+        self.assertEqual(self.bodies(gateway, 6), [b"idle", b"busy"] + [b"idle"] * 4)  # both unknown, one, none
+        for path in "/", "/stored", "/stored":
+            answer = gateway.ask(path)
+            self.assertEqual(answer.get("x-other"), "kept")
+            for name in "endpoint-load-metrics", "endpoint-load-metrics-bin":
+                self.assertNotIn(name, answer)
+        self.assertEqual(len(idle.for_path("/stored")), 1)
+
     # --- the breaker
 
     def test_a_breaker_fails_fast_then_tries_then_closes(self):
