@@ -39,6 +39,18 @@ typedef struct neap_parts {
   size_t count; /* 0: nothing */
 } neap_parts;
 
+/* --- data tables */
+
+#define NEAP_TABLE_KINDS(X)                                                                                  \
+  X(MAP, map)         /* key to value */                                                                     \
+  X(SET, set)         /* keys */                                                                             \
+  X(PREFIX, prefix)   /* the longest key that begins a text, to its value */                                 \
+  X(NETWORK, network) /* the longest network that holds an address, to its value */                          \
+  X(WEIGHTS, weights) /* name to weight */
+#define NEAP_TABLE_ENUM(NAME, name) NEAP_TABLE_##NAME,
+typedef enum neap_table_kind { NEAP_TABLE_KINDS(NEAP_TABLE_ENUM) NEAP_TABLE_KIND_COUNT } neap_table_kind;
+#undef NEAP_TABLE_ENUM
+
 /* --- actions */
 
 enum { NEAP_NO_TABLE = -1 }; /* else the index of a data table of the configuration */

@@ -64,6 +64,8 @@ typedef struct neap_generation {
   const neap_routes *routes; /* shared by the workers, as the next */
   const neap_flow_route *rules;
   bool has_cache;
+  neap_table *const *tables; /* data tables, by index; NULL: there are none */
+  neap_table_readers *readers;
   neap_pool **pools; /* by neap_flow_route.pool */
   size_t pool_count;
   int (*when)(void *when_user, int32_t route, const neap_request_board *request); /* as neap_worker_when */

@@ -136,7 +136,9 @@ void neap_hedge_fire(neap_timer *timer) {
                        .tried = exchange->tried,
                        .tried_count = exchange->tried_count,
                        .queues = flow->queues};
+  neap_exchange_read_tables(exchange, true);
   int32_t member = neap_pool_pick(pool, &ask);
+  neap_exchange_read_tables(exchange, false);
   if (member < 0) return;
   exchange->hedge_in_flight = neap_pool_begin(pool, member);
   if (exchange->hedge_in_flight == 0) {

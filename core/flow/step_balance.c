@@ -82,7 +82,10 @@ static int32_t pick(neap_exchange *exchange) {
                        .tried_count = exchange->tried_count,
                        .queues = exchange->flow->queues,
                        .waiter = &exchange->waiter};
-  return neap_pool_pick(pool, &ask);
+  neap_exchange_read_tables(exchange, true);
+  member = neap_pool_pick(pool, &ask);
+  neap_exchange_read_tables(exchange, false);
+  return member;
 }
 
 /* What a try needs before a backend is picked for it: budget, and a pause where it is a further one. */

@@ -26,7 +26,7 @@ static bool takes(neap_exchange *exchange, int32_t rule) {
   return generation->when(generation->when_user, rule, &exchange->board) == 1;
 }
 
-neap_step neap_step_route(neap_exchange *exchange) {
+static neap_step route(neap_exchange *exchange) {
   neap_generation *generation = exchange->generation;
   fill_board(exchange);
   neap_route_walk walk;
@@ -47,4 +47,11 @@ neap_step neap_step_route(neap_exchange *exchange) {
     return neap_answer_make(exchange, &exchange->route->answer);
   exchange->pool = generation->pools[exchange->pool_index];
   return NEAP_STEP_LOOKUP;
+}
+
+neap_step neap_step_route(neap_exchange *exchange) {
+  neap_exchange_read_tables(exchange, true);
+  neap_step next = route(exchange);
+  neap_exchange_read_tables(exchange, false);
+  return next;
 }

@@ -142,6 +142,15 @@ static inline uint64_t neap_generation_count(neap_generation *generation, int ch
 static inline int64_t neap_exchange_wall_s(neap_exchange *exchange) {
   return (int64_t)(neap_loop_wall_ms(exchange->flow->loop) / 1000);
 }
+/* Around what reads data tables: what is found there stays as it is. Nothing where there are none. */
+static inline void neap_exchange_read_tables(const neap_exchange *exchange, bool reading) {
+  const neap_generation *generation = exchange->generation;
+  if (generation->tables == NULL) return;
+  if (reading)
+    neap_table_enter(generation->readers, exchange->flow->worker);
+  else
+    neap_table_leave(generation->readers, exchange->flow->worker);
+}
 /* The client's address is put on the board when somebody is going to read it. */
 void neap_exchange_show_client(neap_exchange *exchange);
 

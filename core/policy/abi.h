@@ -248,6 +248,13 @@ typedef struct neap_view_board {
   int32_t (*contains)(const struct neap_view_board *board, int32_t view, const char *text, int32_t size);
   double (*hash)(const struct neap_view_board *board, int32_t view); /* 53 bits */
   double (*mix)(double a, double b); /* of two hashes: above 0, below 1, the same everywhere */
+  /* Of a data table: a view of the value of a key (a view, or where `view` is -1 a text), or of a name drawn
+   * by a hash.
+   */
+  int32_t (*table_get)(struct neap_view_board *board, int32_t table, int32_t view, const char *key,
+                       int32_t size);
+  int32_t (*table_draw)(struct neap_view_board *board, int32_t table, double hash);
+  const void *tables; /* a neap_table_reader; NULL: there are none to be read */
 } neap_view_board;
 /* --- what an action of a route decides
  * ------------------------------------------------------------------------------------ */

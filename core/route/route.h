@@ -21,6 +21,7 @@
 #include "policy/abi.h"
 #include "route/limit.h"
 #include "route/parts.h"
+#include "route/table.h"
 
 typedef struct neap_routes neap_routes;
 

@@ -63,6 +63,25 @@ static bool read_key(neap_config_box *box, const json_t *from, neap_key_rule *ou
   return out->names && read_parts(box, json_object_get(from, "parts"), &out->parts);
 }
 
+bool neap_config_read_tables(neap_config_box *box, const json_t *list) {
+  static const char *const kinds[] = {
+#define KIND_NAME(NAME, name) [NEAP_TABLE_##NAME] = #name,
+      NEAP_TABLE_KINDS(KIND_NAME)
+#undef KIND_NAME
+  };
+  neap_config_table *tables = array_for(box, list, sizeof *tables, &box->config.table_count);
+  for (size_t i = 0; tables && i < box->config.table_count; i++) {
+    const json_t *from = json_array_get(list, i);
+    tables[i] = (neap_config_table){
+        .name = text_at(from, "name"), .file = text_at(from, "file"), .rows = text_at(from, "rows")};
+    tables[i].hash = neap_hash_bytes(tables[i].rows, strlen(tables[i].rows));
+    for (size_t k = 0; k < NEAP_COUNT_OF(kinds); k++)
+      if (strcmp(text_at(from, "kind"), kinds[k]) == 0) tables[i].kind = (neap_table_kind)k;
+  }
+  box->config.tables = tables;
+  return tables != NULL;
+}
+
 const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from) {
   size_t count;
   neap_actions *actions = array_for(box, NULL, sizeof *actions, &count);

@@ -52,7 +52,9 @@ static inline const neap_match_field *fields_of(neap_config_box *box, const json
   return fields;
 }
 
-/* config_actions.c: the actions of a route, in the box. NULL when out of memory. */
+/* config_actions.c: data tables, and the actions of a route, in the box. False and NULL when out of memory.
+ */
+bool neap_config_read_tables(neap_config_box *box, const json_t *list);
 const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from);
 
 #endif

@@ -221,6 +221,7 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   if (!read_listeners(box, json_object_get(box->tree, "listeners")) ||
       !read_cache(box, json_object_get(box->tree, "cache")) ||
       !read_pools(box, json_object_get(box->tree, "pools")) ||
+      !neap_config_read_tables(box, json_object_get(box->tree, "tables")) ||
       !read_routes(box, json_object_get(box->tree, "routes")))
     return neap_fail(err, NEAP_ENOMEM, "out of memory");
   return 0;

@@ -131,6 +131,14 @@ typedef struct neap_config_route {
   const neap_actions *actions; /* NULL: none */
 } neap_config_route;
 
+typedef struct neap_config_table {
+  const char *name;
+  neap_table_kind kind;
+  const char *file; /* relative to the configuration's folder; "": the rows are here */
+  const char *rows; /* lines, as in a file */
+  uint64_t hash;    /* of `rows` */
+} neap_config_table;
+
 typedef struct neap_config {
   const neap_config_listener *listeners;
   size_t listener_count; /* at least 1 */
@@ -139,6 +147,8 @@ typedef struct neap_config {
   const char *cache_source; /* text of the file that cache.evict names, as in neap_config_pool.source */
   const neap_config_pool *pools;
   size_t pool_count;
+  const neap_config_table *tables;
+  size_t table_count;
   const neap_config_route *routes; /* in order of declaration */
   size_t route_count;
   uint32_t workers;           /* 0: as many as there are cores */
@@ -186,6 +196,16 @@ void neap_worker_vm_destroy(neap_worker_vm **vm);
 
 /* The natives, the shipped policies, files, and the functions of this VM ("inline:<pool>"). */
 neap_registry *neap_worker_registry(neap_worker_vm *vm);
+
+/* Where the functions of a VM read data tables, by their index in the configuration: during a call of a
+ * predicate, an action or a balance policy. What is found stays as it is until the call is over. */
+typedef struct neap_table_reader {
+  void *user;
+  bool (*get)(void *user, int32_t table, neap_slice key, neap_slice *value);
+  bool (*draw)(void *user, int32_t table, double number, neap_slice *name); /* number: 0 to below 1 */
+} neap_table_reader;
+/* `reader` is borrowed. Without one, tables are empty. */
+void neap_worker_read_tables(neap_worker_vm *vm, const neap_table_reader *reader);
 
 /* Asks the predicate of a route. 1: it matches, or there is none; 0: it does not; NEAP_EFAULT (an error, or
  * an answer that is neither true nor false nor nil), NEAP_EFUEL, NEAP_EMEMCAP: it failed, which was counted

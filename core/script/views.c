@@ -1,6 +1,7 @@
 /* The leaves behind Lua's request views. hot: everything but init. No index is trusted: it may come from a
  * table that a policy made up. */
 #include "script/views.h"
+#include "script/script.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -89,6 +90,22 @@ static double mix(double a, double b) {
   return ((double)(hash >> 12) + 0.5) * 0x1p-52;
 }
 
+/* --- data tables --- */
+
+static int32_t table_get(neap_view_board *board, int32_t table, int32_t view, const char *key, int32_t size) {
+  const neap_table_reader *reader = board->tables;
+  neap_slice wanted = view < 0 ? (neap_slice){.ptr = key, .size = size} : at(board, view), value;
+  if (reader == NULL || board->request == NULL) return -1;
+  return reader->get(reader->user, table, wanted, &value) ? add(board, value) : -1;
+}
+
+static int32_t table_draw(neap_view_board *board, int32_t table, double hash) {
+  const neap_table_reader *reader = board->tables;
+  neap_slice name;
+  if (reader == NULL || board->request == NULL || !(hash >= 0 && hash < 0x1p53)) return -1;
+  return reader->draw(reader->user, table, hash * 0x1p-53, &name) ? add(board, name) : -1;
+}
+
 /* --- the board --- */
 
 void neap_views_init(neap_view_board *board) {
@@ -100,7 +117,9 @@ void neap_views_init(neap_view_board *board) {
                              .ends = ends,
                              .contains = contains,
                              .hash = hash,
-                             .mix = mix};
+                             .mix = mix,
+                             .table_get = table_get,
+                             .table_draw = table_draw};
 }
 
 void neap_views_open(neap_view_board *board, const neap_request_board *request) {

@@ -199,6 +199,10 @@ static int open_inline(void *user, neap_domain domain, const char *spec, const c
   return neap_balance_inline(worker->vm, &worker->views, l.function, env, vt, self, err);
 }
 
+void neap_worker_read_tables(neap_worker_vm *vm, const neap_table_reader *reader) {
+  vm->views.tables = reader;
+}
+
 neap_registry *neap_worker_registry(neap_worker_vm *vm) {
   return vm->registry;
 }

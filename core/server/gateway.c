@@ -134,6 +134,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
   if (code == 0) code = neap_member_changes_create(&gateway->changes);
   if (code == 0) code = make_sessions(gateway);
+  if (code == 0) code = neap_tables_create(gateway, &gateway->tables);
   if (code) {
     neap_gateway_destroy(&gateway);
     return neap_fail(err, code, "%s", neap_strerror(code));
@@ -175,6 +176,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   if (gateway == NULL) return;
   *gateway_ptr = NULL;
   neap_gateway_cancel_reloads(gateway);
+  neap_tables_stop(gateway->tables);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
   neap_keeper_destroy(&gateway->keeper);
   neap_loaded_destroy(&gateway->loaded);
@@ -188,6 +190,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);
+  neap_tables_destroy(&gateway->tables);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
   neap_control_close(&gateway->control, true);
   neap_timer_clear(&gateway->cache_tick);
@@ -201,6 +204,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
 
 void neap_gateway_run(neap_gateway *gateway) {
   neap_timer_set(gateway->loop, &gateway->cache_tick, CACHE_TICK_MS);
+  neap_tables_start(gateway->tables);
   neap_loop_run(gateway->loop);
 }
 

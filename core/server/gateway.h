@@ -36,6 +36,7 @@ typedef struct neap_loaded_part {
   neap_loaded *loaded; /* NULL: there is no such worker */
   neap_worker_vm *vm;
   size_t pool_count;
+  neap_table_reader reader; /* of data tables, for the VM */
   neap_task retire;
 } neap_loaded_part;
 
@@ -48,6 +49,7 @@ struct neap_loaded {
   neap_flow_route *rules;
   neap_members *members;   /* by pool */
   uint64_t members_serial; /* of the changes that they know of */
+  neap_table **tables;     /* by their index in the configuration */
   neap_generation_set *set;
   neap_loaded_part *parts; /* by place */
   uint32_t part_count;
@@ -148,6 +150,26 @@ typedef struct neap_limiter_seat {
 int neap_limiters_take(neap_gateway *gateway, const char *name, neap_limiter **out, neap_err *err);
 void neap_limiters_give(neap_gateway *gateway, neap_limiter *limiter);
 
+/* --- data tables: by name, kind and place, over reloads; and what watches their files. */
+typedef struct neap_tables neap_tables;
+typedef struct neap_table_seat neap_table_seat;
+
+int neap_tables_create(neap_gateway *gateway, neap_tables **out);
+/* All must have been given back. */
+void neap_tables_destroy(neap_tables **tables);
+/* Control thread: watches from now on; no more. */
+void neap_tables_start(neap_tables *tables);
+void neap_tables_stop(neap_tables *tables);
+/* Control thread: looks at the files now; what has changed is built on a thread of its own. */
+void neap_tables_look(neap_tables *tables);
+/* The tables of a generation, loaded where they are new. Pairs with give. Any thread, but take is called by
+ * one at a time. */
+int neap_tables_take(neap_loaded *loaded, neap_err *err);
+void neap_tables_give(neap_loaded *loaded);
+/* Lets the functions of a part's VM read them. */
+void neap_tables_show(neap_loaded_part *part);
+neap_table_readers *neap_tables_readers(neap_tables *tables);
+
 /* --- reloads */
 
 /* What a reload prepares, anywhere, and commits, on the control thread. The first start goes the same way. */
@@ -226,6 +248,7 @@ struct neap_gateway {
   neap_control *control; /* NULL: none */
   pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;
+  neap_tables *tables;
   neap_timer cache_tick, grace;
   bool stopping;
 };

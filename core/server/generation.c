@@ -233,10 +233,13 @@ int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err) {
   part->retire.run = on_retire;
   int code = neap_worker_vm_create(loaded->config, loaded->gateway->host, &part->vm, err);
   if (code) return code;
+  neap_tables_show(part);
   part->generation = (neap_generation){
       .number = loaded->config->generation,
       .routes = loaded->routes,
       .rules = loaded->rules,
+      .tables = loaded->config->table_count > 0 ? loaded->tables : NULL,
+      .readers = neap_tables_readers(loaded->gateway->tables),
       .has_cache = loaded->config->cache_enabled,
       .when = ask_when,
       .act = ask_act,
@@ -272,6 +275,7 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
 int neap_loaded_build(neap_loaded *loaded, neap_err *err) {
   int code = compile_routes(loaded, err);
   if (code == 0) code = take_limiters(loaded, err);
+  if (code == 0) code = neap_tables_take(loaded, err);
   if (code == 0) code = neap_members_take(loaded, err);
   return code;
 }
@@ -308,6 +312,7 @@ void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   free(loaded->parts);
   free(loaded->set);
   give_limiters(loaded);
+  neap_tables_give(loaded);
   neap_members_give(loaded);
   neap_routes_destroy(&loaded->routes);
   free(loaded->rules);

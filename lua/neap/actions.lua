@@ -129,6 +129,50 @@ function M.rewrite(value, scope)
   return { path = path, query = {}, new_query = false }
 end
 
+-- --- data tables ---
+
+local KINDS = { map = true, set = true, prefix = true, network = true, weights = true }
+
+function M.table_kind(value)
+  if KINDS[value] then return value end
+  return nil, "write map, set, prefix, network or weights"
+end
+
+local ROW_TEXT = text { most = 4096, empty = true, pattern = "^[^%c]*$", hint = "write a text of one line" }
+
+local function quoted(value)
+  return '"' .. gsub(value, '"', '""') .. '"'
+end
+
+--- Rows in the configuration, to lines as in a file. Sorted: the same rows give the same text.
+function M.rows(value, scope)
+  if type(value) ~= "table" then return nil, "write { key = value }, or { \"key\" } for a set" end
+  local lines = {}
+  for key, one in pairs(value) do
+    local at = check.inside(scope, key)
+    local row = type(key) == "number" and { one } or { key, type(one) == "number" and tostring(one) or one }
+    for i, field in ipairs(row) do
+      local good, hint = ROW_TEXT(field)
+      if not good then check.problem(at, hint) end
+      row[i] = quoted(good or "")
+    end
+    lines[#lines + 1] = table.concat(row, ",")
+  end
+  table.sort(lines)
+  return table.concat(lines, "\n")
+end
+
+--- Declared tables, as C reads them.
+function M.finish_tables(all)
+  local out = {}
+  for i, one in ipairs(all) do
+    local value = one.value
+    if (value.file ~= nil) == (value.rows ~= nil) then check.problem(one.scope, "takes one of file and rows") end
+    out[i] = { name = value.name, kind = value.kind, file = value.file, rows = value.rows }
+  end
+  return out
+end
+
 -- --- split ---
 
 local function by(value, scope)

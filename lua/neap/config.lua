@@ -27,11 +27,14 @@ for name, fields in pairs(schema) do records[name] = check.record(fields) end
 
 -- --- each function's calls ---
 
+--- How often neap.<name> was called so far.
 local function count(name)
   local found = 0
   for _, declaration in ipairs(declarations) do found = found + (declaration.name == name and 1 or 0) end
   return found
 end
+
+M.count = count
 
 -- Checks all calls of `name`; each result has its scope beside it.
 local function check_all(name, report, overrides)
@@ -292,6 +295,8 @@ function M.finish(input)
   local routes = check_all("route", report, overrides)
   check_unique(pools, "name", "pool")
   check_unique(routes, "name", "route")
+  local tables = check_all("table", report, overrides)
+  check_unique(tables, "name", "table")
 
   local out = {}
   local when, pick, checks, act
@@ -301,6 +306,7 @@ function M.finish(input)
   local names = {}
   for i, pool in ipairs(pools) do names[tostring(pool.value.name)] = i - 1 end
   action.pools = names
+  out.tables = actions.finish_tables(tables)
   local cached
   out.cache, cached = check_once("cache", report, overrides)
   out.log = check_once("log", report, overrides)

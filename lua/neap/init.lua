@@ -9,6 +9,7 @@
 -- Each function records its table and where it was called; neap.config checks them all once the file has run.
 local config = require "neap.config"
 local sandbox = require "neap.sandbox"
+local tables = require "neap.table"
 
 local getinfo = debug.getinfo
 local sub, format = string.sub, string.format
@@ -170,6 +171,20 @@ function M.pool(options) declare("pool", options) end
 --- A route: what it matches, and what is done then. The most specific one is taken, whatever the order.
 ---@param options neap.Route
 function M.route(options) declare("route", options) end
+
+---@class neap.TableOptions
+---@field name string
+---@field kind? "map"|"set"|"prefix"|"network"|"weights" what its rows are (map)
+---@field file? string its rows, a line each: "key,value"; read again when it changes
+---@field rows? table its rows, here: { key = value } or { "key" }
+
+--- A data table: rows that change without the configuration. Its handle answers in functions, and stands in routes.
+---@param options neap.TableOptions
+---@return neap.Table
+function M.table(options)
+  declare("table", options)
+  return tables.handle(config.count "table" - 1)
+end
 
 ---@class neap.Log
 ---@field access? string the access log: a file, "stdout" or "off" (stdout)

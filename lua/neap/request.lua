@@ -99,6 +99,8 @@ function M.new(board)
   local Value = value_class(board)
   local values = {}
   for i = 0, 63 do values[i] = Value(i) end
+  M.value = function(index) return values[index] end
+  M.index = function(value) return istype(Value, value) and value.index or nil end
 
   local function finder(leaf, method)
     return function(_, name)
@@ -157,6 +159,9 @@ function M.of(pointer)
   end
   return req, board
 end
+
+--- The board of this VM, nil before it has one.
+function M.board() return board end
 
 --- The text of a text, a number or a value; nil for what is none.
 function M.text(value)

@@ -325,6 +325,14 @@ M.route = {
     text = "{ set, remove }: changes to what the client gets" },
 }
 
+M.table = {
+  { name = "name", kind = NAME, required = true, text = "what routes call it" },
+  { name = "kind", kind = actions.table_kind, default = "map", text = "map, set, prefix, network or weights" },
+  { name = "file", kind = text { most = 900, pattern = "^[^%c]+$", hint = "write the path of a file" },
+    text = 'its rows, a line each: "key,value"; read again when it changes' },
+  { name = "rows", kind = actions.rows, text = "its rows, here: { key = value } or { \"key\" }" },
+}
+
 M.log = {
   { name = "access", kind = text {}, default = "stdout", text = 'the access log: a file, "stdout" or "off"' },
 }

@@ -1,6 +1,9 @@
 """What a route does with a request beside sending it on: docs/routing.md, each action inside a running gateway."""
 
 import collections
+import os
+import shutil
+import tempfile
 import unittest
 
 from harness import Case, Gateway, Origin, wire
@@ -329,6 +332,93 @@ class Scripts(Actions):
                 self.assertEqual((response.status, response.body, response.get("Set-Cookie")),
                                  (200, b"/bad?what=" + what.encode(), None))
                 self.assertGreaterEqual(len([line for line in self.gateway.lines if "route fault" in line]), faults)
+
+
+class Tables(unittest.TestCase):
+    """Rows change while the gateway runs; what cannot be read changes nothing."""
+
+    CONFIG = """
+        local neap = require "neap"
+        neap.listen { http = "127.0.0.1:0" }
+        neap.log { access = "ACCESS_LOG" }
+        neap.engine { workers = 2 }
+        local country = neap.table { name = "country", kind = "map", file = "country.csv" }
+        local blocked = neap.table { name = "blocked", kind = "network", rows = { "10.0.0.0/8", "2001:db8::/32" } }
+        local areas = neap.table { name = "areas", kind = "prefix", rows = { ["/api/"] = "api", ["/api/v2/"] = "new" } }
+        local parts = neap.table { name = "parts", kind = "weights", rows = { left = 1, right = 0 } }
+        neap.pool { name = "app", backends = { "%s" } }
+        neap.route { path = "/look", respond = 404, action = function(req, res)
+          local found = country:get(req:query "key")
+          if found then res:respond(200, found:text()) end
+        end }
+        neap.route { path = "/blocked", respond = 404, when = function(req) return blocked:has(req:header "x-ip") end }
+        neap.route { path = "/api/*", respond = 404, action = function(req, res)
+          res:respond(200, tostring(areas:get(req.path) or "none"))
+        end }
+        neap.route { path = "/draw", respond = 404, action = function(req, res)
+          res:respond(200, parts:draw(req.client):text() .. tostring(country:get "no"))
+        end }
+        neap.route { path = "/fault", respond = 404, action = function(req, res) country:get(7) end }
+        neap.route { path = "/", pool = "app" }
+    """
+
+    def setUp(self):
+        self.origin = Origin()
+        self.addCleanup(self.origin.close)
+        self.folder = tempfile.mkdtemp(prefix="neap-tables-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def start(self, rows):
+        self.write(rows)
+        config = (self.CONFIG % self.origin.address).replace('"country.csv"', '"%s/country.csv"' % self.folder)
+        gateway = Gateway(config)
+        self.addCleanup(gateway.stop)
+        return gateway
+
+    def write(self, rows):
+        path = os.path.join(self.folder, "country.csv")
+        with open(path + ".new", "w") as file:
+            file.write(rows)
+        os.rename(path + ".new", path)
+
+    def look(self, gateway, key):
+        response = gateway.ask("/look?key=" + key)
+        return response.body.decode() if response.status == 200 else None
+
+    def test_rows_of_every_kind(self):
+        gateway = self.start("# networks\nde,europe\n\"a,b\" , \"c \"\"d\"\"\"\n")
+        self.assertEqual([self.look(gateway, key) for key in ("de", "a,b", "us")], ["europe", 'c "d"', None])
+        def blocked(address):
+            return gateway.ask("/blocked", fields=[("X-IP", address)]).status == 404
+        self.assertTrue(blocked("10.1.2.3") and blocked("2001:db8:1::7"))
+        self.assertFalse(blocked("11.1.2.3") or blocked("2001:db9::") or blocked("10.1.2") or blocked(""))
+        self.assertEqual([gateway.ask(path).body for path in ("/api/x", "/api/v2/x", "/api/")], [b"api", b"new", b"api"])
+        self.assertEqual(gateway.ask("/draw").body, b"leftnil")
+        self.assertEqual(gateway.ask("/fault").status, 404)
+        gateway.wait_line("get wants a text or a value, not a number")
+
+    def test_a_changed_file_is_read_and_a_broken_one_refused(self):
+        gateway = self.start("de,one\n")
+        self.assertEqual(self.look(gateway, "de"), "one")
+        self.write("de,two\n")
+        gateway.wait_line("table loaded name=country rows=1")
+        self.assertEqual(self.look(gateway, "de"), "two")
+        self.write("de,three\nat,x,y\n")
+        gateway.wait_line(r'table refused name=country error=".*country\.csv:2: there is a second comma')
+        self.assertEqual(self.look(gateway, "de"), "two")
+        self.write("de,four\n")
+        gateway.wait_line("table loaded", len(gateway.lines))
+        self.assertEqual(self.look(gateway, "de"), "four")
+
+    def test_a_reload_keeps_the_rows_and_refuses_a_table_that_cannot_be_read(self):
+        gateway = self.start("de,one\n")
+        with open(gateway.config) as file:
+            config = file.read()
+        os.remove(os.path.join(self.folder, "country.csv"))
+        gateway.reload(config, "generation=2")
+        self.assertEqual(self.look(gateway, "de"), "one")
+        gateway.reload(config.replace('kind = "map"', 'kind = "set"'), "cannot read .*country.csv: No such file")
+        self.assertEqual(self.look(gateway, "de"), "one")
 
 
 if __name__ == "__main__":
