@@ -256,6 +256,16 @@ typedef struct neap_view_board {
   int32_t (*table_draw)(struct neap_view_board *board, int32_t table, double hash);
   const void *tables; /* a neap_table_reader; NULL: there are none to be read */
 } neap_view_board;
+
+/* What a probe brought, for the function that judges it. */
+typedef struct neap_probe_board {
+  int32_t status;
+  int32_t header_count;
+  double took_ms;
+  neap_slice body; /* its beginning */
+  const neap_header_row *headers;
+} neap_probe_board;
+
 /* --- what an action of a route decides
  * ------------------------------------------------------------------------------------ */
 /* Texts that it may give: indexes of neap_act_board.texts. */

@@ -61,6 +61,10 @@ typedef struct neap_config_run {
   int act;        /* the same, of tables of functions that act, by route */
 } neap_config_run;
 
+/* Runs the file of a configuration that was checked once more, in `vm`: run->when and the other references
+ * are its functions there. NEAP_ESTATE when it yields another table than the first time. */
+int neap_config_run_again(const neap_config *config, neap_vm *vm, neap_config_run *run, neap_err *err);
+
 /* Runs the file and checks what it declared. Errors as neap_config_load, with their text in `err`; whether
  * the check found errors is in run->fatal. */
 int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err);

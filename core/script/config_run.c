@@ -50,10 +50,11 @@ static int find_policy(lua_State *L) {
   return 2;
 }
 
-/* rule_text(name): the text of a shipped rule of policies/route/ and its path, or nil. */
+/* rule_text(folder, name): the text of what is shipped in policies/<folder>/ and its path, or nil. */
 static int rule_text(lua_State *L) {
   char path[128];
-  int size = snprintf(path, sizeof path, "policies/route/%s.lua", luaL_checkstring(L, 1));
+  int size =
+      snprintf(path, sizeof path, "policies/%s/%s.lua", luaL_checkstring(L, 1), luaL_checkstring(L, 2));
   const neap_embedded_file *file = size < (int)sizeof path ? neap_embedded_find(path) : NULL;
   if (file == NULL) return lua_pushnil(L), 1;
   lua_pushlstring(L, file->text, file->size);
@@ -166,6 +167,8 @@ static int prepare(lua_State *L) {
   lua_setfield(L, -2, "rule_text");
   push_shipped(L, "route", NEAP_ROUTE);
   lua_setfield(L, -2, "rules");
+  push_shipped(L, "health", NEAP_DOMAIN_COUNT);
+  lua_setfield(L, -2, "checks");
   return 0;
 }
 
@@ -179,4 +182,22 @@ int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err) {
   if (status == 0) status = neap_script_protected(vm, check_declared, &s, NEAP_SETUP_BUDGET_US, err);
   if (status) return status;
   return run->json && run->report ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
+}
+
+int neap_config_run_again(const neap_config *config, neap_vm *vm, neap_config_run *run, neap_err *err) {
+  neap_config_box *box = neap_config_box_of(config);
+  const neap_config_source source = {.name = box->name,
+                                     .folder = box->folder,
+                                     .text = box->text,
+                                     .size = box->size,
+                                     .environment = (const char *const *)box->environment};
+  *run = (neap_config_run){.source = &source, .files = &box->files};
+  int status = neap_config_execute(vm, run, err);
+  if (status == 0 && (run->fatal || strcmp(run->json, box->json) != 0))
+    status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", box->name);
+  free(run->json);
+  free(run->report);
+  run->json = run->report = NULL;
+  run->source = NULL;
+  return status;
 }

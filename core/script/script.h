@@ -218,6 +218,19 @@ int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board
 int neap_worker_act(neap_worker_vm *vm, int32_t route, const neap_request_board *request,
                     const neap_act_board **out);
 
+/* --- the control thread's VM
+ * ------------------------------------------------------------------------------------------
+ * Runs the same file once more and keeps the functions that judge probes. Used by one thread at a time. */
+typedef struct neap_judge neap_judge;
+
+/* `config` and `host` (complete) are borrowed until destroy. Errors as neap_worker_vm_create. */
+int neap_judge_create(const neap_config *config, const neap_host *host, neap_judge **out, neap_err *err);
+void neap_judge_destroy(neap_judge **judge);
+/* The verdict on what a probe of `pool` brought, which is borrowed during the call. 1: well, 0: not;
+ * NEAP_E... there is none, since the function failed (which was logged), was taken out after three failures
+ * in a row, or is not there: the plain rules are to judge. */
+int neap_judge_ask(neap_judge *judge, int32_t pool, const neap_probe_board *probe);
+
 typedef struct neap_worker_counters {
   uint64_t asks, faults, trips; /* of predicates and actions */
   uint64_t trace_aborts;

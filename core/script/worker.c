@@ -81,24 +81,15 @@ static int install(lua_State *L) {
   return 0;
 }
 
-/* Runs the file again and compares what it yields. */
+/* Runs the file again, for its functions. */
 static int run_again(neap_worker_vm *worker, installation *from, neap_err *err) {
-  neap_config_box *box = neap_config_box_of(worker->config);
-  const neap_config_source source = {.name = box->name,
-                                     .folder = box->folder,
-                                     .text = box->text,
-                                     .size = box->size,
-                                     .environment = (const char *const *)box->environment};
-  neap_config_run run = {.source = &source, .files = &box->files};
-  int status = neap_config_execute(worker->vm, &run, err);
-  if (status == 0 && (run.fatal || strcmp(run.json, box->json) != 0))
-    status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", box->name);
+  neap_config_run run;
+  int status = neap_config_run_again(worker->config, worker->vm, &run, err);
+  if (status) return status;
   from->when = run.when;
   from->act = run.act;
   worker->picks = run.pick;
-  free(run.json);
-  free(run.report);
-  return status;
+  return 0;
 }
 
 static int open_inline(void *user, neap_domain domain, const char *spec, const char *source,

@@ -50,6 +50,7 @@ struct neap_loaded {
   neap_members *members;   /* by pool */
   uint64_t members_serial; /* of the changes that they know of */
   neap_table **tables;     /* by their index in the configuration */
+  neap_judge *judge;       /* of probes; NULL where no pool has a script for them */
   neap_generation_set *set;
   neap_loaded_part *parts; /* by place */
   uint32_t part_count;

@@ -272,12 +272,26 @@ int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded *
   return code;
 }
 
+/* For the scripts that judge probes, where there are any. */
+static int open_judge(neap_loaded *loaded, neap_err *err) {
+  const neap_config *config = loaded->config;
+  for (size_t i = 0; i < config->pool_count; i++)
+    if (config->pools[i].care.health.scripted)
+      return neap_judge_create(config, loaded->gateway->host, &loaded->judge, err);
+  return 0;
+}
+
 int neap_loaded_build(neap_loaded *loaded, neap_err *err) {
   int code = compile_routes(loaded, err);
+  if (code == 0) code = open_judge(loaded, err);
   if (code == 0) code = take_limiters(loaded, err);
   if (code == 0) code = neap_tables_take(loaded, err);
   if (code == 0) code = neap_members_take(loaded, err);
   return code;
+}
+
+static int ask_judge(void *user, int32_t pool, const neap_probe_board *probe) {
+  return neap_judge_ask(user, pool, probe);
 }
 
 void neap_loaded_keep(const neap_loaded *loaded) {
@@ -288,7 +302,10 @@ void neap_loaded_keep(const neap_loaded *loaded) {
     pools[i] = (neap_keeper_pool){.name = config->pools[i].name,
                                   .care = &config->pools[i].care,
                                   .members = loaded->members[i].list,
-                                  .member_count = loaded->members[i].count};
+                                  .member_count = loaded->members[i].count,
+                                  .judge = loaded->judge ? ask_judge : NULL,
+                                  .judge_user = loaded->judge,
+                                  .index = (int32_t)i};
   neap_keeper_set(loaded->gateway->keeper, pools, config->pool_count);
   free(pools);
 }
@@ -314,6 +331,7 @@ void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   give_limiters(loaded);
   neap_tables_give(loaded);
   neap_members_give(loaded);
+  neap_judge_destroy(&loaded->judge);
   neap_routes_destroy(&loaded->routes);
   free(loaded->rules);
   neap_config_destroy(&loaded->config);

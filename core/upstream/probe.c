@@ -83,6 +83,31 @@ static finding judge_plainly(const neap_care_health *rules, const neap_fetch_rep
   return (finding){.good = true};
 }
 
+static neap_slice slice_of(neap_view view) {
+  return (neap_slice){.ptr = view.ptr, .size = (int32_t)view.size};
+}
+
+/* Asks the script; less than 0 where it has no answer. */
+static int ask_script(const neap_probe *probe, const neap_fetch_reply *reply) {
+  neap_header_row rows[NEAP_FETCH_FIELDS_MAX];
+  for (size_t i = 0; i < reply->field_count; i++)
+    rows[i] = (neap_header_row){slice_of(reply->fields[i].name), slice_of(reply->fields[i].value)};
+  const neap_probe_board board = {.status = reply->status,
+                                  .header_count = (int32_t)reply->field_count,
+                                  .took_ms = (double)reply->took_us / 1e3,
+                                  .body = slice_of(reply->body),
+                                  .headers = rows};
+  return probe->pool->judge(probe->pool->judge_user, probe->pool->index, &board);
+}
+
+static finding judge(const neap_probe *probe, const neap_fetch_reply *reply, char *text, size_t capacity) {
+  bool answered = reply->status != 0 && (reply->end == NEAP_FETCH_DONE || reply->end == NEAP_FETCH_CUT);
+  bool scripted = rules_of(probe)->scripted && probe->pool->judge;
+  int verdict = answered && scripted ? ask_script(probe, reply) : -1;
+  if (verdict < 0) return judge_plainly(rules_of(probe), reply, text, capacity);
+  return (finding){.good = verdict == 1, .reason = "the script says so"};
+}
+
 static void read_report(neap_probe *probe, const neap_fetch_reply *reply) {
   neap_report report;
   if (reply->body.size > 0 && reply->body.ptr[0] == '{' && neap_report_parse(reply->body, &report))
@@ -93,7 +118,7 @@ static void on_fetched(void *user, const neap_fetch_reply *reply) {
   neap_probe *probe = user;
   char text[32];
   probe->fetch = NULL;
-  finding found = judge_plainly(rules_of(probe), reply, text, sizeof text);
+  finding found = judge(probe, reply, text, sizeof text);
   read_report(probe, reply);
   end(probe, &found);
 }

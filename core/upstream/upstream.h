@@ -248,6 +248,10 @@ typedef struct neap_keeper_pool {
   const neap_care *care;
   const neap_pool_member *members;
   size_t member_count;
+  /* Where its health is scripted: the verdict on an answer, 1 or 0; less: the plain rules are to judge. */
+  int (*judge)(void *judge_user, int32_t pool, const neap_probe_board *probe);
+  void *judge_user;
+  int32_t index; /* of the pool, for `judge` */
 } neap_keeper_pool;
 
 /* `host` is complete and borrowed. NEAP_ENOMEM. */

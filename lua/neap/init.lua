@@ -230,25 +230,34 @@ function M.custom(name)
   return format("Custom(%s)", sub(name, 1, 240))
 end
 
-local rules = {} -- loaded, by name
+local loaded = {} -- by path
+
+-- What is shipped in policies/<folder>/, by name; `what` it is called, `names` those there are.
+local function shipped(folder, name, what, names)
+  if type(name) ~= "string" then error(format("this wants the name of a %s", what), 3) end
+  local text, path = config.rule_text(folder, name)
+  if not text then
+    local near = config.nearest(name, names)
+    error(format("there is no %s %q%s", what, name, near and format("; did you mean %q?", near) or ""), 3)
+  end
+  loaded[path] = loaded[path] or sandbox.load(path, text)
+  return loaded[path]
+end
 
 --- A predicate that comes with the engine, by name; called with its options it gives a function for `when`.
 --
 --     neap.route { path = "/", pool = "beta", when = neap.rule "canary" { header = "x-version", value = "beta" } }
 ---@param name string
 ---@return fun(options: table): fun(req: neap.Request): boolean?
-function M.rule(name)
-  if type(name) ~= "string" then error("neap.rule wants the name of a rule", 2) end
-  if not rules[name] then
-    local text, path = config.rule_text(name)
-    if not text then
-      local near = config.nearest(name, config.rules)
-      error(format("there is no rule %q%s", name, near and format("; did you mean %q?", near) or ""), 2)
-    end
-    rules[name] = sandbox.load(path, text)
-  end
-  return rules[name]
-end
+function M.rule(name) return shipped("route", name, "rule", config.rules) end
+
+--- A check of probes that comes with the engine, by name; called with its options it gives a function for
+--- `health.check`.
+--
+--     neap.pool { name = "app", backends = ..., health = { check = neap.probe "slow" { limit_ms = 100 } } }
+---@param name string
+---@return fun(options: table): fun(reply: neap.Reply): boolean?
+function M.probe(name) return shipped("health", name, "check", config.checks) end
 
 local words = {}
 for name in pairs(M) do words[#words + 1] = name end

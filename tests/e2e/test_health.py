@@ -124,6 +124,44 @@ class Health(unittest.TestCase):
         gateway.wait_line("backend_up")
         origin.wait("/health")
 
+    # --- checks in Lua
+
+    def test_a_check_in_lua_sees_status_headers_body_and_duration(self):
+        origin = self.make_origin()
+        origin.on("/health", wire.response(418, fields=[("X-Load", "12")], body=b"teapot"))
+        gateway = self.start(origin, pool="""health = { interval = "50ms", fall = 1, rise = 1, check = function(reply)
+              return reply.status == 418 and reply:header("x-load"):number() < 50 and reply:header("x-none") == nil
+                and reply.body:contains "pot" and reply.took_ms > 0
+            end }""")
+        gateway.wait_line("backend_up")
+        origin.on("/health", wire.response(418, fields=[("X-Load", "99")], body=b"teapot"))
+        gateway.wait_line("backend_down .*the script says so")
+        start = len(gateway.lines)
+        origin.on("/health", wire.response(418, fields=[("X-Load", "1")], body=b"teapot"))
+        gateway.wait_line("backend_up", start)
+
+    def test_a_check_that_fails_or_never_ends_leaves_the_verdict_to_the_plain_rules(self):
+        for check, reason in (("error 'no'", "NEAP_EFAULT"), ("while true do end", "NEAP_EFUEL"),
+                              ("return 'well'", "NEAP_EFAULT"), ("return reply.nothing", "NEAP_EFAULT")):
+            with self.subTest(check):
+                origin = self.make_origin()
+                gateway = self.start(origin, pool="""health = { interval = "20ms", fall = 1, rise = 1,
+                                     check = function(reply) %s end }""" % check)
+                gateway.wait_line("health fault pool=app .*reason=" + reason)
+                gateway.wait_line("backend_up")
+                gateway.wait_line("health tripped")
+                self.unwell(origin)
+                gateway.wait_line("backend_down .*status 500")
+
+    def test_a_shipped_check_and_a_reload_that_changes_its_mind(self):
+        origin = self.make_origin()
+        origin.on("/health", wire.response(fields=[("X-Health", "degraded")]))
+        pool = 'health = { interval = "50ms", fall = 1, rise = 1, check = neap.probe "slow" { %s } }'
+        gateway = self.start(origin, pool=pool % 'limit_ms = 5000')
+        gateway.wait_line("backend_up")
+        gateway.reload(config(origin, pool=pool % 'limit_ms = 5000, header = "x-health"'), "server reloaded")
+        gateway.wait_line("backend_down .*the script says so")
+
     # --- reloads
 
     def test_a_storm_of_reloads_restarts_no_probe_and_sends_nobody_to_a_backend_that_is_down(self):
