@@ -249,7 +249,10 @@ end
 --     neap.route { path = "/", pool = "beta", when = neap.rule "canary" { header = "x-version", value = "beta" } }
 ---@param name string
 ---@return fun(options: table): fun(req: neap.Request): boolean?
-function M.rule(name) return shipped("route", name, "rule", config.rules) end
+function M.rule(name)
+  local rule = shipped("route", name, "rule", config.rules) -- no tail call: errors name the caller's line
+  return rule
+end
 
 --- A check of probes that comes with the engine, by name; called with its options it gives a function for
 --- `health.check`.
@@ -257,7 +260,10 @@ function M.rule(name) return shipped("route", name, "rule", config.rules) end
 --     neap.pool { name = "app", backends = ..., health = { check = neap.probe "slow" { limit_ms = 100 } } }
 ---@param name string
 ---@return fun(options: table): fun(reply: neap.Reply): boolean?
-function M.probe(name) return shipped("health", name, "check", config.checks) end
+function M.probe(name)
+  local check = shipped("health", name, "check", config.checks)
+  return check
+end
 
 local words = {}
 for name in pairs(M) do words[#words + 1] = name end
