@@ -26,4 +26,14 @@ static inline uint64_t neap_hash_bytes(const char *bytes, size_t size) {
   return neap_hash_mix(hash ^ odd, step);
 }
 
+/* Of two hashes of 53 bits: above 0 and below 1, the same everywhere. Half a step of 2^-52 keeps it off both
+ * ends, so that its logarithm can be taken. */
+static inline double neap_hash_unit(double a, double b) {
+  const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15), step = UINT64_C(0xbf58476d1ce4e5b9);
+  uint64_t hash = neap_hash_mix((uint64_t)a ^ odd, step);
+  hash = neap_hash_mix(hash ^ (uint64_t)b, odd);
+  hash = neap_hash_mix(hash, step);
+  return ((double)(hash >> 12) + 0.5) * 0x1p-52;
+}
+
 #endif

@@ -190,7 +190,8 @@ enum {
   NEAP_EVENT_FAILED = 2, /* it did not, or with an error of its own (5xx). size and hash as of DONE */
   NEAP_EVENT_REPORT = 3, /* load and capacity of its row are new */
   NEAP_EVENT_JOINED = 4, /* a backend took this place */
-  NEAP_EVENT_LEFT = 5    /* it left this place */
+  NEAP_EVENT_LEFT = 5,   /* it left this place */
+  NEAP_EVENT_WEIGHT = 6  /* its weight was set */
 };
 
 enum { NEAP_PICK_EVENTS_MAX = 64, NEAP_PICK_PROBES_MAX = 4 };

@@ -7,8 +7,9 @@
 /* The native policies (native_*.c); neap_native_policies lists them for the registry. */
 extern const neap_policy_vt neap_native_fifo, neap_native_lfu, neap_native_lru, neap_native_s3fifo,
     neap_native_sieve;
-extern const neap_policy_vt neap_native_least_connections, neap_native_p2c, neap_native_random,
-    neap_native_round_robin, neap_native_weighted_least_connections, neap_native_weighted_round_robin;
+extern const neap_policy_vt neap_native_consistent_hash, neap_native_ip_hash, neap_native_least_connections,
+    neap_native_p2c, neap_native_random, neap_native_round_robin, neap_native_weighted_least_connections,
+    neap_native_weighted_round_robin;
 
 /* Puts the guard around an instance, which it owns from then on, as it does `source` (malloc'd or NULL).
  * NULL: out of memory; nothing was taken. */

@@ -6,6 +6,8 @@ const neap_policy_vt *const neap_native_policies[] = {
     &neap_native_lru,
     &neap_native_s3fifo,
     &neap_native_sieve,
+    &neap_native_consistent_hash,
+    &neap_native_ip_hash,
     &neap_native_least_connections,
     &neap_native_p2c,
     &neap_native_random,

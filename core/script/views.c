@@ -81,15 +81,6 @@ static double hash(const neap_view_board *board, int32_t view) {
   return (double)(neap_hash_bytes(have.ptr, (size_t)have.size) >> 11);
 }
 
-/* Half a step of 2^-53 keeps it off both ends, so that a policy can take its logarithm. */
-static double mix(double a, double b) {
-  const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15), step = UINT64_C(0xbf58476d1ce4e5b9);
-  uint64_t hash = neap_hash_mix((uint64_t)a ^ odd, step);
-  hash = neap_hash_mix(hash ^ (uint64_t)b, odd);
-  hash = neap_hash_mix(hash, step);
-  return ((double)(hash >> 12) + 0.5) * 0x1p-52;
-}
-
 /* --- data tables --- */
 
 static int32_t table_get(neap_view_board *board, int32_t table, int32_t view, const char *key, int32_t size) {
@@ -117,7 +108,7 @@ void neap_views_init(neap_view_board *board) {
                              .ends = ends,
                              .contains = contains,
                              .hash = hash,
-                             .mix = mix,
+                             .mix = neap_hash_unit,
                              .table_get = table_get,
                              .table_draw = table_draw};
 }

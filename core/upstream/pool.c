@@ -148,6 +148,7 @@ int neap_pool_set_weight(neap_pool *pool, const char *address, int32_t weight) {
   if (place < 0) return NEAP_ENOTFOUND;
   pool->members[place].weight = pool->rows[place].weight = weight;
   neap_pool_look_again(pool);
+  neap_policy_tell(pool->policy, NEAP_EVENT_WEIGHT, place, 0, 0, 0);
   return 0;
 }
 

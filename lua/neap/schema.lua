@@ -21,7 +21,7 @@ local NAME = text { most = 64, pattern = "^[%w_][%w_.-]*$", hint = "write letter
 local ALIASES = {
   evict = {},
   balance = { leastconn = "least_connections", wrr = "weighted_round_robin",
-              poweroftwochoices = "p2c", iphash = "consistent_hash",
+              poweroftwochoices = "p2c",
               maglev = "consistent_hash", rendezvous = "consistent_hash" },
 }
 

@@ -14,7 +14,7 @@ local function picks(names, weights, down)
   for key = 1, 4000 do
     local backends = {}
     for i, name in ipairs(names) do
-      backends[i] = { weight = weights[name] or 1, affinity = affinity(key, name), up = name ~= down }
+      backends[i] = { share = weights[name] or 1, affinity = affinity(key, name), up = name ~= down }
     end
     out[key] = names[hash.pick(nil, pool_of(backends))]
   end
@@ -33,7 +33,7 @@ describe("consistent_hash", function()
     for name = 1, 4 do assert.is_near(0.25, share(picked, name), 0.03) end
   end)
 
-  it("gives shares in proportion to weights", function()
+  it("counts shares in proportion", function()
     local picked = picks({ 1, 2, 3 }, { [2] = 3 })
     assert.is_near(0.6, share(picked, 2), 0.03)
     assert.is_near(0.2, share(picked, 3), 0.03)
@@ -47,6 +47,17 @@ describe("consistent_hash", function()
         assert.equal(before[key], down[key])
       end
     end
+  end)
+
+  it("passes over a backend that has more than its part", function()
+    local loaded, out = pools.load("consistent_hash", { bound = 1.25 }), {}
+    for _, in_flight in ipairs { 0, 4, 5, 50 } do
+      local backends = { { affinity = 0.9, in_flight = in_flight }, { affinity = 0.5, in_flight = 3 } }
+      out[#out + 1] = loaded.pick(nil, pool_of(backends))
+    end
+    assert.same({ 1, 1, 1, 2 }, out) -- of 8 requests and this one a half is 4.5, and a quarter more 5.6: up to 6
+    local unbound = pools.load("consistent_hash", { bound = 0 })
+    assert.equal(1, unbound.pick(nil, pool_of { { affinity = 0.9, in_flight = 50 }, { affinity = 0.5 } }))
   end)
 
   it("picks none where none may be picked", function()

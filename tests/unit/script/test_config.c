@@ -199,13 +199,13 @@ static void test_names_of_the_guide_are_accepted(void **state) {
       {"LeastConnections", "native:least_connections"},
       {"weighted_least_connections", "native:weighted_least_connections"},
       {"WeightedLeastConnections", "native:weighted_least_connections"},
-      {"ConsistentHash", "consistent_hash"},
+      {"ConsistentHash", "native:consistent_hash"},
       {"Random", "native:random"},
       {"P2C", "native:p2c"},
       {"lua:p2c", "p2c"},
       {"native:p2c", "native:p2c"},
-      {"IPHash", "consistent_hash"},
-      {"ip_hash", "consistent_hash"}};
+      {"IPHash", "native:ip_hash"},
+      {"ip_hash", "native:ip_hash"}};
   char text[512];
   for (size_t i = 0; i < sizeof evict / sizeof evict[0]; i++) {
     snprintf(text, sizeof text, START POOL ROUTE "neap.cache { strategy = '%s', max_size = 10000 }",
