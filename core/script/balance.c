@@ -151,13 +151,16 @@ static int load_file(lua_balance *b, const char *name, const char *text, binding
   return status;
 }
 
-int neap_balance_open(const neap_host *host, const char *name, const char *text, const char *folder,
-                      const neap_policy_env *env, const neap_param *params, size_t param_count,
-                      const neap_policy_vt **vt, void **self, neap_err *err) {
-  lua_balance *b = make(name, env);
+int neap_balance_open(const neap_host *host, const neap_script_text *source, const neap_policy_env *env,
+                      const neap_param *params, size_t param_count, const neap_policy_vt **vt, void **self,
+                      neap_err *err) {
+  lua_balance *b = make(source->name, env);
   if (b == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  const neap_vm_options options = {
-      .host = host, .name = name, .folder = folder, .generation = env->generation};
+  const neap_vm_options options = {.host = host,
+                                   .name = source->name,
+                                   .folder = source->folder,
+                                   .files = source->files,
+                                   .generation = env->generation};
   int status = neap_vm_create(&options, &b->own_vm, err);
   if (status) {
     free(b);
@@ -167,7 +170,7 @@ int neap_balance_open(const neap_host *host, const char *name, const char *text,
   b->views = &b->own_views;
   neap_views_init(b->views);
   binding from = {.balance = b, .params = params, .param_count = param_count};
-  status = load_file(b, name, text, &from, err);
+  status = load_file(b, source->name, source->text, &from, err);
   if (status) {
     destroy(b);
     return status;

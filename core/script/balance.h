@@ -4,11 +4,11 @@
 
 #include "script/vm.h"
 
-/* A policy file in a VM of its own: `text` is its source, `name` what messages call it, `params` what it
- * declared. `*self` goes with `*vt`, as registry and guard want them. */
-int neap_balance_open(const neap_host *host, const char *name, const char *text, const char *folder,
-                      const neap_policy_env *env, const neap_param *params, size_t param_count,
-                      const neap_policy_vt **vt, void **self, neap_err *err);
+/* A policy file in a VM of its own; `params` is what it declared. `*self` goes with `*vt`, as registry and
+ * guard want them. */
+int neap_balance_open(const neap_host *host, const neap_script_text *source, const neap_policy_env *env,
+                      const neap_param *params, size_t param_count, const neap_policy_vt **vt, void **self,
+                      neap_err *err);
 
 /* A function that lives in the VM of a worker, `pick` by its registry reference; `views` is that VM's board.
  */

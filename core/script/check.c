@@ -191,8 +191,7 @@ static int check_balance(check *c, const neap_script_text *source, const neap_pa
   const neap_policy_vt *vt;
   void *self;
   neap_err err = {0};
-  int code = neap_balance_open(c->host, source->name, source->text, source->folder, &env, params, param_count,
-                               &vt, &self, &err);
+  int code = neap_balance_open(c->host, source, &env, params, param_count, &vt, &self, &err);
   if (code != 0) {
     tell_error(c, err.text);
     return code;

@@ -1,6 +1,7 @@
 /* neap.lua to struct neap_config: runs the file in a scratch VM and reads what it declared. */
 #include "script/config.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,7 @@ neap_config_box *neap_config_box_of(const neap_config *config) {
   return box;
 }
 
-/* --- a copy of the source --- */
+/* --- records --- */
 
 static char **copy_environment(const char *const *from) {
   size_t count = 0;
@@ -24,14 +25,74 @@ static char **copy_environment(const char *const *from) {
   return copy;
 }
 
-static bool copy_source(neap_config_box *box, const neap_config_source *source) {
-  box->name = strdup(source->name);
-  box->folder = source->folder ? strdup(source->folder) : NULL;
-  box->text = malloc(source->size + 1);
-  box->size = source->size;
-  box->environment = copy_environment(source->environment);
-  if (box->text) memcpy(box->text, source->text, source->size);
-  return box->name && box->text && box->environment && (box->folder || source->folder == NULL);
+void neap_config_record_unref(neap_config_record **record_ptr) {
+  neap_config_record *record = *record_ptr;
+  *record_ptr = NULL;
+  if (record == NULL || atomic_fetch_sub(&record->holders, 1) > 1) return;
+  for (char **variable = record->environment; variable && *variable; variable++) free(*variable);
+  neap_config_files_fini(&record->files);
+  free(record->environment);
+  free(record->name);
+  free(record->folder);
+  free(record->text);
+  free(record);
+}
+
+static neap_config_record *make_record(const neap_config_source *source) {
+  neap_config_record *record = calloc(1, sizeof *record);
+  if (record == NULL) return NULL;
+  record->holders = 1;
+  record->name = strdup(source->name);
+  record->folder = source->folder ? strdup(source->folder) : NULL;
+  record->text = malloc(source->size + 1);
+  record->size = source->size;
+  record->environment = copy_environment(source->environment);
+  if (record->text) memcpy(record->text, source->text, source->size);
+  bool whole =
+      record->name && record->text && record->environment && (record->folder || source->folder == NULL);
+  if (!whole) neap_config_record_unref(&record);
+  return record;
+}
+
+neap_config_record *neap_config_record_ref(neap_config_record *record) {
+  atomic_fetch_add(&record->holders, 1);
+  return record;
+}
+
+neap_config_record *neap_config_record_of(const neap_config *config) {
+  return neap_config_record_ref(neap_config_box_of(config)->record);
+}
+
+void neap_config_seal(neap_config *config) {
+  neap_config_box_of(config)->record->files.sealed = true;
+}
+
+static bool has_file(const neap_config_files *files, const neap_config_file *wanted) {
+  for (size_t i = 0; i < files->count; i++)
+    if (strcmp(files->list[i].path, wanted->path) == 0) return strcmp(files->list[i].text, wanted->text) == 0;
+  return false;
+}
+
+bool neap_config_record_same(const neap_config_record *a, const neap_config_record *b) {
+  bool same =
+      a->size == b->size && memcmp(a->text, b->text, a->size) == 0 && a->files.count == b->files.count;
+  for (size_t i = 0; i < a->files.count && same; i++) same = has_file(&b->files, &a->files.list[i]);
+  return same;
+}
+
+void neap_config_record_each(const neap_config_record *record,
+                             void (*tell)(void *user, const char *path, neap_view text), void *user) {
+  if (record->folder) tell(user, record->name, (neap_view){record->text, record->size});
+  for (size_t i = 0; i < record->files.count; i++)
+    tell(user, record->files.list[i].path, neap_view_of(record->files.list[i].text));
+}
+
+neap_config_source neap_config_source_of(const neap_config_record *record) {
+  return (neap_config_source){.name = record->name,
+                              .folder = record->folder,
+                              .text = record->text,
+                              .size = record->size,
+                              .environment = (const char *const *)record->environment};
 }
 
 /* --- loading --- */
@@ -63,10 +124,12 @@ static void report_failure(char **report, const char *name, const neap_err *err)
   add_report(report, line);
 }
 
-static int execute(const neap_host *host, const neap_config_source *source, uint64_t generation,
-                   neap_config_run *run, neap_err *err) {
-  const neap_vm_options options = {
-      .host = host, .name = source->name, .folder = source->folder, .generation = generation};
+static int execute(const neap_host *host, uint64_t generation, neap_config_run *run, neap_err *err) {
+  const neap_vm_options options = {.host = host,
+                                   .name = run->source->name,
+                                   .folder = run->source->folder,
+                                   .files = run->files,
+                                   .generation = generation};
   neap_vm *vm;
   int status = neap_vm_create(&options, &vm, err);
   if (status) return status;
@@ -79,24 +142,30 @@ static int execute(const neap_host *host, const neap_config_source *source, uint
 static int take_run(neap_config_box *box, neap_config_run *run, neap_err *err) {
   box->json = run->json;
   run->json = NULL;
-  box->files.closed = true;
+  box->record->files.closed = true;
   return neap_config_read(box, err);
 }
 
-int neap_config_load(const neap_host *host, const neap_config_source *source, uint64_t generation,
-                     neap_config **out, char **report) {
+/* Takes the record. */
+static int load(const neap_host *host, neap_config_record *record, uint64_t generation, neap_config **out,
+                char **report) {
   *report = NULL;
   neap_err err = {0};
-  neap_config_box *box = calloc(1, sizeof *box);
-  if (box == NULL) return NEAP_ENOMEM;
+  neap_config_box *box = record ? calloc(1, sizeof *box) : NULL;
+  if (box == NULL) {
+    neap_config_record_unref(&record);
+    return NEAP_ENOMEM;
+  }
   box->magic = CONFIG_MAGIC;
   box->config.generation = generation;
+  box->record = record;
   neap_config *config = &box->config;
-  neap_config_run run = {.source = source, .files = &box->files};
-  int status = copy_source(box, source) ? execute(host, source, generation, &run, &err) : NEAP_ENOMEM;
+  const neap_config_source source = neap_config_source_of(record);
+  neap_config_run run = {.source = &source, .files = &record->files};
+  int status = execute(host, generation, &run, &err);
   if (status == 0 && run.report[0]) add_report(report, run.report);
   if (status == 0) status = run.fatal ? NEAP_EINVAL : take_run(box, &run, &err);
-  if (err.text[0]) report_failure(report, source->name, &err);
+  if (err.text[0]) report_failure(report, source.name, &err);
   free(run.json);
   free(run.report);
   if (status)
@@ -106,19 +175,24 @@ int neap_config_load(const neap_host *host, const neap_config_source *source, ui
   return status;
 }
 
+int neap_config_load(const neap_host *host, const neap_config_source *source, uint64_t generation,
+                     neap_config **out, char **report) {
+  return load(host, make_record(source), generation, out, report);
+}
+
+int neap_config_load_record(const neap_host *host, neap_config_record *record, uint64_t generation,
+                            neap_config **out, char **report) {
+  return load(host, neap_config_record_ref(record), generation, out, report);
+}
+
 void neap_config_destroy(neap_config **config) {
   if (*config == NULL) return;
   neap_config_box *box = neap_config_box_of(*config);
   for (size_t i = 0; i < box->block_count; i++) free(box->blocks[i]);
-  for (char **variable = box->environment; variable && *variable; variable++) free(*variable);
   json_decref(box->tree);
-  neap_config_files_fini(&box->files);
+  neap_config_record_unref(&box->record);
   free(box->blocks);
-  free(box->environment);
   free(box->json);
-  free(box->name);
-  free(box->folder);
-  free(box->text);
   box->magic = 0;
   free(box);
   *config = NULL;

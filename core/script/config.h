@@ -7,15 +7,18 @@
 #include "script/script.h"
 #include "script/vm.h"
 
-/* A policy file that the configuration names, read once for all workers. */
+/* A file beside the configuration, read once for all workers: a policy that it names, or what that or the
+ * configuration itself requires. */
 typedef struct neap_config_file {
   char *path, *text;
+  bool required;
 } neap_config_file;
 
 typedef struct neap_config_files {
   neap_config_file *list;
   size_t count;
-  bool closed; /* what is not in it is not there: the configuration has been checked */
+  bool closed; /* policies that are not in it are not there: the configuration has been checked */
+  bool sealed; /* nor is anything else */
 } neap_config_files;
 
 /* Finds the file of a custom policy below `folder`: "name.lua" or "policies/<domain>/name.lua". It is read
@@ -24,7 +27,20 @@ const neap_config_file *neap_config_find_file(neap_config_files *files, const ch
                                               const char *domain, const char *name, neap_err *err);
 /* Reads the file at `path`. NULL with the reason in `err`. */
 const neap_config_file *neap_config_read_file(neap_config_files *files, const char *path, neap_err *err);
+/* The text of the file at `path`, which somebody requires; NULL where there is none. */
+const char *neap_config_require(neap_config_files *files, const char *path);
+/* The loader of Lua policies over a configuration's files, which are borrowed. */
+void neap_script_register_record(neap_registry *registry, neap_config_files *files);
 void neap_config_files_fini(neap_config_files *files);
+
+/* All that a generation is made of, so that it can be made again when the files are gone. */
+struct neap_config_record {
+  _Atomic uint32_t holders;
+  char *name, *folder, *text; /* as in neap_config_source */
+  size_t size;
+  char **environment;
+  neap_config_files files;
+};
 
 /* A neap_config with what it points into. */
 typedef struct neap_config_box {
@@ -34,14 +50,11 @@ typedef struct neap_config_box {
   void **blocks; /* the arrays of `config` */
   size_t block_count;
   char *json;
-  neap_config_files files;
-  /* The source, for the workers' VMs. */
-  char *name, *folder, *text;
-  size_t size;
-  char **environment;
+  neap_config_record *record;
 } neap_config_box;
 
 neap_config_box *neap_config_box_of(const neap_config *config);
+neap_config_source neap_config_source_of(const neap_config_record *record);
 
 /* Fills box->config from box->json. NEAP_ENOMEM, or NEAP_EINVAL for what lua/neap/config.lua does not write.
  */

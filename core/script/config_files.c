@@ -42,7 +42,7 @@ static const neap_config_file *add(neap_config_files *files, const char *path, c
     free(text);
     return NULL;
   }
-  list[files->count] = (neap_config_file){copy, text};
+  list[files->count] = (neap_config_file){.path = copy, .text = text};
   return &list[files->count++];
 }
 
@@ -94,6 +94,15 @@ const neap_config_file *neap_config_read_file(neap_config_files *files, const ch
   const neap_config_file *file = try_read(files, path, &error);
   if (file == NULL) neap_fail(err, NEAP_EIO, "%s", strerror(error));
   return file;
+}
+
+const char *neap_config_require(neap_config_files *files, const char *path) {
+  int error = 0;
+  const neap_config_file *known = find_read(files, path);
+  if (known) return known->text;
+  if (files->sealed || try_read(files, path, &error) == NULL) return NULL;
+  files->list[files->count - 1].required = true;
+  return files->list[files->count - 1].text;
 }
 
 void neap_config_files_fini(neap_config_files *files) {

@@ -38,8 +38,8 @@ static bool read_listeners(neap_config_box *box, const json_t *list) {
 
 /* The text of a policy file, NULL for what is none. */
 static const char *source_of(const neap_config_box *box, const char *spec) {
-  for (size_t i = 0; i < box->files.count; i++)
-    if (strcmp(box->files.list[i].path, spec) == 0) return box->files.list[i].text;
+  for (size_t i = 0; i < box->record->files.count; i++)
+    if (strcmp(box->record->files.list[i].path, spec) == 0) return box->record->files.list[i].text;
   return NULL;
 }
 

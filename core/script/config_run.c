@@ -66,7 +66,8 @@ static int rule_text(lua_State *L) {
 static int list_files(lua_State *L) {
   const neap_config_files *files = ((session *)neap_script_user(L))->run->files;
   lua_createtable(L, (int)files->count, 0);
-  for (size_t i = 0; i < files->count; i++) {
+  for (size_t i = 0, listed = 0; i < files->count; i++) {
+    if (files->list[i].required) continue;
     char hash[17];
     const char *text = files->list[i].text;
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)neap_hash_bytes(text, strlen(text)));
@@ -75,7 +76,7 @@ static int list_files(lua_State *L) {
     lua_setfield(L, -2, "path");
     lua_pushstring(L, hash);
     lua_setfield(L, -2, "hash");
-    lua_rawseti(L, -2, (int)i + 1);
+    lua_rawseti(L, -2, (int)++listed);
   }
   return 1;
 }
@@ -186,15 +187,11 @@ int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err) {
 
 int neap_config_run_again(const neap_config *config, neap_vm *vm, neap_config_run *run, neap_err *err) {
   neap_config_box *box = neap_config_box_of(config);
-  const neap_config_source source = {.name = box->name,
-                                     .folder = box->folder,
-                                     .text = box->text,
-                                     .size = box->size,
-                                     .environment = (const char *const *)box->environment};
-  *run = (neap_config_run){.source = &source, .files = &box->files};
+  const neap_config_source source = neap_config_source_of(box->record);
+  *run = (neap_config_run){.source = &source, .files = &box->record->files};
   int status = neap_config_execute(vm, run, err);
   if (status == 0 && (run->fatal || strcmp(run->json, box->json) != 0))
-    status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", box->name);
+    status = neap_fail(err, NEAP_ESTATE, "%s: yields another configuration each time it runs", source.name);
   free(run->json);
   free(run->report);
   run->json = run->report = NULL;

@@ -364,8 +364,11 @@ int neap_evict_create(const neap_script_text *source, const neap_policy_env *env
   script->facts = env->facts;
   script->leaves = evict_leaves;
   script->random.state = env->seed;
-  const neap_vm_options options = {
-      .host = env->host, .name = source->name, .folder = source->folder, .generation = env->generation};
+  const neap_vm_options options = {.host = env->host,
+                                   .name = source->name,
+                                   .folder = source->folder,
+                                   .files = source->files,
+                                   .generation = env->generation};
   create_call call = {.script = script, .params = params, .param_count = param_count, .err = err};
   env->evict->admit_max = 0;
   int code = neap_vm_create(&options, &script->vm, err);

@@ -4,14 +4,6 @@
 
 #include "script/vm.h"
 
-/* A policy's text and what belongs to it. All borrowed during the call. */
-typedef struct neap_script_text {
-  const char *name; /* for messages: the path */
-  const char *text;
-  size_t size;
-  const char *folder; /* of the file, for `require`; NULL: shipped */
-} neap_script_text;
-
 /* Makes an instance in a VM of its own. `*self` goes with `*vt`. NEAP_ESYNTAX, NEAP_EINVAL (parameters),
  * NEAP_EPOLICY, NEAP_ENOMEM. */
 int neap_evict_create(const neap_script_text *source, const neap_policy_env *env, const neap_param *params,

@@ -52,10 +52,11 @@ static int keep_text(found *out, const char *text, neap_err *err) {
   return out->text ? 0 : neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
 }
 
-static int find_file(const char *domain, const char *name, found *out, neap_err *err) {
+static int find_file(neap_config_files *record, const char *domain, const char *name, found *out,
+                     neap_err *err) {
   neap_config_files files = {0};
   neap_err why = {0};
-  const neap_config_file *file = neap_config_find_file(&files, ".", domain, name, &why);
+  const neap_config_file *file = neap_config_find_file(record ? record : &files, ".", domain, name, &why);
   int code = why.code;
   if (file != NULL) {
     set_place(out, file->path);
@@ -98,10 +99,12 @@ static const neap_embedded_file *shipped(const char *domain, const char *spec) {
   return neap_embedded_find(path);
 }
 
-static int find(const char *domain, const char *spec, const char *source, found *out, neap_err *err) {
+static int find(neap_config_files *record, const char *domain, const char *spec, const char *source,
+                found *out, neap_err *err) {
   char custom[256];
   bool named = is_custom(spec, custom, sizeof custom);
-  if (source == NULL && (named || is_file(spec))) return find_file(domain, named ? custom : spec, out, err);
+  if (source == NULL && (named || is_file(spec)))
+    return find_file(record, domain, named ? custom : spec, out, err);
   const neap_embedded_file *file = shipped(domain, spec);
   if (source == NULL && file == NULL) return not_shipped(domain, spec, err);
   if (file != NULL)
@@ -112,26 +115,29 @@ static int find(const char *domain, const char *spec, const char *source, found 
   return keep_text(out, source != NULL ? source : file->text, err);
 }
 
-static int open_evict(const found *f, const char *folder, const neap_host *host, const neap_policy_env *env,
+static int open_evict(const neap_script_text *source, const neap_host *host, const neap_policy_env *env,
                       const neap_param *params, size_t param_count, const neap_policy_vt **vt, void **self,
                       neap_err *err) {
-  const neap_script_text source = {
-      .name = f->name, .text = f->text, .size = strlen(f->text), .folder = folder};
-  int code = neap_evict_dry_run(&source, host, params, param_count, err);
-  return code ? code : neap_evict_create(&source, env, params, param_count, vt, self, err);
+  int code = neap_evict_dry_run(source, host, params, param_count, err);
+  return code ? code : neap_evict_create(source, env, params, param_count, vt, self, err);
 }
 
-static int open_policy(void *user, neap_domain domain, const char *spec, const char *source,
-                       const neap_policy_env *env, const neap_param *params, size_t param_count,
-                       const neap_policy_vt **vt, void **self, char **text_out, neap_err *err) {
+static int open_policy(const neap_host *host, neap_config_files *record, neap_domain domain, const char *spec,
+                       const char *text, const neap_policy_env *env, const neap_param *params,
+                       size_t param_count, const neap_policy_vt **vt, void **self, char **text_out,
+                       neap_err *err) {
   found f = {0};
   if (domain == NEAP_ROUTE) return neap_fail(err, NEAP_ENOTFOUND, "no policy '%s'", spec);
-  int code = find(DOMAINS[domain], spec, source, &f, err);
-  const char *folder = f.folder[0] ? f.folder : NULL;
+  int code = find(record, DOMAINS[domain], spec, text, &f, err);
+  const neap_script_text source = {.name = f.name,
+                                   .text = f.text,
+                                   .size = f.text ? strlen(f.text) : 0,
+                                   .folder = f.folder[0] ? f.folder : NULL,
+                                   .files = record};
   if (code == 0 && domain == NEAP_EVICT)
-    code = open_evict(&f, folder, user, env, params, param_count, vt, self, err);
+    code = open_evict(&source, host, env, params, param_count, vt, self, err);
   else if (code == 0)
-    code = neap_balance_open(user, f.name, f.text, folder, env, params, param_count, vt, self, err);
+    code = neap_balance_open(host, &source, env, params, param_count, vt, self, err);
   if (code)
     free(f.text);
   else
@@ -139,7 +145,25 @@ static int open_policy(void *user, neap_domain domain, const char *spec, const c
   return code;
 }
 
+static int open_from_disk(void *user, neap_domain domain, const char *spec, const char *source,
+                          const neap_policy_env *env, const neap_param *params, size_t param_count,
+                          const neap_policy_vt **vt, void **self, char **text_out, neap_err *err) {
+  return open_policy(user, NULL, domain, spec, source, env, params, param_count, vt, self, text_out, err);
+}
+
+static int open_from_record(void *user, neap_domain domain, const char *spec, const char *source,
+                            const neap_policy_env *env, const neap_param *params, size_t param_count,
+                            const neap_policy_vt **vt, void **self, char **text_out, neap_err *err) {
+  return open_policy(env->host, user, domain, spec, source, env, params, param_count, vt, self, text_out,
+                     err);
+}
+
 void neap_script_register(neap_registry *registry, const neap_host *host) {
-  const neap_loader loader = {.name = "lua", .user = (void *)(uintptr_t)host, .open = open_policy};
+  const neap_loader loader = {.name = "lua", .user = (void *)(uintptr_t)host, .open = open_from_disk};
+  neap_registry_add(registry, &loader);
+}
+
+void neap_script_register_record(neap_registry *registry, neap_config_files *files) {
+  const neap_loader loader = {.name = "lua", .user = files, .open = open_from_record};
   neap_registry_add(registry, &loader);
 }

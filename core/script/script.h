@@ -179,6 +179,25 @@ int neap_config_load(const neap_host *host, const neap_config_source *source, ui
                      neap_config **out, char **report);
 void neap_config_destroy(neap_config **config);
 
+/* All that a configuration is made of: its text, the policies it names, what they require. Kept in memory, so
+ * that it can be loaded again when the files have changed or are gone. Any thread. */
+typedef struct neap_config_record neap_config_record;
+/* Of a configuration; a reference. */
+neap_config_record *neap_config_record_of(const neap_config *config);
+neap_config_record *neap_config_record_ref(neap_config_record *record);
+void neap_config_record_unref(neap_config_record **record);
+/* Byte for byte. */
+bool neap_config_record_same(const neap_config_record *a, const neap_config_record *b);
+/* Tells every file that was read, the configuration first. */
+void neap_config_record_each(const neap_config_record *record,
+                             void (*tell)(void *user, const char *path, neap_view text), void *user);
+/* As neap_config_load; reads nothing. */
+int neap_config_load_record(const neap_host *host, neap_config_record *record, uint64_t generation,
+                            neap_config **out, char **report);
+/* From now on nothing is read for this configuration: every policy has been opened once. Before workers share
+ * it. */
+void neap_config_seal(neap_config *config);
+
 /* The configuration in force as JSON, keys sorted, functions shown as "function". Borrowed from `config`. */
 const char *neap_config_json(const neap_config *config);
 
@@ -194,7 +213,8 @@ int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap
                           neap_err *err);
 void neap_worker_vm_destroy(neap_worker_vm **vm);
 
-/* The natives, the shipped policies, files, and the functions of this VM ("inline:<pool>"). */
+/* The natives, the shipped policies, files as the configuration's record has them, and the functions of this
+ * VM ("inline:<pool>"). */
 neap_registry *neap_worker_registry(neap_worker_vm *vm);
 
 /* Where the functions of a VM read data tables, by their index in the configuration: during a call of a

@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/nearest.h"
+#include "script/config.h"
 #include "script/embed.h"
 #include "script/fuel.h"
 #include "script/trace.h"
@@ -35,6 +36,7 @@ struct neap_vm {
   neap_vm_leaves leaves;
   const neap_host *host;
   char *name, *folder;
+  neap_config_files *record; /* or NULL */
   uint64_t generation, budget_ns, load_budget_ns;
   size_t limit, block_limit, used;
   int sandbox_load;       /* reference: the function load of lua/neap/sandbox.lua */
@@ -308,7 +310,13 @@ static int core_read(lua_State *lua) {
   }
   const char *where = lua_pushfstring(lua, "%s/%s", vm->folder, path);
   luaL_Buffer buffer;
-  FILE *file = fopen(where, "rb");
+  const char *recorded = vm->record ? neap_config_require(vm->record, where) : NULL;
+  if (recorded) {
+    lua_pushstring(lua, recorded);
+    lua_insert(lua, -2);
+    return 2;
+  }
+  FILE *file = vm->record ? NULL : fopen(where, "rb");
   if (file == NULL) {
     lua_pushnil(lua);
     lua_insert(lua, -2);
@@ -539,6 +547,7 @@ int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err)
   vm->host = options->host;
   vm->name = copy_text(options->name, &failed);
   vm->folder = copy_text(options->folder, &failed);
+  vm->record = options->files;
   vm->generation = options->generation;
   vm->limit = or_default(options->memory_limit, (size_t)64 << 20);
   vm->block_limit = vm->limit / BLOCK_SHARE;

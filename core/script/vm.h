@@ -19,16 +19,28 @@
 
 typedef struct neap_vm neap_vm;
 typedef struct lua_State lua_State;
+struct neap_config_files;
 
 typedef struct neap_vm_options {
   const neap_host *host; /* complete; borrowed */
   const char *name;      /* for logs: the policy's or the file's */
   const char *folder;    /* `require` serves files below it, and neap.*; NULL: neap.* alone */
+  struct neap_config_files
+      *files; /* what `require` reads is read through it; NULL: from the disk each time */
   uint64_t generation;
   size_t memory_limit;     /* bytes; 0: 64 MiB */
   uint64_t budget_us;      /* thread CPU time per call; 0: 5000 */
   uint64_t load_budget_us; /* for the file's own top level; 0: 100000 */
 } neap_vm_options;
+
+/* A policy's text and what belongs to it. All borrowed during the call. */
+typedef struct neap_script_text {
+  const char *name; /* for messages: the path */
+  const char *text;
+  size_t size;
+  const char *folder;              /* of the file, for `require`; NULL: shipped */
+  struct neap_config_files *files; /* as in neap_vm_options */
+} neap_script_text;
 
 int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err);
 void neap_vm_destroy(neap_vm **vm);

@@ -101,15 +101,16 @@ static int make_registry(neap_worker_vm *worker, neap_err *err) {
   if (status) return neap_fail(err, status, "out of memory");
   const neap_loader loader = {.name = "inline", .user = worker, .open = open_inline};
   neap_registry_add(worker->registry, &loader);
-  neap_script_register(worker->registry, worker->host);
+  neap_script_register_record(worker->registry, &neap_config_box_of(worker->config)->record->files);
   return 0;
 }
 
 static int start(neap_worker_vm *worker, neap_err *err) {
-  const neap_config_box *box = neap_config_box_of(worker->config);
+  neap_config_record *record = neap_config_box_of(worker->config)->record;
   const neap_vm_options options = {.host = worker->host,
-                                   .name = box->name,
-                                   .folder = box->folder,
+                                   .name = record->name,
+                                   .folder = record->folder,
+                                   .files = &record->files,
                                    .generation = worker->config->generation};
   installation from = {.worker = worker};
   int status = neap_vm_create(&options, &worker->vm, err);

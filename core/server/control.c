@@ -17,6 +17,8 @@ typedef struct control_row {
 /* Sorted by name. */
 static const control_row verbs[] = {
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
+    {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
+     neap_control_rollback},
     {{"status", "", "Shows generations, workers, listeners and the last reload."}, neap_control_status},
     {{"verbs", "", "Lists what this gateway can be asked."}, neap_control_verbs},
 };
@@ -149,6 +151,18 @@ json_t *neap_control_string(const char *text) {
   string = copy ? json_string(copy) : NULL;
   free(copy);
   return string;
+}
+
+json_t *neap_control_lines(const char *report) {
+  json_t *list = json_array();
+  for (const char *line = report; line && *line;) {
+    size_t size = strcspn(line, "\n");
+    char *copy = strndup(line, size);
+    if (copy) json_array_append_new(list, neap_control_string(copy));
+    free(copy);
+    line += size + (line[size] == '\n');
+  }
+  return list;
 }
 
 static void fail(neap_control_reply *reply, json_t *body, const char *format, va_list list) {

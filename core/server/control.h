@@ -59,6 +59,8 @@ bool neap_control_args_end(neap_control_args *args);
 
 /* A JSON text of any bytes: such as are no UTF-8 become "?". NULL when out of memory. */
 json_t *neap_control_string(const char *text);
+/* The lines of `text`, which may be NULL, as a list of such. */
+json_t *neap_control_lines(const char *text);
 /* A progress line; `line` is taken. NULL (out of memory) is left out. */
 void neap_control_tell(neap_control_reply *reply, json_t *line);
 /* The last line: `body` (taken; NULL for nothing to say) with "ok":true added. */
@@ -77,6 +79,7 @@ void neap_control_ask(neap_gateway *gateway, const char *verb, const json_t *obj
 /* --- verbs, each in the file that its subject is in */
 void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 
 /* --- the socket */

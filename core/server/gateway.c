@@ -126,7 +126,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   gateway->host = neap_engine_host(engine);
   gateway->options = options;
   pthread_mutex_init(&gateway->limiters_lock, NULL);
-  gateway->started_ms = neap_clock_wall_ms();
+  gateway->started_ms = gateway->host->now_ms(gateway->host->user);
   neap_timer_init(&gateway->cache_tick, on_cache_tick);
   neap_timer_init(&gateway->grace, on_grace_over);
   int code = neap_loop_create(&gateway->loop);
@@ -197,6 +197,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_timer_clear(&gateway->grace);
   neap_loop_destroy(&gateway->loop);
   neap_listeners_close(gateway);
+  neap_history_fini(&gateway->history);
   free(gateway->bound);
   pthread_mutex_destroy(&gateway->limiters_lock);
   free(gateway);

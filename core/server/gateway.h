@@ -22,6 +22,7 @@
 #include "server/control.h"
 #include "server/members.h"
 #include "server/server.h"
+#include "store/store.h"
 
 /* A worker has a *place*: its index in everything that is by worker. It is free again when the worker has
  * ended, which may be long after its number was reduced. */
@@ -59,9 +60,10 @@ struct neap_loaded {
   neap_loaded *next; /* of those that are retired and not yet drained */
 };
 
-/* Loads the configuration. Nothing is left on failure. Any thread. */
-int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded **out, char **report,
-                       neap_err *err);
+/* Loads the configuration: its file, or `record` where there is one. Nothing is left on failure. Any thread.
+ */
+int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_config_record *record,
+                       neap_loaded **out, char **report, neap_err *err);
 /* Compiles its routes and takes its backends. Any thread. */
 int neap_loaded_build(neap_loaded *loaded, neap_err *err);
 /* Makes room for parts of `count` places, then opens one of them. Any thread. */
@@ -171,12 +173,33 @@ void neap_tables_give(neap_loaded *loaded);
 void neap_tables_show(neap_loaded_part *part);
 neap_table_readers *neap_tables_readers(neap_tables *tables);
 
+/* --- history: what earlier generations were made of, oldest first. Control thread only. */
+enum { NEAP_HISTORY_MAX = 100 };
+typedef struct neap_past {
+  uint64_t generation, since_ms;
+  neap_config_record *record;
+} neap_past;
+typedef struct neap_history {
+  size_t count;
+  neap_past list[NEAP_HISTORY_MAX + 1];
+} neap_history;
+
+/* Notes that `next` follows `old`; at most `keep` are kept, and none twice. */
+void neap_history_note(neap_history *history, const neap_loaded *old, const neap_loaded *next, uint32_t keep);
+/* The generation `wanted`, or, where that is 0, the newest one before `current`. NULL with a sentence in
+ * `err`. */
+const neap_past *neap_history_find(const neap_history *history, uint64_t wanted, uint64_t current,
+                                   neap_err *err);
+void neap_history_fini(neap_history *history);
+
 /* --- reloads */
 
 /* What a reload prepares, anywhere, and commits, on the control thread. The first start goes the same way. */
 struct neap_reload_plan {
   neap_gateway *gateway;
   uint64_t generation;
+  neap_config_record *record; /* referenced; NULL: the file is read */
+  uint64_t source;            /* the generation that `record` is of */
   /* Told at the end of each step, on whatever thread prepares. */
   void (*step)(neap_reload_plan *plan, const char *text);
   neap_loaded *loaded;
@@ -208,6 +231,8 @@ typedef struct neap_reload neap_reload;
 /* Loads and commits a new generation, or refuses it whole: the one in force stays. Does not wait: reloads are
  * done one after the other. `by` says who asked, for logs; `reply` is answered at the end, NULL for none. */
 void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_reply *reply);
+/* The same with what the generation `to` was made of, 0 for the one before. */
+void neap_gateway_rollback(neap_gateway *gateway, uint64_t to, neap_control_reply *reply);
 /* Waits until the one under way, where there is one, is prepared: nothing else reads what a plan reads. */
 void neap_gateway_await_reload(neap_gateway *gateway);
 /* When the loop runs no more: drops the one under way and answers all that wait. */
@@ -236,7 +261,7 @@ struct neap_gateway {
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */
   neap_loaded *retired;
-  uint64_t last_generation, started_ms;
+  uint64_t last_generation, started_ms;   /* monotonic */
   neap_worker *workers[NEAP_WORKERS_MAX]; /* by place; NULL: free */
   bool serving[NEAP_WORKERS_MAX];         /* by place; false for those that leave */
   uint32_t worker_count;                  /* of `serving` */
@@ -246,6 +271,7 @@ struct neap_gateway {
   uint32_t last_listener_id;
   neap_reload *reloads; /* the first is under way */
   neap_reload_result last_reload;
+  neap_history history;
   neap_control *control; /* NULL: none */
   pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;

@@ -34,7 +34,7 @@ fail:
   return NEAP_EIO;
 }
 
-static int load_config(neap_loaded *loaded, uint64_t generation, char **report, neap_err *err) {
+static int read_config(neap_loaded *loaded, uint64_t generation, char **report, neap_err *err) {
   const neap_gateway_options *options = loaded->gateway->options;
   char *text = NULL, *folder = NULL;
   neap_config_source source = {
@@ -51,10 +51,21 @@ static int load_config(neap_loaded *loaded, uint64_t generation, char **report, 
     source.folder = folder;
   }
   int code = neap_config_load(loaded->gateway->host, &source, generation, &loaded->config, report);
-  if (code && *report == NULL) neap_fail(err, code, "%s: %s", options->name, neap_strerror(code));
   free(text);
   free(folder);
   return code;
+}
+
+static int load_config(neap_loaded *loaded, uint64_t generation, neap_config_record *record, char **report,
+                       neap_err *err) {
+  neap_err why = {0};
+  int code = record
+                 ? neap_config_load_record(loaded->gateway->host, record, generation, &loaded->config, report)
+                 : read_config(loaded, generation, report, &why);
+  if (code == 0) return 0;
+  if (why.text[0]) return neap_fail(err, code, "%s", why.text);
+  return neap_fail(err, code, "%s: %s", loaded->gateway->options->name,
+                   code == NEAP_EINVAL ? "the configuration is wrong" : neap_strerror(code));
 }
 
 static neap_flow_edits edits_of(const neap_config_edits *from) {
@@ -258,13 +269,13 @@ void neap_loaded_close_part(neap_loaded *loaded, uint32_t place) {
 
 /* --- life */
 
-int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_loaded **out, char **report,
-                       neap_err *err) {
+int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_config_record *record,
+                       neap_loaded **out, char **report, neap_err *err) {
   neap_loaded *loaded = calloc(1, sizeof *loaded);
   if (loaded == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   loaded->gateway = gateway;
   loaded->source = generation;
-  int code = load_config(loaded, generation, report, err);
+  int code = load_config(loaded, generation, record, report, err);
   if (code)
     neap_loaded_destroy(&loaded);
   else

@@ -25,6 +25,8 @@ struct neap_reload {
   neap_gateway *gateway;
   const char *by;
   neap_control_reply *reply; /* NULL: nobody waits */
+  bool rollback;
+  uint64_t to; /* of a rollback; 0: the generation before */
   neap_reload_plan plan;
   pthread_t thread;
   bool running, joined;
@@ -79,19 +81,6 @@ static void log_report(const neap_gateway *gateway, const char *report) {
   }
 }
 
-/* The report as a list of its lines. */
-static json_t *lines_of(const char *report) {
-  json_t *list = json_array();
-  for (const char *line = report; line && *line;) {
-    size_t size = strcspn(line, "\n");
-    char *copy = strndup(line, size);
-    if (copy) json_array_append_new(list, neap_control_string(copy));
-    free(copy);
-    line += size + (line[size] == '\n');
-  }
-  return list;
-}
-
 static void remember(neap_reload *reload, const char *error) {
   neap_reload_result *last = &reload->gateway->last_reload;
   free(last->report);
@@ -114,7 +103,7 @@ static void tell_refused(neap_reload *reload) {
   if (reload->reply)
     neap_control_fail_with(reload->reply,
                            json_pack("{s:I, s:o}", "generation", (json_int_t)gateway->last_generation,
-                                     "problems", lines_of(reload->report)),
+                                     "problems", neap_control_lines(reload->report)),
                            "refused, generation %llu stays: %s", (unsigned long long)gateway->last_generation,
                            error);
   remember(reload, error);
@@ -129,10 +118,12 @@ static void tell_done(neap_reload *reload) {
                    reload->by, (unsigned long long)took_us);
   if (reload->reply) {
     char text[64];
-    snprintf(text, sizeof text, "generation %llu serves", number);
-    neap_control_done(reload->reply,
-                      json_pack("{s:I, s:f, s:o, s:s}", "generation", (json_int_t)number, "took_ms",
-                                (double)took_us / 1e3, "warnings", lines_of(reload->report), "text", text));
+    snprintf(text, sizeof text,
+             reload->rollback ? "generation %llu serves, made of generation %llu" : "generation %llu serves",
+             number, (unsigned long long)gateway->loaded->source);
+    neap_control_done(reload->reply, json_pack("{s:I, s:f, s:o, s:s}", "generation", (json_int_t)number,
+                                               "took_ms", (double)took_us / 1e3, "warnings",
+                                               neap_control_lines(reload->report), "text", text));
   }
   remember(reload, NULL);
 }
@@ -194,20 +185,35 @@ static int start_thread(neap_reload *reload) {
   return failed;
 }
 
+static int start(neap_reload *reload) {
+  neap_gateway *gateway = reload->gateway;
+  neap_plan_init(&reload->plan, gateway, gateway->last_generation + 1);
+  reload->plan.step = end_step;
+  reload->start_ns = reload->step_ns = now_ns(gateway);
+  if (gateway->stopping) return neap_fail(&reload->err, NEAP_ECANCELED, "the gateway is stopping");
+  if (reload->rollback) {
+    const neap_past *past =
+        neap_history_find(&gateway->history, reload->to, gateway->loaded->source, &reload->err);
+    if (past == NULL) return reload->err.code;
+    reload->plan.record = neap_config_record_ref(past->record);
+    reload->plan.source = past->generation;
+  }
+  if (start_thread(reload)) return neap_fail(&reload->err, NEAP_EIO, "cannot start a thread");
+  reload->running = true;
+  return 0;
+}
+
 static void start_next(neap_gateway *gateway) {
   for (neap_reload *reload; (reload = gateway->reloads) != NULL && !reload->running; forget(reload)) {
-    neap_plan_init(&reload->plan, gateway, gateway->last_generation + 1);
-    reload->plan.step = end_step;
-    reload->start_ns = reload->step_ns = now_ns(gateway);
-    reload->running = !gateway->stopping && start_thread(reload) == 0;
-    if (reload->running) return;
-    reload->code = neap_fail(&reload->err, NEAP_EIO, "%s",
-                             gateway->stopping ? "the gateway is stopping" : "cannot start a thread");
+    reload->code = start(reload);
+    if (reload->code == 0) return;
+    neap_plan_undo(&reload->plan);
     tell_refused(reload);
   }
 }
 
-void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_reply *reply) {
+static void ask(neap_gateway *gateway, const neap_reload *wish) {
+  neap_control_reply *reply = wish->reply;
   neap_reload **end = &gateway->reloads;
   for (; *end; end = &(*end)->next)
     if (reply == NULL && !(*end)->running && (*end)->reply == NULL)
@@ -217,15 +223,22 @@ void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_rep
     if (reply) neap_control_fail(reply, "out of memory");
     return;
   }
+  *made = *wish;
   made->gateway = gateway;
-  made->by = by;
-  made->reply = reply;
   made->done.run = on_prepared;
   *end = made;
   if (made != gateway->reloads && reply)
     neap_control_tell(
         reply, json_pack("{s:s, s:s}", "step", "wait", "text", "another reload is under way: waiting"));
   start_next(gateway);
+}
+
+void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_reply *reply) {
+  ask(gateway, &(neap_reload){.by = by, .reply = reply});
+}
+
+void neap_gateway_rollback(neap_gateway *gateway, uint64_t to, neap_control_reply *reply) {
+  ask(gateway, &(neap_reload){.by = "rollback", .reply = reply, .rollback = true, .to = to});
 }
 
 void neap_gateway_cancel_reloads(neap_gateway *gateway) {
@@ -248,8 +261,10 @@ void neap_gateway_await_reload(neap_gateway *gateway) {
 
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   if (!neap_control_args_end(args)) return;
-  if (gateway->stopping)
-    neap_control_fail(reply, "the gateway is stopping");
-  else
-    neap_gateway_reload(gateway, "control", reply);
+  neap_gateway_reload(gateway, "control", reply);
+}
+
+void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  double to = neap_control_number_or(args, "generation", 1, 0x1p53, 0);
+  if (neap_control_args_end(args)) neap_gateway_rollback(gateway, (uint64_t)to, reply);
 }

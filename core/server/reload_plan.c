@@ -72,12 +72,20 @@ static bool same_text(const char *a, const char *b) {
 static bool same_policy(const neap_config *a, const neap_config *b) {
   if (!same_text(a->cache.evict, b->cache.evict) || !same_text(a->cache_source, b->cache_source))
     return false;
+  if (a->cache_source) return false; /* what it requires may have changed: it hands over to itself */
   if (a->cache.param_count != b->cache.param_count) return false;
   for (size_t i = 0; i < a->cache.param_count; i++) {
     const neap_param *x = &a->cache.params[i], *y = &b->cache.params[i];
     if (strcmp(x->name, y->name) || x->number != y->number || !same_text(x->text, y->text)) return false;
   }
   return true;
+}
+
+/* Of any part: policies as the configuration's record has them. */
+static neap_registry *registry_of(const neap_reload_plan *plan) {
+  const neap_loaded_part *part = plan->loaded->parts;
+  while (part->vm == NULL) part++;
+  return neap_worker_registry(part->vm);
 }
 
 /* The last that may fail. The cache itself stays as long as the gateway, also where routes no longer use it.
@@ -87,10 +95,18 @@ static int prepare_cache(neap_reload_plan *plan, neap_err *err) {
   const neap_config *config = plan->loaded->config;
   neap_cache *cache = atomic_load(&gateway->cache);
   if (!config->cache_enabled) return 0;
-  if (cache == NULL) return neap_cache_create(gateway->engine, &config->cache, &plan->cache, err);
-  if (gateway->loaded->config->cache_enabled && same_policy(gateway->loaded->config, config)) return 0;
-  return neap_cache_set_evict(cache, config->cache.evict, config->cache.params, config->cache.param_count,
-                              err);
+  bool same = cache && gateway->loaded->config->cache_enabled && same_policy(gateway->loaded->config, config);
+  if (same) return 0;
+  if (cache == NULL) { /* a native policy first: the configured one then comes the way of every reload */
+    neap_cache_options options = config->cache;
+    options.evict = "native:lru";
+    options.param_count = 0;
+    int code = neap_cache_create(gateway->engine, &options, &plan->cache, err);
+    if (code) return code;
+    cache = plan->cache;
+  }
+  return neap_store_set_evict(cache, registry_of(plan), config->cache.evict, config->cache.params,
+                              config->cache.param_count, err);
 }
 
 static void commit_cache(neap_reload_plan *plan) {
@@ -178,8 +194,9 @@ void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t gene
 }
 
 static int load(neap_reload_plan *plan, char **report, neap_err *err) {
-  int code = neap_loaded_create(plan->gateway, plan->generation, &plan->loaded, report, err);
+  int code = neap_loaded_create(plan->gateway, plan->generation, plan->record, &plan->loaded, report, err);
   if (code) return code;
+  if (plan->record) plan->loaded->source = plan->source;
   neap_plan_step(plan, "compile");
   code = neap_loaded_build(plan->loaded, err);
   if (code == 0) neap_plan_step(plan, "check");
@@ -194,6 +211,7 @@ int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
   if (code == 0) code = open_logs(plan, err);
   if (code == 0) code = prepare_control(plan, err);
   if (code == 0) code = prepare_cache(plan, err);
+  if (code == 0) neap_config_seal(plan->loaded->config);
   return code;
 }
 
@@ -212,6 +230,7 @@ void neap_plan_undo(neap_reload_plan *plan) {
     neap_access_log_close(&plan->logs[i]);
   }
   undo_control(plan);
+  neap_config_record_unref(&plan->record);
   neap_cache_destroy(&plan->cache);
   neap_loaded_destroy(&plan->loaded);
 }
@@ -261,7 +280,11 @@ void neap_plan_commit(neap_reload_plan *plan) {
   gateway->worker_count = plan->place_count;
   neap_listeners_commit(plan);
   neap_loaded_keep(plan->loaded);
-  if (gateway->loaded) neap_loaded_retire(gateway->loaded);
+  if (gateway->loaded) {
+    neap_history_note(&gateway->history, gateway->loaded, plan->loaded, plan->loaded->config->reload_keep);
+    neap_loaded_retire(gateway->loaded);
+  }
+  neap_config_record_unref(&plan->record);
   gateway->loaded = plan->loaded;
   gateway->loaded->since_ms = neap_clock_wall_ms();
   gateway->last_generation = plan->generation;

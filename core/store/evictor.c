@@ -193,7 +193,8 @@ static int copy_params(neap_evictor *evictor, const neap_param *params, size_t c
   return 0;
 }
 
-static int open_policy(neap_cache *cache, neap_evictor *evictor, const char *source, neap_err *err) {
+static int open_policy(neap_cache *cache, neap_registry *registry, neap_evictor *evictor, const char *source,
+                       neap_err *err) {
   uint64_t tables = atomic_load(&cache->table_bytes), memory = atomic_load(&cache->limits.memory);
   evictor->facts = facts_of_cache;
   evictor->facts.cache = cache;
@@ -204,12 +205,13 @@ static int open_policy(neap_cache *cache, neap_evictor *evictor, const char *sou
                          .generation = evictor->generation,
                          .evict = evictor->board,
                          .facts = &evictor->facts};
-  return neap_policy_open(cache->registry, NEAP_EVICT, evictor->spec, source, &env, evictor->params,
+  return neap_policy_open(registry, NEAP_EVICT, evictor->spec, source, &env, evictor->params,
                           evictor->param_count, &evictor->policy, err);
 }
 
-int neap_evictor_create(neap_cache *cache, const char *spec, const char *source, const neap_param *params,
-                        size_t param_count, uint64_t generation, neap_evictor **out, neap_err *err) {
+int neap_evictor_create(neap_cache *cache, neap_registry *registry, const char *spec, const char *source,
+                        const neap_param *params, size_t param_count, uint64_t generation, neap_evictor **out,
+                        neap_err *err) {
   neap_evictor *evictor = calloc(1, sizeof *evictor);
   if (evictor == NULL) return neap_fail(err, NEAP_ENOMEM, "no memory for policy %s", spec);
   evictor->generation = generation;
@@ -220,7 +222,7 @@ int neap_evictor_create(neap_cache *cache, const char *spec, const char *source,
   if (rc)
     neap_fail(err, rc, "no memory for policy %s", spec);
   else
-    rc = open_policy(cache, evictor, source, err);
+    rc = open_policy(cache, registry, evictor, source, err);
   if (rc) {
     neap_evictor_destroy(cache, &evictor);
     return rc;
@@ -284,11 +286,11 @@ static void keep(neap_cache *cache, neap_evictor *old) {
 }
 
 /* Opens and switches. One change at a time: `evict_change` is held. */
-static int change(neap_cache *cache, const char *spec, const char *source, const neap_param *params,
-                  size_t count, neap_evictor **old, neap_err *err) {
+static int change(neap_cache *cache, neap_registry *registry, const char *spec, const char *source,
+                  const neap_param *params, size_t count, neap_evictor **old, neap_err *err) {
   neap_evictor *next;
-  int rc =
-      neap_evictor_create(cache, spec, source, params, count, cache->evictor->generation + 1, &next, err);
+  int rc = neap_evictor_create(cache, registry, spec, source, params, count, cache->evictor->generation + 1,
+                               &next, err);
   if (rc) return rc;
   *old = switch_to(cache, next);
   keep(cache, *old);
@@ -297,11 +299,16 @@ static int change(neap_cache *cache, const char *spec, const char *source, const
 
 int neap_cache_set_evict(neap_cache *cache, const char *evict, const neap_param *params, size_t param_count,
                          neap_err *err) {
+  return neap_store_set_evict(cache, cache->registry, evict, params, param_count, err);
+}
+
+int neap_store_set_evict(neap_cache *cache, neap_registry *registry, const char *evict,
+                         const neap_param *params, size_t param_count, neap_err *err) {
   neap_check_magic(cache, NEAP_CACHE_MAGIC);
   if (evict == NULL || *evict == '\0') return neap_fail(err, NEAP_EINVAL, "evict is empty: name a policy");
   neap_evictor *old;
   pthread_mutex_lock(&cache->evict_change);
-  int rc = change(cache, evict, NULL, params, param_count, &old, err);
+  int rc = change(cache, registry, evict, NULL, params, param_count, &old, err);
   if (rc == 0) {
     neap_evictor_destroy(cache, &cache->previous);
     cache->previous = old;
@@ -314,8 +321,9 @@ int neap_cache_rollback_evict(neap_cache *cache, neap_err *err) {
   neap_check_magic(cache, NEAP_CACHE_MAGIC);
   pthread_mutex_lock(&cache->evict_change);
   neap_evictor *to = cache->previous, *old;
-  int rc = to == NULL ? neap_fail(err, NEAP_ENOTFOUND, "there is no earlier policy to go back to")
-                      : change(cache, to->spec, to->source, to->params, to->param_count, &old, err);
+  int rc = to == NULL
+               ? neap_fail(err, NEAP_ENOTFOUND, "there is no earlier policy to go back to")
+               : change(cache, cache->registry, to->spec, to->source, to->params, to->param_count, &old, err);
   if (rc == 0) {
     neap_evictor_destroy(cache, &old);
     neap_evictor_destroy(cache, &cache->previous);

@@ -245,8 +245,9 @@ bool neap_cache_unlink(neap_cache *cache, uint64_t hash, neap_entry *entry);
 
 /* --- policy (evictor.c) --- */
 /* Opens a policy and everything around it. On error nothing is left. */
-int neap_evictor_create(neap_cache *cache, const char *spec, const char *source, const neap_param *params,
-                        size_t param_count, uint64_t generation, neap_evictor **out, neap_err *err);
+int neap_evictor_create(neap_cache *cache, neap_registry *registry, const char *spec, const char *source,
+                        const neap_param *params, size_t param_count, uint64_t generation, neap_evictor **out,
+                        neap_err *err);
 uint64_t neap_evictor_memory(const neap_evictor *evictor); /* bytes of its policy */
 void neap_evictor_destroy(neap_cache *cache, neap_evictor **evictor);
 

@@ -161,7 +161,7 @@ int neap_store_create(neap_registry *registry, const neap_host *host, const neap
     goto fail_region;
   }
   neap_wheel_init(&cache->wheel, cache->links, 0);
-  rc = neap_evictor_create(cache, options->evict, NULL, options->params, options->param_count, 1,
+  rc = neap_evictor_create(cache, registry, options->evict, NULL, options->params, options->param_count, 1,
                            &cache->evictor, err);
   if (rc) goto fail_region;
   *out = cache;

@@ -33,6 +33,10 @@ neap.engine { workers = %(workers)d }
 """
 
 
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../policies/evict/fifo.lua")) as file:
+    FIFO = file.read()
+
+
 class Load(threading.Thread):
     """A client that asks all the time, on kept connections and on new ones, until it is told to stop."""
 
@@ -185,6 +189,92 @@ class Reload(unittest.TestCase):
             line.__exit__()
         self.unload(loads)
         self.assert_nothing_lost(loads)
+
+    # --- rollback
+
+    def route(self):
+        return self.gateway.ask("/").get("X-Route")
+
+    def test_rollback_goes_back_when_the_files_are_gone(self):
+        self.start()
+        loads = self.load()
+        for number in (2, 3, 4):
+            self.assertTrue(self.reload(self.text(number))["ok"])
+        os.unlink(self.gateway.config)
+        self.assertFalse(self.line.ask("reload")["ok"])
+        self.assertEqual(self.line.ask("rollback")["generation"], 5)
+        self.assertEqual(self.route(), "3")
+        self.assertEqual(self.line.ask("rollback")["generation"], 6)
+        self.assertEqual(self.route(), "2")
+        self.assertEqual(self.line.ask("rollback", generation=4)["generation"], 7)
+        self.assertEqual(self.route(), "4")
+        self.assertEqual(self.line.ask("rollback", generation="1")["generation"], 8)
+        self.assertEqual(self.route(), "1")
+        self.assertIn("no earlier", self.line.ask("rollback")["error"])
+        self.assertIn("not kept", self.line.ask("rollback", generation=77)["error"])
+        self.assertEqual(self.route(), "1")
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_rollback_brings_back_policies_and_what_they_require(self):
+        self.start(workers=2)
+        files = {
+            "policies/balance/mine.lua": 'local n = require "lib.number" return function(req, pool) return n end',
+            "policies/balance/lib/number.lua": "return 1",
+            "policies/evict/keeper.lua": 'require "lib.tune"\n' + FIFO,
+            "policies/evict/lib/tune.lua": "return true",
+            "shared.lua": 'return "first"',
+        }
+
+        def write(name, text):
+            path = os.path.join(self.gateway.folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
+        for name, text in files.items():
+            write(name, text)
+        text = """
+            local neap = require "neap"
+            neap.listen { http = "127.0.0.1:0" }
+            neap.cache { max_memory = "16MB", evict = neap.custom "keeper" }
+            neap.pool { name = "app", backends = { "%s", "%s" }, balance = neap.custom "mine" }
+            neap.route { path = "/", pool = "app", response_headers = { set = { ["X-Shared"] = require "shared" } } }
+            neap.log { access = "off" }
+            neap.engine { workers = 2 }
+        """ % tuple(origin.address for origin in self.origins)
+        answer = self.reload(text)
+        self.assertTrue(answer["ok"], answer)
+
+        def seen():
+            answer = self.gateway.ask("/")
+            return answer.get("X-Backend"), answer.get("X-Shared")
+        self.assertEqual(seen(), ("1", "first"))
+        write("policies/balance/lib/number.lua", "return 2")
+        write("shared.lua", 'return "second"')
+        self.assertTrue(self.line.ask("reload")["ok"])
+        self.assertEqual(seen(), ("2", "second"))
+        for name in files:
+            os.unlink(os.path.join(self.gateway.folder, name))
+        answer = self.line.ask("reload")
+        self.assertIn("shared", answer["problems"][0])
+        self.assertTrue(self.line.ask("rollback")["ok"])
+        self.assertEqual(seen(), ("1", "first"))
+        self.assertTrue(self.line.ask("rollback", generation=3)["ok"])
+        self.assertEqual(seen(), ("2", "second"))
+
+    def test_only_so_many_generations_are_kept(self):
+        self.start(workers=1)
+        for number in range(2, 9):
+            self.assertTrue(self.reload(self.text(number, 1, more="neap.reload { keep = 2 }"))["ok"])
+
+        def kept():
+            return [one["generation"] for one in self.line.ask("status")["generations"] if one["state"] == "kept"]
+        self.assertEqual(kept(), [7, 6])
+        self.assertTrue(self.line.ask("reload")["ok"])  # nothing has changed: nothing to go back to
+        self.assertEqual(kept(), [7, 6])
+        self.assertTrue(self.reload(self.text(10, 1, more="neap.reload { keep = 0 }"))["ok"])
+        self.assertEqual(kept(), [])
+        self.assertFalse(self.line.ask("rollback")["ok"])
 
 
 if __name__ == "__main__":
