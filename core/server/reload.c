@@ -198,15 +198,15 @@ static int start(neap_reload *reload) {
     reload->plan.record = neap_config_record_ref(past->record);
     reload->plan.source = past->generation;
   }
-  if (start_thread(reload)) return neap_fail(&reload->err, NEAP_EIO, "cannot start a thread");
-  reload->running = true;
-  return 0;
+  reload->running = start_thread(reload) == 0;
+  return reload->running ? 0 : neap_fail(&reload->err, NEAP_EIO, "cannot start a thread");
 }
 
 static void start_next(neap_gateway *gateway) {
   for (neap_reload *reload; (reload = gateway->reloads) != NULL && !reload->running; forget(reload)) {
-    reload->code = start(reload);
-    if (reload->code == 0) return;
+    int code = start(reload); /* where it is 0, the rest is its thread's */
+    if (code == 0) return;
+    reload->code = code;
     neap_plan_undo(&reload->plan);
     tell_refused(reload);
   }
