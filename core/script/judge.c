@@ -54,8 +54,11 @@ static int install(lua_State *L) {
 
 static int start(neap_judge *judge, neap_err *err) {
   const neap_config_box *box = neap_config_box_of(judge->config);
-  const neap_vm_options options = {
-      .host = judge->host, .name = box->name, .folder = box->folder, .generation = judge->config->generation};
+  const neap_vm_options options = {.host = judge->host,
+                                   .name = box->record->name,
+                                   .folder = box->record->folder,
+                                   .files = &box->record->files,
+                                   .generation = judge->config->generation};
   installation from = {.judge = judge};
   neap_config_run run;
   int status = neap_vm_create(&options, &judge->vm, err);
