@@ -21,9 +21,9 @@
 enum {
   VM_MAGIC = 0x6e56616d,
   FILES_MAX = 256,
-  START_CHECKS = 1024, /* before the first look at the clock: more than a usual batch takes */
-  FIRST_CHECKS = 64,   /* after it, when nothing is known of their pace */
-  MOST_CHECKS = 16384,
+  START_CHECKS = 1024,   /* before the first look at the clock: more than a usual batch takes */
+  FIRST_CHECKS = 64,     /* after it, when nothing is known of their pace */
+  MOST_CHECKS = 1024,    /* few: code that was fast may turn to something slow that cannot be counted */
   PACE_NS = 250000,      /* aimed at between two looks at the clock */
   CHURN_BYTES = 4 << 20, /* allocated or looked at between two looks */
   BLOCK_SHARE = 32       /* one block takes at most this part of the memory: work on it stays short */

@@ -6,7 +6,8 @@ local abi = require "neap.abi"
 
 local M = {}
 
-local error, type, tostring, getmetatable, setfenv, select = error, type, tostring, getmetatable, setfenv, select
+local error, type, tostring, tonumber = error, type, tostring, tonumber
+local getmetatable, setfenv, select = getmetatable, setfenv, select
 local rep, find, sub, format = string.rep, string.find, string.sub, string.format
 local match, gsub = string.match, string.gsub
 local concat, insert, remove, sort = table.concat, table.insert, table.remove, table.sort
@@ -68,37 +69,64 @@ function safe_string.format(text, ...)
     if type(value) == "string" then bytes = bytes + #value end
   end
   charge(bytes)
-  return (format(text, ...))
+  local result = format(text, ...)
+  charge(#result)
+  return result
 end
 
 local safe_table = {}
 
-function safe_table.insert(list, at, value)
-  if value == nil then
+-- What moves, in bytes. A place that is none would have the built-in functions count from -2^31.
+local function moved(list, at, last, name)
+  if type(at) ~= "number" or not (at >= 1 and at <= last) then
+    error(format("table.%s: position %s is out of range 1..%d", name, tostring(at), last), 3)
+  end
+  return (#list - at) * 8
+end
+
+function safe_table.insert(list, at, ...)
+  if select("#", ...) == 0 then
     insert(list, at)
   else
-    charge((#list - at) * 8)
-    insert(list, at, value)
+    charge(moved(list, at, #list + 1, "insert"))
+    insert(list, at, (...))
   end
 end
 
 function safe_table.remove(list, at)
   if at == nil then return (remove(list)) end
-  charge((#list - at) * 8)
+  charge(moved(list, at, #list + 1, "remove"))
   return (remove(list, at))
 end
 
 function safe_table.concat(list, separator, from, to)
   from, to = from or 1, to or #list
   charge((to - from) * 64)
-  return (concat(list, separator, from, to))
+  local result = concat(list, separator, from, to)
+  charge(#result)
+  return result
 end
 
--- With a comparison of the policy's the checks in it count; without, the length decides.
+-- Comparisons that are paid for: neither built-in functions nor `<` have checks, and some orders make sort slow.
+local COMPARISON = 1024
+
+local function counted(before)
+  if before then
+    return function(a, b)
+      if charge_leaf(vm, COMPARISON) == 0 then error(core.late(), 0) end
+      return before(a, b)
+    end
+  end
+  return function(a, b)
+    if charge_leaf(vm, type(a) == "string" and COMPARISON + #a or COMPARISON) == 0 then error(core.late(), 0) end
+    return a < b
+  end
+end
+
 function safe_table.sort(list, before)
   if #list > SORT_MAX then error("table.sort: more than " .. SORT_MAX .. " elements", 2) end
-  if not before then charge(#list * 256) end
-  sort(list, before)
+  if before ~= nil and type(before) ~= "function" then error("table.sort: the comparison is no function", 2) end
+  sort(list, counted(before))
 end
 
 -- Errors that carry a table cannot be told to anyone: made text at once.
@@ -108,13 +136,19 @@ local function safe_error(message, level)
 end
 
 local env = copy(_G, { "assert", "ipairs", "next", "pairs", "rawequal", "rawget", "rawset", "select", "setmetatable",
-                       "tonumber", "tostring", "type", "unpack" })
+                       "tostring", "type", "unpack" })
 env.error = safe_error
 env.string, env.table = safe_string, safe_table
 env.bit = copy(bit, { "arshift", "band", "bnot", "bor", "bswap", "bxor", "lshift", "rol", "ror", "rshift", "tobit" })
 env.math = copy(math, { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "deg", "exp", "floor", "fmod",
                         "frexp", "huge", "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad",
                         "sin", "sqrt", "tan" })
+
+function env.tonumber(value, base)
+  if type(value) == "string" then charge(#value) end
+  if base == nil then return (tonumber(value)) end
+  return (tonumber(value, base))
+end
 
 function env.getmetatable(value)
   if type(value) ~= "table" then return nil end

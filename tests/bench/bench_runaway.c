@@ -33,6 +33,11 @@ static const struct {
     {"sort", "while true do local t = {} for i = 1, 300 do t[i] = (i * 7919) % 301 end table.sort(t) end"},
     {"sort that compares", "while true do local t = {} for i = 1, 300 do t[i] = (i * 7919) % 301 end "
                            "table.sort(t, function(a, b) return a < b end) end"},
+    {"sort by rawequal",
+     "local t = {} for i = 1, 65536 do t[i] = i end while true do table.sort(t, rawequal) end"},
+    {"sums of long texts", "local s = (' '):rep(1000000) .. '1' while true do local x = s + 1 end"},
+    {"order of long texts",
+     "local s = ('x'):rep(1000000) local a, b = s .. 1, s .. 2 while true do local x = a < b end"},
     {"format",
      "while true do local t = {} for i = 1, 50 do t[i] = string.format('%5.2f %s', i / 3, i) end end"},
     {"error", "error('x')"},
