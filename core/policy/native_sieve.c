@@ -5,12 +5,15 @@
 
 #include "policy/native.h"
 
-enum { HEAD = 1 };
+enum { HEAD = 1, NEAR_PART = 32, NEAR_MOST = 256 };
 
 typedef struct sieve {
   neap_link *links;
   int8_t *visited;
-  int32_t hand; /* next to look at; 0: start from the oldest */
+  int32_t hand;         /* next to look at; 0: start from the oldest */
+  int32_t count, ahead; /* entries; those from the hand to the newest, as far as removals let one know */
+  bool first;           /* of an ask: no victim yet */
+  int32_t near;         /* of an ask: NEAR_PART times the distance that counts as near the newest */
   neap_column link_column, visited_column;
   neap_evict_board *board;
 } sieve;
@@ -58,6 +61,8 @@ static void sieve_insert(void *self, int32_t slot, const neap_event *event) {
   (void)event;
   sieve *policy = self;
   policy->visited[slot] = 0;
+  policy->count++;
+  policy->ahead++;
   neap_list_push(policy->links, HEAD, slot);
 }
 
@@ -70,6 +75,7 @@ static int32_t newer(const sieve *policy, int32_t slot) {
 static void sieve_remove(void *self, int32_t slot) {
   sieve *policy = self;
   if (policy->hand == slot) policy->hand = newer(policy, slot);
+  policy->count--;
   neap_list_remove(policy->links, slot);
 }
 
@@ -78,12 +84,21 @@ static int sieve_observe(void *self, const neap_event *events, int n) {
   return neap_native_observe(self, ((sieve *)self)->links, events, n, hooks);
 }
 
+/* Near the newest entry an ask gets one victim. What is evicted ahead of its time there had hardly the time
+ * to be used, and past the newest the hand would start over, where others would have come in front of it. */
+static bool must_wait(const sieve *policy) {
+  return !policy->first && (int64_t)policy->ahead * NEAR_PART < policy->near;
+}
+
 static int32_t sieve_step(void *self) {
   sieve *policy = self;
   int32_t slot = policy->hand != 0 ? policy->hand : policy->links[HEAD].prev;
-  if (slot == HEAD) return -1;
+  if (slot == HEAD || must_wait(policy)) return -1;
   policy->hand = newer(policy, slot);
+  policy->ahead = policy->hand != 0 && policy->ahead > 1 ? policy->ahead - 1 : policy->count;
   if (policy->visited[slot] == 0) {
+    policy->first = false;
+    policy->count--;
     neap_list_remove(policy->links, slot);
     return slot;
   }
@@ -93,7 +108,10 @@ static int32_t sieve_step(void *self) {
 
 static int sieve_decide(void *self, neap_ask ask) {
   (void)ask;
-  return neap_native_decide(self, ((sieve *)self)->board, sieve_step);
+  sieve *policy = self;
+  policy->first = true;
+  policy->near = NEAP_MIN(policy->count, NEAR_MOST * NEAR_PART);
+  return neap_native_decide(policy, policy->board, sieve_step);
 }
 
 static int sieve_load(void *self, void *previous) {
@@ -101,6 +119,8 @@ static int sieve_load(void *self, void *previous) {
   int code = neap_column_take(&policy->link_column, &old->link_column);
   if (code) return code;
   policy->hand = old->hand;
+  policy->count = old->count;
+  policy->ahead = old->ahead;
   /* Only the bits are lost where the second move fails: the lists are whole. */
   neap_column_take(&policy->visited_column, &old->visited_column);
   return 0;

@@ -33,4 +33,11 @@ describe("sieve", function()
     cache:put "1 2 3 4 5 6 7 8"
     assert.is_true(cache:get "a" or cache:get "b")
   end)
+
+  it("gives one victim at a time near the newest entry, as if others had come meanwhile", function()
+    local cache = cache_of("sieve", 64)
+    for i = 1, 64 do cache:put("k" .. i) end
+    assert.equal(63, #cache:evict(64))
+    assert.equal("k64", cache:drain())
+  end)
 end)

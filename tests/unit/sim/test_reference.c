@@ -98,8 +98,16 @@ static bool check_batched(bench *b, const reference *row, const char *prefix) {
   return false;
 }
 
+static bool check_twin(bench *b, const reference *row, const char *prefix) {
+  double lua = miss_ratio(b, row, "", false), native = miss_ratio(b, row, prefix, false);
+  if (lua == native) return true;
+  print_error("%s %s size %llu, batched: %.9f, and its twin %.9f\n", row->trace, row->algorithm,
+              (unsigned long long)row->size, lua, native);
+  return false;
+}
+
 /* Calls `check` for every wanted row. Skips the test where there are no references. */
-static outcome check_rows(bench *b, const char *prefix, bool natives_only,
+static outcome check_rows(bench *b, const char *prefix,
                           bool (*check)(bench *, const reference *, const char *)) {
   char path[4096], line[512];
   outcome o = {0};
@@ -109,7 +117,6 @@ static outcome check_rows(bench *b, const char *prefix, bool natives_only,
   while (fgets(line, sizeof line, file)) {
     reference row;
     if (!parse_row(line, &row) || !wanted(&row)) continue;
-    if (natives_only && (strcmp(row.algorithm, "fifo") == 0 || strcmp(row.algorithm, "lfu") == 0)) continue;
     o.rows++;
     o.wrong += !check(b, &row, prefix);
   }
@@ -126,21 +133,28 @@ static void skip_without_traces(const bench *b) {
 
 static void test_exact_mode_gives_the_reference_to_six_digits(void **state) {
   skip_without_traces(*state);
-  outcome o = check_rows(*state, "", false, check_exact);
+  outcome o = check_rows(*state, "", check_exact);
   assert_int_not_equal(o.rows, 0);
   assert_int_equal(o.wrong, 0);
 }
 
 static void test_native_twins_give_the_reference_too(void **state) {
   skip_without_traces(*state);
-  outcome o = check_rows(*state, "native:", true, check_exact);
+  outcome o = check_rows(*state, "native:", check_exact);
   assert_int_not_equal(o.rows, 0);
   assert_int_equal(o.wrong, 0);
 }
 
 static void test_batched_mode_is_within_half_a_point(void **state) {
   skip_without_traces(*state);
-  outcome o = check_rows(*state, "", false, check_batched);
+  outcome o = check_rows(*state, "", check_batched);
+  assert_int_not_equal(o.rows, 0);
+  assert_int_equal(o.wrong, 0);
+}
+
+static void test_twins_decide_alike_in_batches(void **state) {
+  skip_without_traces(*state);
+  outcome o = check_rows(*state, "native:", check_twin);
   assert_int_not_equal(o.rows, 0);
   assert_int_equal(o.wrong, 0);
 }
@@ -164,6 +178,7 @@ int main(void) {
       cmocka_unit_test(test_exact_mode_gives_the_reference_to_six_digits),
       cmocka_unit_test(test_native_twins_give_the_reference_too),
       cmocka_unit_test(test_batched_mode_is_within_half_a_point),
+      cmocka_unit_test(test_twins_decide_alike_in_batches),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
