@@ -6,6 +6,7 @@ static const struct {
 } reasons[] = {{"", "", "", 0},
 #define NEAP_GROUP_END                          "end"
 #define NEAP_GROUP_REFUSED                      "refused"
+#define NEAP_GROUP_FWD                          "cache"
 #define NEAP_GROUP_LOOKUP                       "lookup"
 #define NEAP_GROUP_STORE                        "store"
 #define NEAP_GROUP_FILL                         "fill"

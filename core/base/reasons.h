@@ -74,6 +74,20 @@
   X(REFUSED, HEADER_TIMEOUT, header_timeout, 408, "the head of the request came too slowly")                 \
   X(REFUSED, BODY_TIMEOUT, body_timeout, 408, "the body came too slowly")
 
+/* clang-format off */
+/* What the cache did for a request: the words of Cache-Status (RFC 9211). */
+#define NEAP_REASONS_FWD(X)                                                                                  \
+  X(FWD, NONE, none, 0, "the cache had no part in it")                                                       \
+  X(FWD, HIT, hit, 0, "answered from the cache")                                                             \
+  X(FWD, BYPASS, bypass, 0, "the cache is not configured for this request")                                  \
+  X(FWD, METHOD, method, 0, "only GET and HEAD are answered from the cache")                                 \
+  X(FWD, URI_MISS, uri-miss, 0, "nothing is stored for its target")                                        \
+  X(FWD, VARY_MISS, vary-miss, 0, "what is stored is for other fields of a request")                       \
+  X(FWD, MISS, miss, 0, "nothing that fits is stored")                                                       \
+  X(FWD, REQUEST, request, 0, "something in the request asks for the origin")                                \
+  X(FWD, STALE, stale, 0, "what is stored is stale")
+/* clang-format on */
+
 /* Whether the cache could be asked. */
 #define NEAP_REASONS_LOOKUP(X)                                                                               \
   X(LOOKUP, USABLE, usable, 0, "may be answered from the cache")                                             \
@@ -122,6 +136,7 @@
 #define NEAP_REASONS(X)                                                                                      \
   NEAP_REASONS_END(X)                                                                                        \
   NEAP_REASONS_REFUSED(X)                                                                                    \
+  NEAP_REASONS_FWD(X)                                                                                        \
   NEAP_REASONS_LOOKUP(X)                                                                                     \
   NEAP_REASONS_STORE(X)                                                                                      \
   NEAP_REASONS_FILL(X)                                                                                       \

@@ -23,7 +23,6 @@ static neap_step deliver(neap_exchange *exchange, int status, const char *bytes,
 
 neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end) {
   exchange->end = end;
-  if (end != NEAP_END_REFUSED) neap_flow_count(&exchange->flow->counters.errors);
   const char *text = neap_reason_text(neap_exchange_reason(exchange));
   char *out = neap_arena_take(&exchange->arena, MESSAGE_MAX);
   if (out == NULL) return NEAP_STEP_FINISH;

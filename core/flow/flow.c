@@ -67,7 +67,6 @@ void neap_exchange_client_gone(neap_exchange *exchange) {
   if (exchange->client_gone) return;
   exchange->client_gone = true;
   if (exchange->end == NEAP_END_OK || exchange->status == 0) exchange->end = NEAP_END_CLIENT_GONE;
-  neap_flow_count(&exchange->flow->counters.clients_gone);
   neap_exchange_resume(exchange, NEAP_STEP_FINISH);
 }
 
@@ -153,12 +152,13 @@ void neap_generation_retire(neap_generation *generation) {
 
 void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
                     _Atomic(neap_generation_set *) *current, neap_connections *connections,
-                    _Atomic(neap_cache *) *cache, uint64_t seed) {
+                    _Atomic(neap_cache *) *cache, neap_tally *tally, uint64_t seed) {
   flow->loop = loop;
   flow->worker = worker;
   flow->current = current;
   flow->connections = connections;
   flow->cache = cache;
+  flow->tally = tally;
   flow->random.state = seed;
   neap_blocks_init(&flow->blocks, NEAP_BLOCK, BLOCKS_KEPT);
 }

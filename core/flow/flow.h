@@ -55,6 +55,7 @@ typedef struct neap_flow_route {
   neap_flow_edits request, response;
   const neap_actions *actions; /* NULL: none */
   neap_limiter *limiter;       /* of actions->limit; held by the generation */
+  uint32_t series;             /* what it is counted under: observe/tally.h */
 } neap_flow_route;
 
 /* One worker's part of a generation: what may not be shared between threads, and how many exchanges use it.
@@ -89,28 +90,6 @@ void neap_generation_retire(neap_generation *generation);
 
 /* --- one worker's flow */
 
-#define NEAP_FLOW_COUNTERS(X)                                                                                \
-  X(exchanges, "requests taken")                                                                             \
-  X(refused, "requests refused as malformed or too large")                                                   \
-  X(hits, "answered from the cache")                                                                         \
-  X(forwarded, "sent to a backend")                                                                          \
-  X(stored, "responses put into the cache")                                                                  \
-  X(waited, "waited for a backend to be free")                                                               \
-  X(retries, "tries on a further backend or connection")                                                     \
-  X(hedges, "second copies of slow requests")                                                                \
-  X(hedges_won, "second copies that answered first")                                                         \
-  X(sessions_kept, "answered by the backend that the client stays with")                                     \
-  X(sessions_moved, "sessions that had to go to another backend")                                            \
-  X(errors, "answered with an error of the gateway")                                                         \
-  X(clients_gone, "given up because the client was gone")
-
-/* Written by their worker, read by anybody: relaxed. */
-typedef struct neap_flow_counters {
-#define NEAP_COUNTER(name, text) _Atomic uint64_t name;
-  NEAP_FLOW_COUNTERS(NEAP_COUNTER)
-#undef NEAP_COUNTER
-} neap_flow_counters;
-
 enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or a backend lies in one */
 
 typedef struct neap_flow {
@@ -121,17 +100,17 @@ typedef struct neap_flow {
   neap_queues *queues;          /* NULL: nobody waits for a backend */
   _Atomic(neap_cache *) *cache; /* points to NULL where there is none */
   neap_access_log *log;         /* NULL: none */
+  neap_tally *tally;
   neap_blocks blocks;
   neap_exchange *free_exchanges;
   uint64_t exchanges; /* taken and not finished */
   neap_random random;
-  neap_flow_counters counters;
 } neap_flow;
 
 /* `flow` is zeroed memory; the pointers are borrowed until fini. */
 void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
                     _Atomic(neap_generation_set *) *current, neap_connections *connections,
-                    _Atomic(neap_cache *) *cache, uint64_t seed);
+                    _Atomic(neap_cache *) *cache, neap_tally *tally, uint64_t seed);
 /* No exchange may be under way. */
 void neap_flow_fini(neap_flow *flow);
 

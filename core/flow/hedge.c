@@ -93,7 +93,7 @@ static void on_readable(void *user) {
   neap_connection *copy = take(exchange);
   neap_backend_release(exchange, false);
   install(exchange, copy);
-  neap_flow_count(&exchange->flow->counters.hedges_won);
+  neap_count_add(&neap_exchange_pool_tally(exchange)->hedges_won, 1);
   exchange->event = EVENT_READABLE;
   neap_exchange_resume(exchange, NEAP_STEP_FETCH);
 }
@@ -149,7 +149,7 @@ void neap_hedge_fire(neap_timer *timer) {
   exchange->hedge_member = member;
   neap_backend *backend = neap_pool_backend(pool, member);
   exchange->hedge_sent_ns = neap_clock_now_ns(NULL);
-  neap_flow_count(&flow->counters.hedges);
+  neap_count_add(&neap_exchange_pool_tally(exchange)->hedges, 1);
   exchange->hedge = neap_connection_take(flow->connections, backend, &copy_vt, exchange);
   if (exchange->hedge) {
     send_copy(exchange);

@@ -60,11 +60,11 @@ void neap_session_tell(neap_exchange *exchange) {
   neap_session_kind kind = options_of(exchange)->kind;
   if (NEAP_LIKELY(kind == NEAP_SESSION_OFF) || exchange->session_waits) return;
   bool kept = exchange->member == exchange->session;
-  neap_flow_counters *counters = &exchange->flow->counters;
+  neap_pool_tally *tally = neap_exchange_pool_tally(exchange);
   if (kept)
-    neap_flow_count(&counters->sessions_kept);
+    neap_count_add(&tally->sessions_kept, 1);
   else if (exchange->session >= 0)
-    neap_flow_count(&counters->sessions_moved);
+    neap_count_add(&tally->sessions_moved, 1);
   if (kind == NEAP_SESSION_TABLED)
     neap_pool_session_keep(exchange->pool, exchange->session_key, exchange->member,
                            neap_loop_now_ms(exchange->flow->loop));

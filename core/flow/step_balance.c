@@ -56,7 +56,7 @@ static neap_step wait(neap_exchange *exchange) {
   exchange->waiter.wake = on_wake;
   if (neap_pool_wait(exchange->pool, &exchange->waiter, exchange->tried_count == 0))
     return exchange->tries > 0 ? give_up(exchange) : neap_answer_error(exchange, 503, NEAP_END_QUEUE_FULL);
-  neap_flow_count(&exchange->flow->counters.waited);
+  neap_count_add(&neap_exchange_pool_tally(exchange)->waited, 1);
   neap_backend_wait(exchange, NEAP_STEP_BALANCE, neap_pool_options_of(exchange->pool)->queue_timeout_ms);
   return NEAP_STEP_WAIT;
 }

@@ -115,10 +115,7 @@ static void complete(neap_exchange *exchange) {
   neap_backend_release(exchange, exchange->response->head.keep_alive && !surplus);
   if (exchange->fill == NULL) return;
   int code = neap_fill_commit(&exchange->fill, NULL);
-  if (code)
-    exchange->stored_as = neap_reason_not_stored(code);
-  else
-    neap_flow_count(&exchange->flow->counters.stored);
+  if (code) exchange->stored_as = neap_reason_not_stored(code);
 }
 
 /* Cuts what was read into payloads. Their number, or NEAP_ESYNTAX. */

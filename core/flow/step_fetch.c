@@ -53,6 +53,11 @@ static neap_step fail(neap_exchange *exchange, neap_end end) {
 
 /* --- the request */
 
+static void add_connect(neap_exchange *exchange) {
+  uint64_t took_us = (neap_clock_now_ns(NULL) - exchange->sent_ns) / 1000;
+  neap_timing_add(&neap_exchange_pool_tally(exchange)->phases[NEAP_PHASE_CONNECT], took_us);
+}
+
 static neap_step send_request(neap_exchange *exchange) {
   exchange->connecting = false;
   exchange->sent_ns = neap_clock_now_ns(NULL);
@@ -93,10 +98,7 @@ static neap_step begin(neap_exchange *exchange) {
   if (exchange->in_flight == 0) return too_late(exchange);
   exchange->admitted = false;
   exchange->counted = true;
-  if (exchange->tries == 1)
-    neap_flow_count(&flow->counters.forwarded);
-  else
-    neap_flow_count(&flow->counters.retries);
+  if (exchange->tries > 1) neap_count_add(&neap_exchange_pool_tally(exchange)->retries, 1);
   neap_backend *backend = neap_pool_backend(exchange->pool, exchange->member);
   exchange->connection = take_kept(exchange, backend);
   exchange->reused = exchange->connection != NULL;
@@ -130,6 +132,8 @@ static neap_step head_is_complete(neap_exchange *exchange, size_t size) {
   uint64_t now_ms = neap_loop_now_ms(loop);
   neap_pool_outcome outcome = neap_backend_outcome(exchange, exchange->response->status);
   neap_report report;
+  exchange->head_ns = exchange->sent_ns + outcome.took_us * 1000;
+  neap_timing_add(&neap_exchange_pool_tally(exchange)->phases[NEAP_PHASE_FIRST_BYTE], outcome.took_us);
   neap_pool_answered(exchange->pool, exchange->member, &outcome, now_ms);
   if (NEAP_UNLIKELY(neap_load_report_of(&exchange->response->head, &report)))
     neap_pool_reported(exchange->pool, exchange->member, &report, now_ms);
@@ -159,7 +163,7 @@ neap_step neap_step_fetch(neap_exchange *exchange) {
   exchange->event = EVENT_NONE;
   switch (event) {
   case EVENT_NONE: return begin(exchange);
-  case EVENT_CONNECTED: return send_request(exchange);
+  case EVENT_CONNECTED: add_connect(exchange); return send_request(exchange);
   case EVENT_UNREACHABLE: return fail(exchange, NEAP_END_CONNECT_FAILED);
   case EVENT_FAILED: exchange->body_broken = true; return read_head(exchange);
   case EVENT_READABLE: return read_head(exchange);

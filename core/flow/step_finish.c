@@ -28,14 +28,37 @@ static const char *cache_code(const neap_exchange *exchange) {
   return neap_http_fwd_text(exchange->fwd);
 }
 
-static void log_line(neap_exchange *exchange) {
+static void count(neap_exchange *exchange, uint64_t now_ns) {
+  static const neap_source sources[] = {[FROM_NOWHERE] = NEAP_SOURCE_GATEWAY,
+                                        [FROM_HERE] = NEAP_SOURCE_GATEWAY,
+                                        [FROM_CACHE] = NEAP_SOURCE_CACHE,
+                                        [FROM_BACKEND] = NEAP_SOURCE_BACKEND};
+  neap_tally *tally = exchange->flow->tally;
+  neap_tally_record record = {
+      .route = exchange->route ? exchange->route->series : NEAP_SERIES_NO_ROUTE,
+      .pool = exchange->pool ? neap_pool_options_of(exchange->pool)->series : NEAP_SERIES_NO_POOL,
+      .status = exchange->begun ? exchange->status : 0,
+      .cache = (int)exchange->fwd,
+      .source = sources[exchange->source],
+      .end = neap_exchange_reason(exchange),
+      .lookup = exchange->unasked,
+      .store = exchange->stored_as,
+      .took_us = (now_ns - exchange->start_ns) / 1000,
+      .body_bytes = exchange->body_bytes,
+  };
+  neap_tally_add(tally, &record);
+  if (exchange->source == FROM_BACKEND)
+    neap_timing_add(&tally->pools[record.pool]->phases[NEAP_PHASE_BODY], (now_ns - exchange->head_ns) / 1000);
+}
+
+static void log_line(neap_exchange *exchange, uint64_t now_ns) {
   char steps[TRACE_MAX * 8 + 1];
   write_steps(exchange, steps);
   const neap_http_request *request = &exchange->request;
   bool refused = exchange->refusal != NEAP_REASON_NONE;
   neap_access_record record = {
       .wall_ms = exchange->wall_ms,
-      .duration_us = (neap_clock_now_ns(NULL) - exchange->start_ns) / 1000,
+      .duration_us = (now_ns - exchange->start_ns) / 1000,
       .client = exchange->client_vt->address(exchange->client),
       .method = refused ? NEAP_BYTES("") : view_of(request->method),
       .host = refused ? NEAP_BYTES("") : view_of(request->host),
@@ -67,7 +90,9 @@ static void give_back(neap_exchange *exchange) {
 }
 
 neap_step neap_step_finish(neap_exchange *exchange) {
-  if (exchange->flow->log) log_line(exchange);
+  uint64_t now_ns = neap_clock_now_ns(NULL);
+  count(exchange, now_ns);
+  if (exchange->flow->log) log_line(exchange, now_ns);
   give_back(exchange);
   neap_generation *generation = exchange->generation;
   exchange->generation = NULL;

@@ -93,7 +93,6 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
     exchange->serve =
         neap_http_stored_match(&exchange->stored, &exchange->request, neap_exchange_wall_s(exchange));
     if (exchange->serve != NEAP_HTTP_SERVE_FORWARD) {
-      neap_flow_count(&flow->counters.hits);
       exchange->fwd = NEAP_HTTP_FWD_HIT;
       exchange->source = FROM_CACHE;
       return NEAP_STEP_DELIVER;

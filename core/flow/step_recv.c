@@ -7,14 +7,11 @@ neap_step neap_step_recv(neap_exchange *exchange) {
     neap_generation_set *set = atomic_load_explicit(flow->current, memory_order_acquire);
     exchange->generation = set->of_worker[flow->worker];
     neap_generation_count(exchange->generation, 1);
-    neap_flow_count(&flow->counters.exchanges);
-    if (flow->log) {
-      exchange->start_ns = neap_clock_now_ns(NULL);
-      exchange->wall_ms = neap_loop_wall_ms(flow->loop);
-    }
+    neap_count_add(&flow->tally->started, 1);
+    exchange->start_ns = neap_clock_now_ns(NULL);
+    if (flow->log) exchange->wall_ms = neap_loop_wall_ms(flow->loop);
   }
   if (NEAP_UNLIKELY(exchange->refusal)) {
-    neap_flow_count(&flow->counters.refused);
     exchange->client_wants_keep_alive = false;
     return neap_answer_error(exchange, neap_reason_status(exchange->refusal), NEAP_END_REFUSED);
   }

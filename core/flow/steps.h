@@ -101,7 +101,7 @@ struct neap_exchange {
   bool edited;                      /* the route's edits were made to the request */
   char *block;                      /* what the backend sent: [block_at, block_end) is not yet used */
   size_t block_at, block_end;
-  uint64_t sent_ns;
+  uint64_t sent_ns, head_ns; /* when a try was begun, then sent; when it was answered */
   bool body_started, body_kept, body_done, body_broken; /* request body, on its way */
   char body_chunk[NEAP_HTTP_CHUNK_HEAD_MAX];
   neap_http_times times;
@@ -128,9 +128,10 @@ NEAP_STEPS(NEAP_STEP_DECLARE)
 static inline neap_reason neap_exchange_reason(const neap_exchange *exchange) {
   return exchange->refusal ? exchange->refusal : (neap_reason)(NEAP_REASON_END_OK + (int)exchange->end);
 }
-static inline void neap_flow_count(_Atomic uint64_t *counter) {
-  atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                        memory_order_relaxed);
+/* The tally of its pool. */
+static inline neap_pool_tally *neap_exchange_pool_tally(const neap_exchange *exchange) {
+  uint32_t series = exchange->pool ? neap_pool_options_of(exchange->pool)->series : NEAP_SERIES_NO_POOL;
+  return exchange->flow->tally->pools[series];
 }
 /* One exchange more or less uses it; how many now. Its worker alone writes the number. */
 static inline uint64_t neap_generation_count(neap_generation *generation, int change) {

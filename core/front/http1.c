@@ -71,6 +71,7 @@ static void forget(http1 *client) {
     front->clients = client->next;
   if (client->next) client->next->prev = client->prev;
   front->count--;
+  neap_count_add(&front->flow->tally->closed, 1);
   client->magic = 0;
   client->next = front->free;
   front->free = client;
@@ -418,6 +419,7 @@ void neap_front_accept(void *front_ptr, neap_stream *stream) {
   if (front->clients) front->clients->prev = made;
   front->clients = made;
   front->count++;
+  neap_count_add(&front->flow->tally->accepted, 1);
   neap_timer_init(&made->timer, on_time);
   neap_timer_set(front->flow->loop, &made->timer, front->header_timeout_ms);
   neap_stream_own(stream, &stream_vt, made);

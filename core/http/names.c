@@ -111,14 +111,8 @@ const char *neap_http_store_text(neap_http_store store) {
   return neap_reason_text((neap_reason)(NEAP_REASON_STORE_YES + (int)store));
 }
 
-static const char *const fwds[] = {
-#define FWD(NAME, text) text,
-    NEAP_HTTP_FWDS(FWD)
-#undef FWD
-};
-
 const char *neap_http_fwd_text(neap_http_fwd fwd) {
-  return fwds[fwd];
+  return neap_reason_code((neap_reason)(NEAP_REASON_FWD_NONE + (int)fwd));
 }
 
 /* --- statuses ---------------------------------------------------------------------------------------- */

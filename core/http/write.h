@@ -27,19 +27,10 @@ ssize_t neap_http_request_write(char *out, size_t capacity, const neap_http_requ
 
 /* --- to the client ----------------------------------------------------------------------------------- */
 
-/* The member that this cache appends to Cache-Status (RFC 9211): hit, or why the request went forward. */
-#define NEAP_HTTP_FWDS(X)                                                                                    \
-  X(NONE, "") /* no member is written */                                                                     \
-  X(HIT, "hit")                                                                                              \
-  X(BYPASS, "bypass") /* the cache is not configured for this request */                                     \
-  X(METHOD, "method")                                                                                        \
-  X(URI_MISS, "uri-miss")                                                                                    \
-  X(VARY_MISS, "vary-miss")                                                                                  \
-  X(MISS, "miss")                                                                                            \
-  X(REQUEST, "request") /* something in the request's fields */                                              \
-  X(STALE, "stale")
-#define NEAP_HTTP_FWD_ENUM(NAME, text) NEAP_HTTP_FWD_##NAME,
-typedef enum neap_http_fwd { NEAP_HTTP_FWDS(NEAP_HTTP_FWD_ENUM) NEAP_HTTP_FWD_COUNT } neap_http_fwd;
+/* The member that this cache appends to Cache-Status (RFC 9211): hit, or why the request went forward. NONE:
+ * no member is written. */
+#define NEAP_HTTP_FWD_ENUM(GROUP, NAME, name, status, text) NEAP_HTTP_FWD_##NAME,
+typedef enum neap_http_fwd { NEAP_REASONS_FWD(NEAP_HTTP_FWD_ENUM) NEAP_HTTP_FWD_COUNT } neap_http_fwd;
 #undef NEAP_HTTP_FWD_ENUM
 /* The token, such as "uri-miss". Static memory. */
 const char *neap_http_fwd_text(neap_http_fwd fwd);

@@ -1,14 +1,16 @@
 /* The access log: a line is built in the buffer that it will be written from. */
-#include "observe/observe.h"
+#include "observe/access_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 
 enum {
   TARGET_MAX = 2048,
@@ -24,8 +26,9 @@ struct neap_access_log {
   int fd;
   size_t used;
   uint64_t lost;
-  uint64_t stamp_s; /* what `stamp` says */
-  char stamp[24];   /* "2026-01-02T03:04:05" */
+  _Atomic uint64_t *lost_count; /* NULL: nobody counts */
+  uint64_t stamp_s;             /* what `stamp` says */
+  char stamp[24];               /* "2026-01-02T03:04:05" */
   char *path;
   char buffer[BUFFER];
 };
@@ -47,31 +50,6 @@ static char *put_number(char *at, uint64_t number) {
   return at + (sizeof digits - i);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at `text`; 0: there is none (Unicode 15, table 3-7). */
-static size_t utf8_size(const uint8_t *text, size_t size) {
-  uint8_t first = text[0], low = 0x80, high = 0xbf;
-  size_t length = first < 0x80   ? 1
-                  : first < 0xc2 ? 0
-                  : first < 0xe0 ? 2
-                  : first < 0xf0 ? 3
-                  : first < 0xf5 ? 4
-                                 : 0;
-  if (length < 2) return length;
-  if (length > size) return 0;
-  if (first == 0xe0)
-    low = 0xa0;
-  else if (first == 0xed)
-    high = 0x9f;
-  else if (first == 0xf0)
-    low = 0x90;
-  else if (first == 0xf4)
-    high = 0x8f;
-  if (text[1] < low || text[1] > high) return 0;
-  for (size_t i = 2; i < length; i++)
-    if (text[i] < 0x80 || text[i] > 0xbf) return 0;
-  return length;
-}
-
 static char *put_escape(char *at, uint8_t byte) {
   if (byte == '"' || byte == '\\') {
     *at++ = '\\';
@@ -91,7 +69,7 @@ static char *put_string(char *at, neap_view text, size_t most) {
   size_t size = NEAP_MIN(text.size, most);
   *at++ = '"';
   for (size_t i = 0; i < size;) {
-    size_t length = utf8_size(bytes + i, size - i);
+    size_t length = neap_utf8_size(bytes + i, size - i);
     bool plain = length > 1 ||
                  (length == 1 && bytes[i] >= 0x20 && bytes[i] != 0x7f && bytes[i] != '"' && bytes[i] != '\\');
     if (plain) {
@@ -194,11 +172,19 @@ void neap_access_log_close(neap_access_log **log) {
   *log = NULL;
 }
 
+static void lose(neap_access_log *log, uint64_t lines) {
+  log->lost += lines;
+  if (log->lost_count)
+    atomic_store_explicit(log->lost_count,
+                          atomic_load_explicit(log->lost_count, memory_order_relaxed) + lines,
+                          memory_order_relaxed);
+}
+
 /* hot: */
 void neap_access_log_add(neap_access_log *log, const neap_access_record *record) {
   if (BUFFER - log->used < LINE_WORST) (void)neap_access_log_flush(log);
   if (BUFFER - log->used < LINE_WORST) {
-    log->lost++;
+    lose(log, 1);
     return;
   }
   char *end = put_line(log, log->buffer + log->used, record);
@@ -208,7 +194,7 @@ void neap_access_log_add(neap_access_log *log, const neap_access_record *record)
 
 /* A disk that is full or a reader that is gone must not fill the buffer for good. */
 static int lose_buffer(neap_access_log *log) {
-  for (size_t i = 0; i < log->used; i++) log->lost += log->buffer[i] == '\n';
+  for (size_t i = 0; i < log->used; i++) lose(log, log->buffer[i] == '\n');
   log->used = 0;
   return NEAP_EIO;
 }
@@ -234,6 +220,10 @@ int neap_access_log_reopen(neap_access_log *log, neap_err *err) {
   close(log->fd);
   log->fd = fd;
   return 0;
+}
+
+void neap_access_log_count_lost(neap_access_log *log, _Atomic uint64_t *count) {
+  log->lost_count = count;
 }
 
 uint64_t neap_access_log_lost(const neap_access_log *log) {

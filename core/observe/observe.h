@@ -1,61 +1,14 @@
-/* What the gateway tells about itself: the access log, one JSON object per line and exchange.
+/* The facade of what the gateway tells about itself.
  *
- *   {"ts":"2026-01-02T03:04:05.678Z","client":"127.0.0.1","method":"GET","host":"a","target":"/x","status":200,
- *    "bytes":5,"duration_us":812,"generation":1,"route":"/","pool":"app","backend":"127.0.0.1:9001","tries":1,
- *    "cache":"uri-miss","stored":"yes","reason":"ok","steps":"recv,route,lookup,balance,fetch,..."}
+ *   access_log.h  a line for every exchange
+ *   tally.h       what workers count, without locks
+ *   expose.h      the table of all metrics, and how they are written for Prometheus
  */
 #ifndef NEAP_OBSERVE_OBSERVE_H
 #define NEAP_OBSERVE_OBSERVE_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "neap/neap.h"
-
-/* A finished exchange. Views and texts are borrowed during the call, and may hold any bytes: what is not
- * UTF-8 or not printable is escaped. Empty views and texts, and texts that are NULL, are left out, as are a
- * status, a generation and tries of 0. */
-typedef struct neap_access_record {
-  uint64_t wall_ms;     /* since 1970, when the request arrived */
-  uint64_t duration_us; /* from the request's first byte to the response's last */
-  neap_view client, method, host, target;
-  int status;     /* as sent to the client; 0: nothing was answered */
-  uint64_t bytes; /* of the response body, sent to the client */
-  uint64_t generation;
-  const char *route;   /* name */
-  const char *tag;     /* what the route's actions call this request */
-  const char *pool;    /* name */
-  const char *backend; /* the last one tried */
-  const char *cache;   /* "hit", "uri-miss", "bypass", ... */
-  const char *stored;  /* "yes", or why not */
-  const char *reason;  /* code: "ok", "no_route", "client_gone", ... */
-  const char *steps;   /* "recv,route,lookup,deliver,finish" */
-  uint32_t tries;      /* of backends */
-} neap_access_record;
-
-/* One worker's side of the log: a buffer that lines are put into without allocation, and a descriptor that it
- * is written to when the worker has time (flush), or when it is full. Lines of several workers on one file do
- * not mix: it is opened for appending, and written in whole lines. A worker never waits for a reader of its
- * log: what a pipe does not take stays in the buffer; a line for which there is no room is lost and counted.
- * One thread at a time. */
-typedef struct neap_access_log neap_access_log;
-
-/* `path`: "-" for standard output, else a file that is appended to. NEAP_EIO (err says which file and why) or
- * NEAP_ENOMEM. */
-int neap_access_log_open(const char *path, neap_access_log **out, neap_err *err);
-/* Writes what is gathered and closes. `*log` may be NULL. */
-void neap_access_log_close(neap_access_log **log);
-
-/* hot: Gathers a line. Long texts are cut: the target after 2 KiB, others after 256 bytes. */
-void neap_access_log_add(neap_access_log *log, const neap_access_record *record);
-
-/* Writes what is gathered. 0, or NEAP_EIO when some of it stays for the next time or was lost. */
-int neap_access_log_flush(neap_access_log *log);
-
-/* Opens its file anew, after it was renamed. The old one stays in use where that fails. */
-int neap_access_log_reopen(neap_access_log *log, neap_err *err);
-
-/* Lines lost so far: there was no room, or writing failed. */
-uint64_t neap_access_log_lost(const neap_access_log *log);
+#include "observe/access_log.h"
+#include "observe/expose.h"
+#include "observe/tally.h"
 
 #endif

@@ -44,6 +44,11 @@ struct neap_policy {
   } seen[SEEN_CELLS];
 };
 
+/* Counts are read by others meanwhile: neap_policy_counters_peek. */
+static void bump(uint64_t *count, uint64_t more) {
+  __atomic_store_n(count, *count + more, __ATOMIC_RELAXED);
+}
+
 neap_policy *neap_guard_wrap(const neap_policy_vt *vt, void *self, const neap_policy_env *env, char *source) {
   neap_policy *policy = calloc(1, sizeof *policy);
   if (policy == NULL) return NULL;
@@ -76,10 +81,10 @@ static neap_policy_report report(const neap_policy *policy) {
 
 static void count(neap_policy *policy, int code) {
   switch (code) {
-  case NEAP_EFUEL: policy->counters.faults_fuel++; break;
-  case NEAP_EMEMCAP: policy->counters.faults_memory++; break;
-  case NEAP_EANSWER: policy->counters.faults_answer++; break;
-  default: policy->counters.faults_error++; break;
+  case NEAP_EFUEL: bump(&policy->counters.faults_fuel, 1); break;
+  case NEAP_EMEMCAP: bump(&policy->counters.faults_memory, 1); break;
+  case NEAP_EANSWER: bump(&policy->counters.faults_answer, 1); break;
+  default: bump(&policy->counters.faults_error, 1); break;
   }
 }
 
@@ -148,7 +153,7 @@ static const neap_policy_vt *fallback_of(neap_domain domain) {
 /* The native policy takes over until the next generation. */
 static void trip(neap_policy *policy, int code) {
   policy->counters.trace_aborts = report(policy).trace_aborts;
-  policy->counters.trips++;
+  bump(&policy->counters.trips, 1);
   log_line(policy, NEAP_LOG_ERROR, "tripped", code);
   const neap_policy_vt *fallback = fallback_of(policy->vt->domain);
   policy->vt->destroy(policy->self); /* which may hold its vtable */
@@ -182,8 +187,8 @@ static int32_t highest(const neap_event *events, int n, int32_t high) {
 }
 
 void neap_policy_observe(neap_policy *policy, const neap_event *events, int n) {
-  policy->counters.batches++;
-  policy->counters.events += (uint64_t)n;
+  bump(&policy->counters.batches, 1);
+  bump(&policy->counters.events, (uint64_t)n);
   if (policy->env.evict != NULL) policy->slot_high = highest(events, n, policy->slot_high);
   int code = tell(policy, events, n);
   if (NEAP_UNLIKELY(code != 0)) fault(policy, code, NULL);
@@ -305,7 +310,7 @@ static void decide_evict(neap_policy *policy) {
   if (board->victim_count > 0) {
     policy->idle_steps = 0;
   } else if (sample_victims(policy)) {
-    policy->counters.fallbacks++;
+    bump(&policy->counters.fallbacks, 1);
     if (code == 0 && answer == 0 && offered == 0 && sulks(policy, calls)) {
       text = "no victim where there are some";
       answer = NEAP_EANSWER;
@@ -359,20 +364,20 @@ static void decide_pick(neap_policy *policy) {
     code = NEAP_EANSWER;
   }
   if (code != 0) {
-    policy->counters.fallbacks++;
+    bump(&policy->counters.fallbacks, 1);
     fault(policy, code, text);
   }
   settle(policy, &policy->decide_streak, code);
 }
 
 void neap_policy_decide(neap_policy *policy, neap_ask ask) {
-  policy->counters.asks++;
+  bump(&policy->counters.asks, 1);
   bool fallback = policy->tripped;
   if (ask == NEAP_ASK_PICK)
     decide_pick(policy);
   else
     decide_evict(policy);
-  if (fallback) policy->counters.fallbacks++;
+  if (fallback) bump(&policy->counters.fallbacks, 1);
 }
 
 /* --- seeing and handing over --- */
@@ -410,4 +415,20 @@ void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *o
   *out = policy->counters;
   out->trace_aborts += now.trace_aborts;
   out->memory = sizeof *policy + now.memory + now.memory_per_slot * (size_t)policy->slot_high;
+}
+
+void neap_policy_counters_peek(const neap_policy *policy, neap_policy_counters *out) {
+  const neap_policy_counters *from = &policy->counters;
+  *out = (neap_policy_counters){0};
+#define PEEK(name) out->name = __atomic_load_n(&from->name, __ATOMIC_RELAXED)
+  PEEK(asks);
+  PEEK(batches);
+  PEEK(events);
+  PEEK(faults_error);
+  PEEK(faults_fuel);
+  PEEK(faults_memory);
+  PEEK(faults_answer);
+  PEEK(fallbacks);
+  PEEK(trips);
+#undef PEEK
 }

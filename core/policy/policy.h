@@ -154,6 +154,9 @@ const char *neap_policy_name(const neap_policy *policy);   /* "sieve", or "fallb
 const char *neap_policy_source(const neap_policy *policy); /* text it was made of; NULL for natives */
 const char *neap_policy_fault(const neap_policy *policy);  /* newest fault: "file:line: text", or "" */
 void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *out);
+/* The same while another thread uses the policy, but for what only the policy knows: trace_aborts and memory
+ * are 0. Any thread. */
+void neap_policy_counters_peek(const neap_policy *policy, neap_policy_counters *out);
 /* The policy's own figures: copies up to `capacity`, returns how many there are. */
 size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, size_t capacity);
 

@@ -257,6 +257,8 @@ typedef struct neap_worker_counters {
   size_t memory; /* bytes of the VM */
 } neap_worker_counters;
 void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out);
+/* The same while another thread uses the VM, but for trace_aborts and memory, which are 0. Any thread. */
+void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *out);
 /* The newest fault of a predicate or an action, "file:line: text"; "" before the first. */
 const char *neap_worker_fault(const neap_worker_vm *vm);
 

@@ -211,11 +211,16 @@ static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level leve
   worker->host->log(worker->host->user, level, line);
 }
 
+/* Read by others meanwhile: neap_worker_counters_peek. */
+static void bump(uint64_t *count) {
+  __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
+}
+
 /* Counts, remembers and logs, but not more than a line a second. */
 static int fail(neap_worker_vm *worker, int32_t route, function *asked, int status) {
   uint64_t now = worker->host->now_ms(worker->host->user);
   snprintf(worker->fault, sizeof worker->fault, "%s", neap_vm_fault(worker->vm));
-  worker->counters.faults++;
+  bump(&worker->counters.faults);
   worker->dead = worker->dead || status == NEAP_EMEMCAP;
   if (worker->logged_ms != 0 && now < worker->logged_ms + LOG_EVERY_MS) {
     worker->unlogged++;
@@ -226,7 +231,7 @@ static int fail(neap_worker_vm *worker, int32_t route, function *asked, int stat
   }
   if (++asked->streak == TRIP_AFTER || worker->dead) {
     asked->tripped = true;
-    worker->counters.trips++;
+    bump(&worker->counters.trips);
     log_fault(worker, route, NEAP_LOG_ERROR, "tripped", status);
   }
   return status;
@@ -235,7 +240,7 @@ static int fail(neap_worker_vm *worker, int32_t route, function *asked, int stat
 /* hot: */
 static int ask(neap_worker_vm *vm, int32_t route, function *asked, const neap_request_board *request) {
   if (asked->tripped || vm->dead) return NEAP_ESTATE;
-  vm->counters.asks++;
+  bump(&vm->counters.asks);
   neap_views_open(&vm->views, request);
   int status = neap_vm_call(vm->vm, asked->ref);
   neap_views_close(&vm->views);
@@ -268,6 +273,12 @@ void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *ou
   *out = vm->counters;
   out->trace_aborts = neap_vm_trace_aborts(vm->vm) - vm->load_aborts;
   out->memory = neap_vm_memory(vm->vm);
+}
+
+void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *out) {
+  *out = (neap_worker_counters){.asks = __atomic_load_n(&vm->counters.asks, __ATOMIC_RELAXED),
+                                .faults = __atomic_load_n(&vm->counters.faults, __ATOMIC_RELAXED),
+                                .trips = __atomic_load_n(&vm->counters.trips, __ATOMIC_RELAXED)};
 }
 
 const char *neap_worker_fault(const neap_worker_vm *vm) {

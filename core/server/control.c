@@ -16,6 +16,7 @@ typedef struct control_row {
 
 /* Sorted by name. */
 static const control_row verbs[] = {
+    {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
     {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
      neap_control_rollback},

@@ -77,6 +77,7 @@ void neap_control_ask(neap_gateway *gateway, const char *verb, const json_t *obj
                       neap_control_reply *reply);
 
 /* --- verbs, each in the file that its subject is in */
+void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);

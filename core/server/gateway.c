@@ -133,6 +133,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   if (code == 0) code = neap_backends_create(&gateway->backends);
   if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
   if (code == 0) code = neap_member_changes_create(&gateway->changes);
+  if (code == 0) code = neap_tallies_create(&gateway->tallies);
   if (code == 0) code = make_sessions(gateway);
   if (code == 0) code = neap_tables_create(gateway, &gateway->tables);
   if (code) {
@@ -196,6 +197,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_timer_clear(&gateway->cache_tick);
   neap_timer_clear(&gateway->grace);
   neap_loop_destroy(&gateway->loop);
+  neap_tallies_destroy(&gateway->tallies);
   neap_listeners_close(gateway);
   neap_history_fini(&gateway->history);
   free(gateway->bound);

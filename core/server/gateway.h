@@ -8,6 +8,7 @@
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   control*.c        what operators ask
+ *   metrics.c         all figures, as Prometheus reads them
  */
 #ifndef NEAP_SERVER_GATEWAY_H
 #define NEAP_SERVER_GATEWAY_H
@@ -256,6 +257,7 @@ struct neap_gateway {
   neap_signal *signals[5];
   neap_backends *backends;
   neap_keeper *keeper;
+  neap_tallies *tallies;
   neap_sessions *sessions;
   _Atomic(neap_cache *) cache;
   _Atomic(neap_generation_set *) current;
@@ -272,6 +274,7 @@ struct neap_gateway {
   neap_reload *reloads; /* the first is under way */
   neap_reload_result last_reload;
   neap_history history;
+  uint64_t reloads_taken, reloads_refused;
   neap_control *control; /* NULL: none */
   pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;
@@ -288,6 +291,8 @@ typedef struct neap_worker_done {
   neap_worker *worker;
 } neap_worker_done;
 void neap_gateway_worker_is_done(neap_gateway *gateway, neap_worker_done *done);
+/* The text of all metrics, for free(); its size in *size. NULL when out of memory. Control thread. */
+char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *size);
 void neap_gateway_log(const neap_gateway *gateway, neap_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -94,6 +94,11 @@ static neap_flow_route rule_of(const neap_config_route *from) {
   };
 }
 
+static uint32_t series_of(const neap_loaded *loaded, const neap_config_route *route) {
+  const char *pool = route->pool >= 0 ? loaded->config->pools[route->pool].name : "";
+  return neap_tallies_route(loaded->gateway->tallies, route->name, pool);
+}
+
 static int compile_routes(neap_loaded *loaded, neap_err *err) {
   const neap_config *config = loaded->config;
   const neap_match **matches = calloc(config->route_count + 1, sizeof *matches);
@@ -103,6 +108,7 @@ static int compile_routes(neap_loaded *loaded, neap_err *err) {
     for (size_t i = 0; i < config->route_count; i++) {
       matches[i] = &config->routes[i].match;
       loaded->rules[i] = rule_of(&config->routes[i]);
+      loaded->rules[i].series = series_of(loaded, &config->routes[i]);
     }
     code = neap_routes_create(matches, config->route_count, &loaded->routes);
   }
@@ -219,6 +225,7 @@ static int open_pools(neap_loaded_part *part, uint64_t seed, neap_err *err) {
         .host = loaded->gateway->host,
         .generation = config->generation,
         .seed = seed + i,
+        .series = neap_tallies_pool(loaded->gateway->tallies, from->name),
     };
     int code = neap_pool_create(&options, &part->generation.pools[i], err);
     if (code) return code;

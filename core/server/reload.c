@@ -92,6 +92,8 @@ static void remember(neap_reload *reload, const char *error) {
                                .report = reload->report,
                                .error = error ? strdup(error) : NULL};
   reload->report = NULL;
+  reload->gateway->reloads_taken += reload->code == 0;
+  reload->gateway->reloads_refused += reload->code != 0;
 }
 
 static void tell_refused(neap_reload *reload) {

@@ -92,6 +92,7 @@ static void on_commit(neap_task *task) {
   neap_worker *worker = order->worker;
   neap_access_log_close(&worker->flow.log);
   worker->flow.log = order->log;
+  if (order->log) neap_access_log_count_lost(order->log, &worker->flow.tally->log_lines_lost);
   for (size_t i = 0; i < order->change_count; i++) apply(worker, &order->changes[i]);
   free(order);
 }
@@ -197,11 +198,13 @@ int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out,
   worker->gateway = gateway;
   worker->place = place;
   worker->stop.run = on_stop;
+  neap_tally *tally;
+  if (neap_tallies_worker(gateway->tallies, place, &tally)) goto fail_loop;
   if (neap_loop_create(&worker->loop)) goto fail_loop;
   if (neap_connections_create(worker->loop, &worker->connections)) goto fail_connections;
   if (neap_queues_create(gateway->backends, worker->loop, &worker->queues)) goto fail_queues;
   neap_flow_init(&worker->flow, worker->loop, place, &gateway->current, worker->connections, &gateway->cache,
-                 gateway->host->seed ^ ((uint64_t)place << 48));
+                 tally, gateway->host->seed ^ ((uint64_t)place << 48));
   worker->flow.queues = worker->queues;
   neap_loop_on_turn(worker->loop, on_turn, worker);
   if (start(worker)) goto fail_thread;

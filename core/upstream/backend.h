@@ -23,6 +23,7 @@ struct neap_backend {
   _Atomic uint64_t ewma_at_ms;
   _Atomic double error_rate;
   _Atomic uint64_t requests, failures;
+  neap_timing response;
   _Atomic bool answered;    /* since it was last down */
   struct neap_probe *probe; /* the keeper's, if it has one; its thread only */
   neap_vitals vitals;       /* what probes, outcomes and reports say */

@@ -144,4 +144,5 @@ void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_ba
       .failures = atomic_load_explicit(&backend->failures, memory_order_relaxed),
   };
   neap_vitals_get(&backend->vitals, now_ms, &out->vitals);
+  neap_timing_gather(&out->response, &backend->response);
 }

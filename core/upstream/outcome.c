@@ -112,6 +112,7 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
   neap_backend *backend = pool->members[member].backend;
   bool failed = outcome->status >= 500;
   learn_time(backend, outcome->took_us, now_ms);
+  neap_timing_add_shared(&backend->response, outcome->took_us);
   count_error(backend, failed);
   tell_outcome(pool, member, failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, outcome);
   if (!atomic_load_explicit(&backend->answered, memory_order_relaxed)) {

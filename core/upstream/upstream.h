@@ -12,6 +12,7 @@
 
 #include "base/care.h"
 #include "base/match.h"
+#include "base/timing.h"
 #include "loop/loop.h"
 #include "policy/policy.h"
 #include "upstream/report.h"
@@ -60,6 +61,7 @@ typedef struct neap_backend_info {
   double error_rate; /* of its last some thirty requests, 0..1 */
   uint64_t requests, failures;
   neap_vitals_info vitals;
+  neap_timing_sum response; /* from the request sent to the head of its response */
 } neap_backend_info;
 void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
 
@@ -134,6 +136,7 @@ typedef struct neap_pool_options {
   neap_registry *registry;
   const neap_host *host;
   uint64_t generation, seed;
+  uint32_t series; /* what the pool is counted under; not used here */
 } neap_pool_options;
 
 /* `options` is copied, what it points to is borrowed until destroy. */

@@ -47,6 +47,7 @@ typedef struct gate {
   uint16_t port;
   pthread_t thread;
   neap_task stop;
+  neap_tallies *tallies;
 } gate;
 
 /* --- sockets */
@@ -239,6 +240,9 @@ static inline void gate_turn(void *user) {
 
 static inline void gate_start(gate *g) {
   neap_err err = {0};
+  neap_tally *tally;
+  assert_int_equal(neap_tallies_create(&g->tallies), 0);
+  assert_int_equal(neap_tallies_worker(g->tallies, 0, &tally), 0);
   assert_int_equal(neap_loop_create(&g->loop), 0);
   assert_int_equal(neap_connections_create(g->loop, &g->connections), 0);
   assert_int_equal(neap_queues_create(g->backends, g->loop, &g->queues), 0);
@@ -257,7 +261,7 @@ static inline void gate_start(gate *g) {
   g->set->worker_count = 1;
   g->set->of_worker[0] = &g->generation;
   atomic_store(&g->current, g->set);
-  neap_flow_init(&g->flow, g->loop, 0, &g->current, g->connections, &g->cache, 1);
+  neap_flow_init(&g->flow, g->loop, 0, &g->current, g->connections, &g->cache, tally, 1);
   g->flow.queues = g->queues;
   assert_int_equal(neap_front_create(&g->flow, &g->front_options, &g->front), 0);
   neap_address address;
@@ -305,6 +309,7 @@ static inline void gate_end(gate *g) {
   neap_cache *cache = atomic_load(&g->cache);
   neap_cache_destroy(&cache);
   neap_registry_destroy(&g->registry);
+  neap_tallies_destroy(&g->tallies);
   free(g->set);
   free(g);
 }

@@ -1,0 +1,132 @@
+/* The table of all metrics, and how they are written: Prometheus text 0.0.4, or OpenMetrics 1.0.
+ *
+ *   neap_exposition out;
+ *   neap_expose_begin(&out, false);
+ *   neap_expose(&out, NEAP_METRIC_BACKEND_UP, 1, (const char *[]){"app", "127.0.0.1:9001"});
+ *   char *text = neap_expose_end(&out, &size);
+ *
+ * Families come in the order of the table, all samples of one together. docs/metrics.md is held to the table
+ * by a test.
+ */
+#ifndef NEAP_OBSERVE_EXPOSE_H
+#define NEAP_OBSERVE_EXPOSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/timing.h"
+
+/* ID, name, type, labels, help. */
+#define NEAP_METRICS(X)                                                                                      \
+  X(BUILD_INFO, neap_build_info, GAUGE, "version", "Always 1; the version is a label.")                      \
+  X(START_TIME, process_start_time_seconds, GAUGE, "", "When the process started, since 1970.")              \
+  X(CPU, process_cpu_seconds_total, COUNTER, "", "CPU time, user and system.")                               \
+  X(RESIDENT, process_resident_memory_bytes, GAUGE, "", "Memory that is resident.")                          \
+  X(OPEN_FDS, process_open_fds, GAUGE, "", "File descriptors that are open.")                                \
+  X(WORKERS, neap_workers, GAUGE, "", "Threads that serve.")                                                 \
+  X(RELOADS, neap_config_reloads_total, COUNTER, "result", "Reloads: ok, or refused.")                       \
+  X(RELOAD_OK, neap_config_last_reload_successful, GAUGE, "", "1 when the last reload was taken.")           \
+  X(RELOAD_TIME, neap_config_last_reload_success_timestamp_seconds, GAUGE, "",                               \
+    "When a configuration was last taken, since 1970.")                                                      \
+  X(GENERATION, neap_config_generation, GAUGE, "", "The generation in force.")                               \
+  X(GENERATIONS, neap_config_generations, GAUGE, "", "Generations that some exchange still uses.")           \
+  X(REQUESTS, neap_requests_total, COUNTER, "route,pool,code,cache",                                         \
+    "Requests finished, by class of status and what the cache did (the words of Cache-Status). pool: the "   \
+    "route's.")                                                                                              \
+  X(POOL_REQUESTS, neap_pool_requests_total, COUNTER, "pool,code",                                           \
+    "The same by the pool that they went to; no pool: answered by a route.")                                 \
+  X(IN_FLIGHT, neap_requests_in_flight, GAUGE, "", "Requests under way.")                                    \
+  X(REASONS, neap_reasons_total, COUNTER, "group,reason",                                                    \
+    "Decisions by reason: how requests ended, were refused, looked up, stored.")                             \
+  X(DURATION, neap_request_duration_seconds, HISTOGRAM, "pool,source",                                       \
+    "From the request's head to the response's last byte, by where the response came from.")                 \
+  X(PHASE, neap_phase_duration_seconds, HISTOGRAM, "pool,phase", "Parts of requests that go to a backend.")  \
+  X(BODY_BYTES, neap_response_body_bytes_total, COUNTER, "pool", "Bytes of bodies sent to clients.")         \
+  X(RETRIES, neap_retries_total, COUNTER, "pool", "Tries on a further backend or connection.")               \
+  X(WAITED, neap_requests_waited_total, COUNTER, "pool", "Requests that waited for a backend to be free.")   \
+  X(HEDGES, neap_hedges_total, COUNTER, "pool", "Second copies of slow requests.")                           \
+  X(HEDGES_WON, neap_hedges_won_total, COUNTER, "pool", "Second copies that answered first.")                \
+  X(SESSIONS_KEPT, neap_sessions_kept_total, COUNTER, "pool",                                                \
+    "Requests answered by the backend that their client stays with.")                                        \
+  X(SESSIONS_MOVED, neap_sessions_moved_total, COUNTER, "pool",                                              \
+    "Sessions that had to go to another backend.")                                                           \
+  X(CLIENTS, neap_client_connections, GAUGE, "", "Connections of clients that are open.")                    \
+  X(CLIENTS_TOTAL, neap_client_connections_total, COUNTER, "", "Connections of clients accepted.")           \
+  X(LOG_LOST, neap_access_log_lines_lost_total, COUNTER, "",                                                 \
+    "Lines of the access log lost because it could not be written.")                                         \
+  X(BACKENDS, neap_pool_backends, GAUGE, "pool,state", "Backends of the pool by state.")                     \
+  X(BACKEND_UP, neap_backend_up, GAUGE, "pool,backend", "1 unless it is known to be down.")                  \
+  X(BACKEND_WEIGHT, neap_backend_weight, GAUGE, "pool,backend", "Weight in its pool.")                       \
+  X(BACKEND_IN_FLIGHT, neap_backend_requests_in_flight, GAUGE, "pool,backend",                               \
+    "Requests under way to it, from all pools.")                                                             \
+  X(BACKEND_EWMA, neap_backend_response_ewma_seconds, GAUGE, "pool,backend",                                 \
+    "Response time as balancing sees it: slower answers count at once, faster ones wear it down.")           \
+  X(BACKEND_REQUESTS, neap_backend_requests_total, COUNTER, "pool,backend", "Requests routed to it.")        \
+  X(BACKEND_FAILURES, neap_backend_failures_total, COUNTER, "pool,backend",                                  \
+    "Requests that it did not take, broke off or was too slow for.")                                         \
+  X(BACKEND_ERRORS, neap_backend_errors_total, COUNTER, "pool,backend",                                      \
+    "Outcomes that counted against it: 5xx, broken off, late, unreachable.")                                 \
+  X(BACKEND_PROBES, neap_backend_probes_total, COUNTER, "pool,backend", "Health checks that ended.")         \
+  X(BACKEND_PROBE_FAILURES, neap_backend_probe_failures_total, COUNTER, "pool,backend",                      \
+    "Health checks that failed.")                                                                            \
+  X(BACKEND_TRANSITIONS, neap_backend_transitions_total, COUNTER, "pool,backend",                            \
+    "Times that its health checks changed their mind.")                                                      \
+  X(BACKEND_EJECTED, neap_backend_ejected, GAUGE, "pool,backend", "1 while it is ejected for its errors.")   \
+  X(BACKEND_EJECTIONS, neap_backend_ejections_total, COUNTER, "pool,backend",                                \
+    "Times that it was ejected for its errors.")                                                             \
+  X(BACKEND_BREAKER, neap_backend_breaker_opened_total, COUNTER, "pool,backend",                             \
+    "Times that its circuit breaker opened.")                                                                \
+  X(BACKEND_RESPONSE, neap_backend_response_seconds, HISTOGRAM, "pool,backend",                              \
+    "From the request sent to it to the head of its response.")                                              \
+  X(CACHE_LOOKUPS, neap_cache_lookups_total, COUNTER, "result", "Look-ups of keys: hit or miss.")            \
+  X(CACHE_PUTS, neap_cache_puts_total, COUNTER, "", "Entries stored.")                                       \
+  X(CACHE_UPDATES, neap_cache_updates_total, COUNTER, "", "Of these, that replaced an entry.")               \
+  X(CACHE_EVICTIONS, neap_cache_evictions_total, COUNTER, "reason",                                          \
+    "Entries gone: policy, fallback, expired or removed.")                                                   \
+  X(CACHE_REJECTIONS, neap_cache_rejections_total, COUNTER, "reason",                                        \
+    "Puts refused: size, room, policy, version, or aborted.")                                                \
+  X(CACHE_EVENTS_DROPPED, neap_cache_events_dropped_total, COUNTER, "",                                      \
+    "Hits that the policy was not told of.")                                                                 \
+  X(CACHE_ENTRIES, neap_cache_entries, GAUGE, "", "Entries that are stored.")                                \
+  X(CACHE_BYTES, neap_cache_bytes, GAUGE, "kind",                                                            \
+    "Memory by what it holds: entries, filling, retired, tables.")                                           \
+  X(CACHE_LIMIT, neap_cache_limit_bytes, GAUGE, "", "Most memory that the cache may take.")                  \
+  X(CACHE_CALL, neap_cache_call_seconds, GAUGE, "call,share",                                                \
+    "Time of get and put since the start, sampled: what that share of calls does not exceed.")               \
+  X(POLICY_CALLS, neap_policy_calls_total, COUNTER, "kind,name,policy,generation",                           \
+    "Questions to policies in force. name: of the pool or the cache.")                                       \
+  X(POLICY_FAULTS, neap_policy_faults_total, COUNTER, "kind,name,policy,generation,reason",                  \
+    "Calls that failed: error, fuel, memory, answer.")                                                       \
+  X(POLICY_FALLBACKS, neap_policy_fallbacks_total, COUNTER, "kind,name,policy,generation",                   \
+    "Questions that the native fallback answered.")                                                          \
+  X(POLICY_TRIPS, neap_policy_trips_total, COUNTER, "kind,name,policy,generation",                           \
+    "Times that the guard took a policy out.")
+
+#define NEAP_METRIC_ENUM(ID, name, type, labels, help) NEAP_METRIC_##ID,
+typedef enum neap_metric { NEAP_METRICS(NEAP_METRIC_ENUM) NEAP_METRIC_COUNT } neap_metric;
+#undef NEAP_METRIC_ENUM
+
+typedef struct neap_metric_row {
+  const char *name, *type, *labels, *help; /* type: "counter", "gauge", "histogram" */
+} neap_metric_row;
+extern const neap_metric_row neap_metric_table[NEAP_METRIC_COUNT];
+
+typedef struct neap_exposition {
+  char *text;
+  size_t size, room;
+  int metric; /* of the last sample; -1: none */
+  bool open_metrics, failed;
+} neap_exposition;
+
+#define NEAP_EXPOSE_TEXT "text/plain; version=0.0.4; charset=utf-8"
+#define NEAP_EXPOSE_OPEN "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+void neap_expose_begin(neap_exposition *out, bool open_metrics);
+/* Adds a sample. `values`: of the labels, as many as the table names; may be NULL where there are none. */
+void neap_expose(neap_exposition *out, neap_metric metric, double value, const char *const *values);
+void neap_expose_timing(neap_exposition *out, neap_metric metric, const neap_timing_sum *sum,
+                        const char *const *values);
+/* The text, to be given to free(); its size in *size. NULL when out of memory. */
+char *neap_expose_end(neap_exposition *out, size_t *size);
+
+#endif

@@ -1,0 +1,350 @@
+/* All figures, as Prometheus reads them. Gathered by the control thread: workers are not asked, their counts
+ * are read where they lie. */
+#include "server/control.h"
+#include "server/gateway.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+/* --- the process */
+
+static double resident_bytes(void) {
+  unsigned long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (file == NULL) return 0;
+  if (fscanf(file, "%*u %lu", &pages) != 1) pages = 0;
+  fclose(file);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double open_fds(void) {
+  int count = -3; /* ".", ".." and the folder itself */
+  DIR *folder = opendir("/proc/self/fd");
+  if (folder == NULL) return 0;
+  while (readdir(folder)) count++;
+  closedir(folder);
+  return count;
+}
+
+static double cpu_seconds(void) {
+  struct rusage used;
+  if (getrusage(RUSAGE_SELF, &used)) return 0;
+  return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+static void expose_process(const neap_gateway *gateway, neap_exposition *out) {
+  neap_expose(out, NEAP_METRIC_BUILD_INFO, 1, (const char *[]){neap_version()});
+  neap_expose(out, NEAP_METRIC_START_TIME, (double)gateway->started_ms / 1e3, NULL);
+  neap_expose(out, NEAP_METRIC_CPU, cpu_seconds(), NULL);
+  neap_expose(out, NEAP_METRIC_RESIDENT, resident_bytes(), NULL);
+  neap_expose(out, NEAP_METRIC_OPEN_FDS, open_fds(), NULL);
+  neap_expose(out, NEAP_METRIC_WORKERS, gateway->worker_count, NULL);
+}
+
+static void expose_reloads(const neap_gateway *gateway, neap_exposition *out) {
+  const neap_reload_result *last = &gateway->last_reload;
+  double generations = 1;
+  for (const neap_loaded *one = gateway->retired; one; one = one->next) generations++;
+  neap_expose(out, NEAP_METRIC_RELOADS, (double)gateway->reloads_taken, (const char *[]){"ok"});
+  neap_expose(out, NEAP_METRIC_RELOADS, (double)gateway->reloads_refused, (const char *[]){"refused"});
+  neap_expose(out, NEAP_METRIC_RELOAD_OK, last->at_ms == 0 || last->ok, NULL);
+  neap_expose(out, NEAP_METRIC_RELOAD_TIME, (double)gateway->loaded->since_ms / 1e3, NULL);
+  neap_expose(out, NEAP_METRIC_GENERATION, (double)gateway->last_generation, NULL);
+  neap_expose(out, NEAP_METRIC_GENERATIONS, generations, NULL);
+}
+
+/* --- pools and backends */
+
+typedef struct member_view { /* a backend of a pool in force, looked at once */
+  const char *pool;
+  char backend[256];
+  int32_t weight, limit;
+  bool draining;
+  uint64_t now_ms;
+  neap_backend_info info;
+} member_view;
+
+typedef struct member_views {
+  member_view *list;
+  size_t count, room;
+  uint64_t now_ms;
+} member_views;
+
+static void look_at_member(void *user, const neap_gateway_backend *backend) {
+  member_views *views = user;
+  if (backend->removed) return;
+  if (views->count == views->room) {
+    size_t room = views->room ? views->room * 2 : 64;
+    member_view *grown = realloc(views->list, room * sizeof *grown);
+    if (grown == NULL) return; /* what there is no memory for is not shown */
+    views->list = grown;
+    views->room = room;
+  }
+  member_view *view = &views->list[views->count++];
+  *view = (member_view){.pool = backend->pool,
+                        .weight = backend->weight,
+                        .limit = backend->limit,
+                        .draining = backend->draining,
+                        .now_ms = views->now_ms,
+                        .info = backend->info};
+  snprintf(view->backend, sizeof view->backend, "%s", backend->address);
+}
+
+static int32_t state_of(const member_view *view) {
+  return view->draining ? NEAP_BACKEND_DRAINING : view->info.state;
+}
+
+static void expose_states(const neap_gateway *gateway, const member_view *views, size_t count,
+                          neap_exposition *out) {
+  static const char *const states[] = {[NEAP_BACKEND_UP] = "up",
+                                       [NEAP_BACKEND_DOWN] = "down",
+                                       [NEAP_BACKEND_DRAINING] = "draining",
+                                       [NEAP_BACKEND_UNKNOWN] = "unknown"};
+  for (size_t i = 0; i < gateway->loaded->config->pool_count; i++)
+    for (int32_t state = 0; state < (int32_t)NEAP_COUNT_OF(states); state++) {
+      const char *pool = gateway->loaded->config->pools[i].name;
+      double backends = 0;
+      for (size_t j = 0; j < count; j++)
+        backends += strcmp(views[j].pool, pool) == 0 && state_of(&views[j]) == state;
+      neap_expose(out, NEAP_METRIC_BACKENDS, backends, (const char *[]){pool, states[state]});
+    }
+}
+
+static double up(const member_view *view) {
+  return view->info.state != NEAP_BACKEND_DOWN;
+}
+static double weight(const member_view *view) {
+  return view->weight;
+}
+static double in_flight(const member_view *view) {
+  return view->info.in_flight;
+}
+static double ewma(const member_view *view) {
+  return view->info.ewma_us / 1e6;
+}
+static double requests(const member_view *view) {
+  return (double)view->info.requests;
+}
+static double failures(const member_view *view) {
+  return (double)view->info.failures;
+}
+static double errors(const member_view *view) {
+  return (double)view->info.vitals.errors;
+}
+static double probes(const member_view *view) {
+  return (double)view->info.vitals.probes;
+}
+static double probe_failures(const member_view *view) {
+  return (double)view->info.vitals.probe_failures;
+}
+static double transitions(const member_view *view) {
+  return (double)view->info.vitals.transitions;
+}
+static double ejected(const member_view *view) {
+  return view->info.vitals.ejected_until_ms > view->now_ms;
+}
+static double ejections(const member_view *view) {
+  return (double)view->info.vitals.ejections;
+}
+static double breaker_opened(const member_view *view) {
+  return (double)view->info.vitals.breaker_opened;
+}
+
+static void expose_backends(neap_gateway *gateway, neap_exposition *out) {
+  static const struct {
+    neap_metric metric;
+    double (*of)(const member_view *view);
+  } figures[] = {{NEAP_METRIC_BACKEND_UP, up},
+                 {NEAP_METRIC_BACKEND_WEIGHT, weight},
+                 {NEAP_METRIC_BACKEND_IN_FLIGHT, in_flight},
+                 {NEAP_METRIC_BACKEND_EWMA, ewma},
+                 {NEAP_METRIC_BACKEND_REQUESTS, requests},
+                 {NEAP_METRIC_BACKEND_FAILURES, failures},
+                 {NEAP_METRIC_BACKEND_ERRORS, errors},
+                 {NEAP_METRIC_BACKEND_PROBES, probes},
+                 {NEAP_METRIC_BACKEND_PROBE_FAILURES, probe_failures},
+                 {NEAP_METRIC_BACKEND_TRANSITIONS, transitions},
+                 {NEAP_METRIC_BACKEND_EJECTED, ejected},
+                 {NEAP_METRIC_BACKEND_EJECTIONS, ejections},
+                 {NEAP_METRIC_BACKEND_BREAKER, breaker_opened}};
+  member_views all = {.now_ms = gateway->host->now_ms(gateway->host->user)};
+  neap_gateway_backends_each(gateway, look_at_member, &all);
+  const member_view *views = all.list;
+  size_t count = all.count;
+  expose_states(gateway, views, count, out);
+  for (size_t f = 0; f < NEAP_COUNT_OF(figures); f++)
+    for (size_t i = 0; i < count; i++)
+      neap_expose(out, figures[f].metric, figures[f].of(&views[i]),
+                  (const char *[]){views[i].pool, views[i].backend});
+  for (size_t i = 0; i < count; i++)
+    neap_expose_timing(out, NEAP_METRIC_BACKEND_RESPONSE, &views[i].info.response,
+                       (const char *[]){views[i].pool, views[i].backend});
+  free(all.list);
+}
+
+/* --- the cache */
+
+static void expose_one(neap_exposition *out, neap_metric metric, const char *label, uint64_t value) {
+  neap_expose(out, metric, (double)value, (const char *[]){label});
+}
+
+static void expose_call(neap_exposition *out, const char *call, const neap_latency *latency) {
+  const struct {
+    const char *share;
+    uint64_t ns;
+  } rows[] = {{"0.5", latency->p50_ns},
+              {"0.9", latency->p90_ns},
+              {"0.99", latency->p99_ns},
+              {"0.999", latency->p999_ns}};
+  for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++)
+    neap_expose(out, NEAP_METRIC_CACHE_CALL, (double)rows[i].ns / 1e9, (const char *[]){call, rows[i].share});
+}
+
+static void expose_cache(neap_cache *cache, neap_exposition *out) {
+  neap_cache_stats stats;
+  neap_cache_stats_get(cache, &stats);
+  expose_one(out, NEAP_METRIC_CACHE_LOOKUPS, "hit", stats.hits);
+  expose_one(out, NEAP_METRIC_CACHE_LOOKUPS, "miss", stats.misses);
+  neap_expose(out, NEAP_METRIC_CACHE_PUTS, (double)stats.puts, NULL);
+  neap_expose(out, NEAP_METRIC_CACHE_UPDATES, (double)stats.updates, NULL);
+  expose_one(out, NEAP_METRIC_CACHE_EVICTIONS, "policy", stats.evictions_policy);
+  expose_one(out, NEAP_METRIC_CACHE_EVICTIONS, "fallback", stats.evictions_fallback);
+  expose_one(out, NEAP_METRIC_CACHE_EVICTIONS, "expired", stats.expirations);
+  expose_one(out, NEAP_METRIC_CACHE_EVICTIONS, "removed", stats.removes);
+  expose_one(out, NEAP_METRIC_CACHE_REJECTIONS, "size", stats.rejected_size);
+  expose_one(out, NEAP_METRIC_CACHE_REJECTIONS, "room", stats.rejected_room);
+  expose_one(out, NEAP_METRIC_CACHE_REJECTIONS, "policy", stats.rejected_policy);
+  expose_one(out, NEAP_METRIC_CACHE_REJECTIONS, "version", stats.rejected_version);
+  expose_one(out, NEAP_METRIC_CACHE_REJECTIONS, "aborted", stats.aborted_fills);
+  neap_expose(out, NEAP_METRIC_CACHE_EVENTS_DROPPED, (double)stats.events_dropped, NULL);
+  neap_expose(out, NEAP_METRIC_CACHE_ENTRIES, (double)stats.entries, NULL);
+  expose_one(out, NEAP_METRIC_CACHE_BYTES, "entries", stats.memory_entries);
+  expose_one(out, NEAP_METRIC_CACHE_BYTES, "filling", stats.memory_filling);
+  expose_one(out, NEAP_METRIC_CACHE_BYTES, "retired", stats.memory_retired);
+  expose_one(out, NEAP_METRIC_CACHE_BYTES, "tables", stats.memory_tables);
+  neap_expose(out, NEAP_METRIC_CACHE_LIMIT, (double)stats.max_memory, NULL);
+  expose_call(out, "get", &stats.get);
+  expose_call(out, "put", &stats.put);
+}
+
+/* --- policies */
+
+typedef struct policy_view {
+  const char *kind, *name;
+  char policy[64], generation[24];
+  neap_policy_counters counters;
+} policy_view;
+
+static void add_counters(neap_policy_counters *sum, const neap_policy_counters *one) {
+  sum->asks += one->asks;
+  sum->faults_error += one->faults_error;
+  sum->faults_fuel += one->faults_fuel;
+  sum->faults_memory += one->faults_memory;
+  sum->faults_answer += one->faults_answer;
+  sum->fallbacks += one->fallbacks;
+  sum->trips += one->trips;
+  sum->trace_aborts += one->trace_aborts;
+}
+
+/* The policies of a generation's pools, summed over its workers. */
+static void look_at_pools(const neap_loaded *loaded, policy_view *views) {
+  for (size_t i = 0; i < loaded->config->pool_count; i++) {
+    policy_view *view = &views[i];
+    view->kind = "balance";
+    view->name = loaded->config->pools[i].name;
+    snprintf(view->policy, sizeof view->policy, "%s", loaded->config->pools[i].balance);
+    snprintf(view->generation, sizeof view->generation, "%llu",
+             (unsigned long long)loaded->config->generation);
+    for (uint32_t w = 0; w < loaded->part_count; w++) {
+      if (loaded->parts[w].loaded == NULL) continue;
+      neap_policy_counters one;
+      neap_policy_counters_peek(neap_pool_policy(loaded->parts[w].generation.pools[i]), &one);
+      add_counters(&view->counters, &one);
+    }
+  }
+}
+
+static void look_at_predicates(const neap_loaded *loaded, policy_view *view) {
+  view->kind = "route";
+  view->name = "";
+  snprintf(view->policy, sizeof view->policy, "when");
+  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)loaded->config->generation);
+  for (uint32_t w = 0; w < loaded->part_count; w++) {
+    if (loaded->parts[w].loaded == NULL) continue;
+    neap_worker_counters one;
+    neap_worker_counters_peek(loaded->parts[w].vm, &one);
+    view->counters.asks += one.asks;
+    view->counters.faults_error += one.faults;
+    view->counters.trips += one.trips;
+  }
+}
+
+static void look_at_evict(neap_cache *cache, policy_view *view) {
+  neap_cache_stats stats;
+  neap_cache_stats_get(cache, &stats);
+  neap_store_policy_counters(cache, &view->counters);
+  view->kind = "evict";
+  view->name = "cache";
+  snprintf(view->policy, sizeof view->policy, "%s", stats.policy);
+  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)stats.generation);
+}
+
+static void expose_policies(const neap_gateway *gateway, neap_exposition *out) {
+  const neap_loaded *loaded = gateway->loaded;
+  neap_cache *cache = atomic_load((_Atomic(neap_cache *) *)&gateway->cache);
+  size_t count = loaded->config->pool_count + 1 + (cache != NULL);
+  policy_view *views = calloc(count, sizeof *views);
+  if (views == NULL) return;
+  look_at_pools(loaded, views);
+  look_at_predicates(loaded, &views[loaded->config->pool_count]);
+  if (cache) look_at_evict(cache, &views[count - 1]);
+#define LABELS views[i].kind, views[i].name, views[i].policy, views[i].generation
+  for (size_t i = 0; i < count; i++)
+    neap_expose(out, NEAP_METRIC_POLICY_CALLS, (double)views[i].counters.asks, (const char *[]){LABELS});
+  for (size_t i = 0; i < count; i++) {
+    const neap_policy_counters *c = &views[i].counters;
+    neap_expose(out, NEAP_METRIC_POLICY_FAULTS, (double)c->faults_error, (const char *[]){LABELS, "error"});
+    neap_expose(out, NEAP_METRIC_POLICY_FAULTS, (double)c->faults_fuel, (const char *[]){LABELS, "fuel"});
+    neap_expose(out, NEAP_METRIC_POLICY_FAULTS, (double)c->faults_memory, (const char *[]){LABELS, "memory"});
+    neap_expose(out, NEAP_METRIC_POLICY_FAULTS, (double)c->faults_answer, (const char *[]){LABELS, "answer"});
+  }
+  for (size_t i = 0; i < count; i++)
+    neap_expose(out, NEAP_METRIC_POLICY_FALLBACKS, (double)views[i].counters.fallbacks,
+                (const char *[]){LABELS});
+  for (size_t i = 0; i < count; i++)
+    neap_expose(out, NEAP_METRIC_POLICY_TRIPS, (double)views[i].counters.trips, (const char *[]){LABELS});
+#undef LABELS
+  free(views);
+}
+
+char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *size) {
+  neap_exposition out;
+  neap_cache *cache = atomic_load(&gateway->cache);
+  neap_expose_begin(&out, open_metrics);
+  expose_process(gateway, &out);
+  expose_reloads(gateway, &out);
+  neap_tallies_expose(gateway->tallies, &out);
+  expose_backends(gateway, &out);
+  if (cache) expose_cache(cache, &out);
+  expose_policies(gateway, &out);
+  return neap_expose_end(&out, size);
+}
+
+void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  if (!neap_control_args_end(args)) return;
+  size_t size;
+  char *text = neap_gateway_metrics(gateway, false, &size);
+  if (text == NULL) {
+    neap_control_fail(reply, "out of memory");
+    return;
+  }
+  neap_control_done(reply, json_pack("{s:s#}", "text", text, size));
+  free(text);
+}
