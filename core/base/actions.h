@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/match.h"
+
 /* --- parts of a request: what templates, keys and shares are made of */
 
 /* Name in the configuration. TEXT stands for itself; REST is what follows `text` in the path; BELOW too, but
@@ -86,6 +88,25 @@ typedef struct neap_limit {
   int32_t status;   /* 429 */
 } neap_limit;
 
+/* Whose pages may use it. */
+typedef struct neap_cors {
+  bool set, any_origin, credentials;
+  const char *const *origins; /* "https://a.example", or with a "*" in place of what is below a host */
+  size_t origin_count;
+  const char *methods, *headers, *expose, *max_age; /* values of headers; "": none */
+} neap_cors;
+
+/* Who may use it. */
+typedef struct neap_auth {
+  enum { NEAP_AUTH_NONE, NEAP_AUTH_BASIC, NEAP_AUTH_BEARER } scheme;
+  const neap_match_field *users; /* BEARER: tokens. Name, and "sha256:SALT:HEX" */
+  size_t user_count;
+  int32_t table; /* instead: of those; BEARER: of plain digests in hex, to names */
+  const char *realm;
+  const char *user_header; /* "": none */
+  bool forward;            /* the backend gets the credentials too */
+} neap_auth;
+
 /* What a response is stored under. */
 typedef struct neap_key_rule {
   neap_parts parts;         /* none: host, path and query, as HTTP says */
@@ -107,6 +128,8 @@ typedef struct neap_actions {
   neap_parts location; /* of a redirect that is made of the request */
   neap_split split;
   neap_limit limit;
+  neap_cors cors;
+  neap_auth auth;
   neap_key_rule key;
   neap_mirror mirror;
   bool scripted;     /* ask neap_worker_act */

@@ -28,6 +28,10 @@ typedef struct neap_acts {
  * next step. */
 neap_step neap_acts_run(neap_exchange *exchange);
 
+/* route_access.c: CORS; credentials. As neap_acts_run. */
+neap_step neap_acts_cors(neap_exchange *exchange);
+neap_step neap_acts_auth(neap_exchange *exchange);
+
 /* route_script.c: asks the route's action in Lua. As neap_acts_run. */
 neap_step neap_acts_script(neap_exchange *exchange);
 
@@ -44,6 +48,11 @@ int neap_acts_lines(neap_exchange *exchange, neap_view *head, neap_view *added);
 /* route_key.c: the cache key by a route's rule, without its space. In the arena. NEAP_ENOMEM, NEAP_EINVAL
  * without host where the key holds it. */
 int neap_acts_key(neap_exchange *exchange, const neap_key_rule *rule, neap_view *out);
+
+/* The rows of a data table now, within the step; NULL for none. */
+static inline const neap_rows *neap_acts_rows(const neap_exchange *exchange, int32_t table) {
+  return table == NEAP_NO_TABLE ? NULL : neap_table_rows(exchange->generation->tables[table]);
+}
 
 /* The edits of one direction, or NULL. */
 static inline const neap_flow_edits *neap_acts_request(const neap_exchange *exchange) {

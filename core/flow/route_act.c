@@ -1,11 +1,11 @@
-/* The actions of a route, in this order: tag, limit, the action in Lua; then what changes the request on its
- * way. Decisions that need no Lua are made here, in C, on the request as the client sent it: a rewritten path
- * is seen by the cache and the backend, not by what decides. */
+/* The actions of a route, in this order: CORS, limit, credentials, the action in Lua; then what changes the
+ * request on its way. Decisions that need no Lua are made here, in C, on the request as the client sent it: a
+ * rewritten path is seen by the cache and the backend, not by what decides. */
 #include "flow/acts.h"
 
 #include <stdio.h>
 
-enum { ANSWER_TEXT_MAX = 64, TARGET_MAX = 16384 };
+enum { ANSWER_TEXT_MAX = 64, TARGET_MAX = 16384, NEVER_MS = 3600 * 1000 };
 
 /* --- limit */
 
@@ -20,19 +20,48 @@ static neap_step refuse(neap_exchange *exchange, const neap_limit *limit, uint64
                                                         .content_type = "text/plain; charset=utf-8"});
 }
 
+/* The rate of a key: that of the table, where it has one. */
+static double rate_of(const neap_exchange *exchange, const neap_limit *limit, double *burst) {
+  const neap_rows *rows = neap_acts_rows(exchange, limit->table);
+  double rate = limit->rate;
+  neap_slice text;
+  *burst = limit->burst;
+  if (rows == NULL || !neap_rows_get(rows, neap_part_find(&limit->by.list[0], &exchange->board), &text) ||
+      !neap_limit_rate(text, &rate))
+    return rate;
+  *burst = rate;
+  return rate;
+}
+
 static neap_step check_limit(neap_exchange *exchange, const neap_limit *limit) {
+  double burst, rate = rate_of(exchange, limit, &burst);
+  if (rate <= 0) return refuse(exchange, limit, NEVER_MS);
   uint64_t hash = neap_parts_hash(&limit->by, &exchange->board, 0);
-  uint64_t wait_ms = neap_limiter_take(exchange->route->limiter, hash, limit->rate, limit->burst,
-                                       neap_loop_now_ms(exchange->flow->loop));
+  uint64_t wait_ms =
+      neap_limiter_take(exchange->route->limiter, hash, rate, burst, neap_loop_now_ms(exchange->flow->loop));
   return wait_ms == 0 ? NEAP_STEP_ROUTE : refuse(exchange, limit, wait_ms);
 }
 
 /* --- split */
 
+/* The pool that a row of the table names; a name that is none leaves the route's own. */
+static int32_t draw_row(const neap_exchange *exchange, const neap_split *split, uint64_t hash) {
+  const neap_generation *generation = exchange->generation;
+  neap_slice name;
+  if (!neap_rows_draw(neap_acts_rows(exchange, split->table), (double)(hash >> 11) * 0x1p-53, &name))
+    return exchange->pool_index;
+  for (size_t i = 0; i < generation->pool_count; i++)
+    if (neap_view_is((neap_view){name.ptr, (size_t)name.size},
+                     neap_pool_options_of(generation->pools[i])->name))
+      return (int32_t)i;
+  return exchange->pool_index;
+}
+
 static int32_t draw_share(neap_exchange *exchange, const neap_split *split) {
-  uint32_t total = split->shares[split->share_count - 1].upto;
   uint64_t hash = split->by.count > 0 ? neap_parts_hash(&split->by, &exchange->board, split->salt)
                                       : neap_random_next(&exchange->flow->random);
+  if (split->table != NEAP_NO_TABLE) return draw_row(exchange, split, hash);
+  uint32_t total = split->shares[split->share_count - 1].upto;
   uint32_t drawn = (uint32_t)(((hash >> 32) * total) >> 32);
   size_t i = 0;
   while (drawn >= split->shares[i].upto) i++;
@@ -90,14 +119,15 @@ neap_step neap_acts_run(neap_exchange *exchange) {
   const neap_actions *actions = exchange->route->actions;
   neap_step next = NEAP_STEP_ROUTE;
   if (!prepare(exchange)) return neap_answer_error(exchange, 502, NEAP_END_NO_MEMORY);
-  if (actions->limit.set) next = check_limit(exchange, &actions->limit);
-  if (next != NEAP_STEP_ROUTE) return next;
-  if (actions->scripted) next = neap_acts_script(exchange);
+  if (actions->cors.set) next = neap_acts_cors(exchange);
+  if (next == NEAP_STEP_ROUTE && actions->limit.set) next = check_limit(exchange, &actions->limit);
+  if (next == NEAP_STEP_ROUTE && actions->auth.scheme) next = neap_acts_auth(exchange);
+  if (next == NEAP_STEP_ROUTE && actions->scripted) next = neap_acts_script(exchange);
   if (next != NEAP_STEP_ROUTE) return next;
   const neap_acts *acts = exchange->acts;
   if (actions->location.count > 0 && !acts->pooled) return redirect(exchange, &actions->location);
-  if (actions->split.share_count > 0 && !acts->pooled)
-    exchange->pool_index = draw_share(exchange, &actions->split);
+  bool split = actions->split.share_count > 0 || actions->split.table != NEAP_NO_TABLE;
+  if (split && !acts->pooled) exchange->pool_index = draw_share(exchange, &actions->split);
   if (!acts->rewritten && !rewrite(exchange, &actions->rewrite))
     return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
   return NEAP_STEP_ROUTE;

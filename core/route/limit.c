@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base.h"
 #include "base/hash.h"
@@ -85,6 +86,23 @@ uint64_t neap_limiter_take(neap_limiter *limiter, uint64_t hash, double rate, do
                                               memory_order_relaxed))
       return 0;
   }
+}
+
+bool neap_limit_rate(neap_slice text, double *rate) {
+  static const struct {
+    char unit;
+    double seconds;
+  } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+  char number[32], *stop;
+  if (text.size <= 0 || text.size >= (int32_t)sizeof number) return false;
+  memcpy(number, text.ptr, (size_t)text.size);
+  number[text.size] = '\0';
+  double value = strtod(number, &stop), seconds = *stop == '\0' ? 1 : 0;
+  for (size_t i = 0; i < NEAP_COUNT_OF(units); i++)
+    if (stop[0] == '/' && stop[1] == units[i].unit && stop[2] == '\0') seconds = units[i].seconds;
+  if (stop == number || seconds == 0 || !(value >= 0 && value <= 1e9)) return false;
+  *rate = value / seconds;
+  return true;
 }
 
 uint64_t neap_limiter_shared(const neap_limiter *limiter) {

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "policy/abi.h"
+
 typedef struct neap_limiter neap_limiter;
 
 enum { NEAP_LIMITER_BUCKETS = 1 << 16 }; /* 1 MiB */
@@ -24,6 +26,10 @@ void neap_limiter_destroy(neap_limiter **limiter);
 /* Takes a token of `hash` at engine time `now_ms`. `rate` in tokens a second, > 0; `burst` >= 1. 0, or the
  * milliseconds (> 0) after which there will be one. Any thread. hot. */
 uint64_t neap_limiter_take(neap_limiter *limiter, uint64_t hash, double rate, double burst, uint64_t now_ms);
+
+/* Reads a rate: "10/s", "600/m", "1000/h", "1000/d", or a number a second; 0 and "0/s" refuse. False: it is
+ * none. */
+bool neap_limit_rate(neap_slice text, double *rate);
 
 /* Times that a key had to share the bucket of another. */
 uint64_t neap_limiter_shared(const neap_limiter *limiter);

@@ -19,6 +19,7 @@
 #include "base/match.h"
 #include "neap/neap.h"
 #include "policy/abi.h"
+#include "route/auth.h"
 #include "route/limit.h"
 #include "route/parts.h"
 #include "route/table.h"

@@ -33,6 +33,11 @@ static bool read_rewrite(neap_config_box *box, const json_t *from, neap_rewrite 
          read_parts(box, json_object_get(from, "query"), &out->query);
 }
 
+static int32_t table_at(const json_t *from) {
+  const json_t *index = json_object_get(from, "table");
+  return index ? (int32_t)json_integer_value(index) : NEAP_NO_TABLE;
+}
+
 static bool read_split(neap_config_box *box, const json_t *from, neap_split *out) {
   const json_t *list = json_object_get(from, "shares");
   neap_share *shares = array_for(box, list, sizeof *shares, &out->share_count);
@@ -42,7 +47,33 @@ static bool read_split(neap_config_box *box, const json_t *from, neap_split *out
                              .upto = (uint32_t)number_at(share, "upto")};
   }
   out->shares = shares;
+  out->table = table_at(from);
   return shares && read_parts(box, json_object_get(from, "by"), &out->by);
+}
+
+static bool read_cors(neap_config_box *box, const json_t *from, neap_cors *out) {
+  *out = (neap_cors){.set = from != NULL,
+                     .any_origin = true_at(from, "any_origin"),
+                     .credentials = true_at(from, "credentials"),
+                     .methods = text_at(from, "methods"),
+                     .headers = text_at(from, "headers"),
+                     .expose = text_at(from, "expose"),
+                     .max_age = text_at(from, "max_age")};
+  out->origins = texts_of(box, json_object_get(from, "origins"), &out->origin_count);
+  return out->origins != NULL;
+}
+
+static bool read_auth(neap_config_box *box, const json_t *from, neap_auth *out) {
+  const char *scheme = text_at(from, "scheme");
+  *out = (neap_auth){.scheme = strcmp(scheme, "basic") == 0    ? NEAP_AUTH_BASIC
+                               : strcmp(scheme, "bearer") == 0 ? NEAP_AUTH_BEARER
+                                                               : NEAP_AUTH_NONE,
+                     .table = table_at(from),
+                     .realm = text_at(from, "realm"),
+                     .user_header = text_at(from, "user_header"),
+                     .forward = true_at(from, "forward")};
+  out->users = fields_of(box, json_object_get(from, "users"), &out->user_count);
+  return out->users != NULL;
 }
 
 static bool read_limit(neap_config_box *box, const json_t *from, neap_limit *out) {
@@ -51,6 +82,7 @@ static bool read_limit(neap_config_box *box, const json_t *from, neap_limit *out
   out->rate = json_number_value(json_object_get(from, "rate"));
   out->burst = json_number_value(json_object_get(from, "burst"));
   out->status = (int32_t)number_at(from, "status");
+  out->table = table_at(from);
   return read_parts(box, json_object_get(from, "by"), &out->by);
 }
 
@@ -91,6 +123,8 @@ const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from
               read_parts(box, json_object_get(from, "location"), &actions->location) &&
               read_split(box, json_object_get(from, "split"), &actions->split) &&
               read_limit(box, json_object_get(from, "limit"), &actions->limit) &&
+              read_cors(box, json_object_get(from, "cors"), &actions->cors) &&
+              read_auth(box, json_object_get(from, "auth"), &actions->auth) &&
               read_key(box, json_object_get(from, "key"), &actions->key);
   actions->scripted = true_at(from, "scripted");
   actions->scripted_key = true_at(from, "scripted_key");

@@ -1,6 +1,7 @@
 --- What a route does beside sending requests to a pool: the kinds of its keys (lua/neap/schema.lua) and the form in
 -- which core/script/config_actions.c reads them.
 local check = require "neap.check"
+local access = require "neap.access"
 
 local M = {}
 
@@ -190,6 +191,9 @@ function M.split(value, scope)
     local at = check.inside(scope, tostring(key))
     if key == "by" then
       out.by = by(one, at) or {}
+    elseif key == "table" then
+      local handle, hint = access.table(one)
+      if handle then out.table = handle else check.problem(at, hint) end
     else
       local weight, hint = WEIGHT(one)
       if not NAME(key) then weight, hint = nil, "is not the name of a pool" end
@@ -223,12 +227,14 @@ local LIMIT = check.shorthand(rate_alone, record {
   { name = "by", kind = by, default = { { kind = "client", text = "" } },
     text = "what has a bucket of its own: a part, or a list of them" },
   { name = "name", kind = NAME, text = "limits of one name share their buckets; default: the route's name" },
+  { name = "rates", kind = access.table, text = "map of rates by the first part of `by`; others have `rate`" },
   { name = "status", kind = integer(400, 599), default = 429, text = "what is answered" },
 })
 
 function M.limit(value, scope)
   local limit, hint = LIMIT(value, scope)
   if not limit then return nil, hint end
+  if value.rates and limit.by and not limit.by[1] then return nil, "with rates, by has to name a part" end
   if limit.rate then limit.burst = limit.burst or math.max(1, math.floor(limit.rate)) end
   return limit
 end
@@ -280,7 +286,12 @@ local function fill_rest(parts, path)
   end
 end
 
-local function finish_split(split, scope, find_pool)
+local function finish_split(split, scope, find_pool, find_table)
+  if split.table then
+    if #split.shares > 0 then check.problem(check.inside(scope, "split"), "takes a table, or pools and weights") end
+    return { shares = {}, by = split.by,
+             table = find_table(split.table, check.inside(check.inside(scope, "split"), "table"), "weights") }
+  end
   local shares, total = {}, 0
   for _, share in ipairs(split.shares) do
     total = total + share.weight
@@ -299,11 +310,13 @@ end
 
 --- The actions of a checked route, or nil where it has none; and its functions, or nil.
 ---@param find_pool fun(name: string, scope: neap.Scope): integer?
-function M.finish(route, scope, out, find_pool)
+---@param find_table fun(handle: table, scope: neap.Scope, ...: string): integer? of one of these kinds
+function M.finish(route, scope, out, find_pool, find_table)
   local location = route.redirect and route.redirect.to
   local templated = location and not (#location == 1 and location[1].kind == "text")
   local actions = { tag = route.tag, rewrite = route.rewrite, limit = route.limit,
-                    location = templated and location or nil, key = finish_key(route.cache, scope) }
+                    location = templated and location or nil, key = finish_key(route.cache, scope),
+                    cors = route.cors, auth = route.auth }
   local functions = finish_functions(route)
   if functions then
     actions.scripted, actions.scripted_key = true, functions.key ~= nil
@@ -311,14 +324,24 @@ function M.finish(route, scope, out, find_pool)
   elseif route.on_fault then
     check.problem(check.inside(scope, "on_fault"), "there is no function that could fail")
   end
-  if route.split then actions.split = finish_split(route.split, scope, find_pool) end
+  if route.split then actions.split = finish_split(route.split, scope, find_pool, find_table) end
   if not next(actions) then return nil end
   if route.rewrite then
     fill_rest(route.rewrite.path, out.match.path)
     fill_rest(route.rewrite.query, out.match.path)
   end
   fill_rest(location, out.match.path)
-  if route.limit then route.limit.name = route.limit.name or out.name end
+  if route.limit then
+    local limit = route.limit
+    limit.name = limit.name or out.name
+    limit.table = limit.rates and find_table(limit.rates, check.inside(check.inside(scope, "limit"), "rates"), "map")
+    limit.rates = nil
+  end
+  if route.auth and route.auth.table then
+    local basic = route.auth.scheme == "basic"
+    route.auth.table = find_table(route.auth.table, check.inside(check.inside(scope, "auth"), route.auth.scheme), "map",
+                                  not basic and "set" or nil)
+  end
   actions.salt = out.name
   return actions, functions
 end

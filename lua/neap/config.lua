@@ -129,7 +129,13 @@ end
 
 local function match_of(route, scope)
   local how, path = match_path(route, scope)
-  return { host = route.host ~= "*" and route.host or nil, path_how = how, path = path, method = route.method or {},
+  local methods = route.method or {}
+  if route.cors and #methods > 0 then -- preflights are of the route too
+    local options = false
+    for _, one in ipairs(methods) do options = options or one == "OPTIONS" end
+    if not options then methods[#methods + 1] = "OPTIONS" end
+  end
+  return { host = route.host ~= "*" and route.host or nil, path_how = how, path = path, method = methods,
            header = route.header, query = route.query, conditional = route.when ~= nil }
 end
 
@@ -161,23 +167,42 @@ local function pool_finder(pools)
   end
 end
 
--- The pool of a route that has one.
-local function find_target(route, scope, find_pool)
-  local by_function = type(route.pool) == "function"
-  if by_function ~= (route.fallback ~= nil) then
-    check.problem(scope, "takes fallback where pool is a function, and only there")
+-- The same for data tables, by handle or name; the kinds that will do are the last arguments.
+local function table_finder(tables)
+  return function(handle, scope, ...)
+    local words, wanted = {}, { ... }
+    for i, one in ipairs(tables) do
+      if one.value.name == handle.name or i - 1 == handle.index then
+        for _, kind in ipairs(wanted) do
+          if one.value.kind == kind then return i - 1 end
+        end
+        check.problem(scope, format("has to be a table of kind %s", concat(wanted, " or ")))
+        return nil
+      end
+      words[#words + 1] = one.value.name
+    end
+    check.problem(scope, format("there is no table %q%s", tostring(handle.name),
+                                check.suggest(scope, handle.name, words)))
   end
-  local name = by_function and route.fallback or route.pool
-  return type(name) == "string" and find_pool(name, check.inside(scope, by_function and "fallback" or "pool")) or nil
 end
 
-local function finish_route(route, scope, find_pool)
+-- The pool of a route that has one.
+local function find_target(route, scope, find_pool)
+  local indirect = type(route.pool) == "function" or route.split ~= nil and route.split.table ~= nil
+  if indirect ~= (route.fallback ~= nil) then
+    check.problem(scope, "takes fallback where pool is a function or split a table, and only there")
+  end
+  local name = indirect and route.fallback or route.pool
+  return type(name) == "string" and find_pool(name, check.inside(scope, indirect and "fallback" or "pool")) or nil
+end
+
+local function finish_route(route, scope, find_pool, find_table)
   local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
                 request = route.request_headers, response = route.response_headers }
   out.name = route.name or name_of(out.match)
   out.pool = find_target(route, scope, find_pool)
   local functions
-  out.actions, functions = actions.finish(route, scope, out, find_pool)
+  out.actions, functions = actions.finish(route, scope, out, find_pool, find_table)
   out.pool = out.pool or out.actions and out.actions.split and (out.actions.split.shares[1] or {}).pool
   out.respond = route.respond
   if route.redirect then
@@ -205,10 +230,10 @@ local function check_shadowed(routes, finished)
   end
 end
 
-local function finish_routes(routes, pools)
-  local out, when, act, find_pool = {}, {}, {}, pool_finder(pools)
+local function finish_routes(routes, pools, tables)
+  local out, when, act, find_pool, find_table = {}, {}, {}, pool_finder(pools), table_finder(tables)
   for i, route in ipairs(routes) do
-    out[i], act[i] = finish_route(route.value, route.scope, find_pool)
+    out[i], act[i] = finish_route(route.value, route.scope, find_pool, find_table)
     when[i] = route.value.when
   end
   check_shadowed(routes, out)
@@ -302,7 +327,7 @@ function M.finish(input)
   local when, pick, checks, act
   out.listeners = flatten_listeners(listens)
   out.pools, pick, checks = finish_pools(pools)
-  out.routes, when, act = finish_routes(routes, pools)
+  out.routes, when, act = finish_routes(routes, pools, tables)
   local names = {}
   for i, pool in ipairs(pools) do names[tostring(pool.value.name)] = i - 1 end
   action.pools = names

@@ -134,8 +134,24 @@ function M.pool(options) declare("pool", options) end
 ---@field rate string|number "10/s", "600/m", "1000/h", or a number a second
 ---@field burst? integer requests at once (those of a second)
 ---@field by? neap.Part|neap.Part[] what has a bucket of its own ("client")
+---@field rates? neap.Table|string map of rates by the first part of `by`
 ---@field name? string limits of one name share their buckets (the route's name)
 ---@field status? integer what is answered (429)
+
+---@class neap.Cors
+---@field origins? string|string[] "https://a.example", "https://*.example.com", "*" ("*")
+---@field methods? string|string[] what they may ask with (GET, HEAD, POST)
+---@field headers? string|string[] that they may send (what is asked for)
+---@field expose? string|string[] headers of responses that they may read
+---@field credentials? boolean cookies and credentials are sent along
+---@field max_age? string|number a preflight is good for so long (10m)
+
+---@class neap.Auth
+---@field basic? table<string, string>|neap.Table|string users: { name = "sha256:SALT:HEX" }, or a map
+---@field bearer? table<string, string>|neap.Table|string tokens, the same; in a map or set: SHA-256 digests
+---@field realm? string what is asked for credentials ("neap")
+---@field user_header? string header that tells the backend who it is
+---@field forward? boolean the backend gets the credentials too (true)
 
 ---@class neap.CacheRule
 ---@field ttl? string|number freshness of responses that do not state theirs
@@ -162,6 +178,8 @@ function M.pool(options) declare("pool", options) end
 ---@field cache? boolean|neap.CacheRule
 ---@field rewrite? string|{ to?: string, strip?: string, prefix?: string } what the backend is asked for
 ---@field limit? string|neap.Limit
+---@field cors? boolean|neap.Cors whose pages may
+---@field auth? neap.Auth who may
 ---@field action? fun(req: neap.Request, res: neap.Response) decides about each request
 ---@field on_fault? "pass"|"refuse" where a function fails ("pass")
 ---@field tag? string a word for the access log

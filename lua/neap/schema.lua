@@ -3,6 +3,7 @@
 local check = require "neap.check"
 local address = require "neap.address"
 local actions = require "neap.actions"
+local access = require "neap.access"
 local care = require "neap.care"
 
 local M = {}
@@ -314,7 +315,10 @@ M.route = {
     text = "true, or { ttl, space, key, keep_query, drop_query }" },
   { name = "rewrite", kind = actions.rewrite,
     text = "what the backend is asked for: a template, { to }, or { strip, prefix }" },
-  { name = "limit", kind = actions.limit, text = '"10/s", or { rate, burst, by, name, status }' },
+  { name = "limit", kind = actions.limit, text = '"10/s", or { rate, burst, by, rates, name, status }' },
+  { name = "cors", kind = access.cors,
+    text = "whose pages may: true, or { origins, methods, headers, expose, credentials, max_age }" },
+  { name = "auth", kind = access.auth, text = "who may: { basic, realm, user_header, forward }, or with bearer" },
   { name = "action", kind = check.func, text = "function(req, res) that decides about each request" },
   { name = "on_fault", kind = actions.on_fault,
     text = 'where a function fails: "pass", as if it were not there, or "refuse" the request (503); default: pass' },

@@ -1,6 +1,8 @@
 """What a route does with a request beside sending it on: docs/routing.md, each action inside a running gateway."""
 
+import base64
 import collections
+import hashlib
 import os
 import shutil
 import tempfile
@@ -332,6 +334,102 @@ class Scripts(Actions):
                 self.assertEqual((response.status, response.body, response.get("Set-Cookie")),
                                  (200, b"/bad?what=" + what.encode(), None))
                 self.assertGreaterEqual(len([line for line in self.gateway.lines if "route fault" in line]), faults)
+
+
+def digest(salt, secret):
+    return "sha256:%s:%s" % (salt, hashlib.sha256((salt + secret).encode()).hexdigest())
+
+
+def basic(user, password):
+    return [("Authorization", "Basic " + base64.b64encode(("%s:%s" % (user, password)).encode()).decode())]
+
+
+class Access(Actions):
+    ROUTES = """
+        neap.table { name = "tokens", rows = { ["%s"] = "robot" } }
+        local plans = neap.table { name = "plans", rows = { gold = "1000/s", none = "0" } }
+        neap.table { name = "shares", kind = "weights", rows = { app = 0, beta = 1, mars = 0 } }
+        neap.route { path = "/basic", pool = "app", cache = true, auth = {
+          basic = { joe = "%s", ann = "%s" }, realm = "the shop", user_header = "X-User", forward = false } }
+        neap.route { path = "/bearer", pool = "app", auth = { bearer = { ci = "%s" } } }
+        neap.route { path = "/token", pool = "app", auth = { bearer = "tokens", user_header = "x-user" } }
+        neap.route { path = "/cors", pool = "app", cache = true, cors = {
+          origins = { "https://a.example", "https://*.b.example" }, credentials = true, headers = "X-A", expose = "X-B" } }
+        neap.route { path = "/any", pool = "app", method = "GET", cors = true }
+        neap.route { path = "/both", pool = "app", cors = true, limit = { rate = "1/h", burst = 1, by = {} } }
+        neap.route { path = "/plan", pool = "app", limit = { rate = "1/h", burst = 1, by = "header x-plan", rates = plans } }
+        neap.route { path = "/shares", split = { table = "shares", by = "client" }, fallback = "app" }
+    """ % (hashlib.sha256(b"t0ken").hexdigest(), digest("salt", "geheim"), digest("pepper", ""), digest("", "ci-token"))
+
+    def test_basic(self):
+        for fields, status in ((basic("joe", "geheim"), 200), (basic("joe", "falsch"), 401), (basic("ann", ""), 200),
+                               (basic("eve", "geheim"), 401), (basic("joe", "geheim:"), 401), (basic("", ""), 401),
+                               ([], 401), ([("Authorization", "Basic !!!")], 401), ([("Authorization", "Basic")], 401),
+                               ([("Authorization", "Bearer geheim")], 401), ([("Authorization", "Basic am9l")], 401),
+                               (basic("joe", "geheim") * 2, 401), ([("Authorization", "basic  " + basic(
+                                   "joe", "geheim")[0][1][6:])], 200), (basic("x" * 200, "y" * 2000), 401)):
+            with self.subTest(fields=fields):
+                self.assertEqual(self.ask("/basic", fields=fields).status, status)
+        response = self.ask("/basic")
+        self.assertEqual(response.get("WWW-Authenticate"), 'Basic realm="the shop", charset="UTF-8"')
+        self.ask("/basic", fields=basic("joe", "geheim") + [("X-User", "admin")])
+        seen = self.app.for_path("/basic")[-1]
+        self.assertEqual((seen.all("X-User"), seen.get("Authorization")), (["joe"], None))
+        lines = self.gateway.access("/basic", 3)
+        self.assertIn("unauthorized", [line["reason"] for line in lines])
+        self.assertNotIn("geheim", str(lines) + str(self.gateway.lines))
+
+    def test_bearer(self):
+        for target, token, status in (("/bearer", "ci-token", 200), ("/bearer", "ci-toke", 401), ("/bearer", "", 401),
+                                      ("/token", "t0ken", 200), ("/token", "T0ken", 401), ("/token", "x" * 3000, 401)):
+            with self.subTest(target=target, token=token):
+                response = self.ask(target, fields=[("Authorization", "Bearer " + token)])
+                self.assertEqual(response.status, status)
+        self.assertEqual(self.app.for_path("/token")[-1].get("X-User"), "robot")
+        self.assertEqual(self.ask("/bearer").get("WWW-Authenticate"), 'Bearer realm="neap"')
+        self.assertIn('error="invalid_token"',
+                      self.ask("/bearer", fields=[("Authorization", "Bearer x")]).get("WWW-Authenticate"))
+
+    def test_preflights_are_answered(self):
+        def preflight(target, origin):
+            return self.ask(target, "OPTIONS", fields=[("Origin", origin), ("Access-Control-Request-Method", "PUT"),
+                                                       ("Access-Control-Request-Headers", "x-z")])
+        before = len(self.app.seen)
+        response = preflight("/cors", "https://a.example")
+        self.assertEqual((response.status, response.get("Access-Control-Allow-Origin"), response.get("Vary"),
+                          response.get("Access-Control-Allow-Credentials"), response.get("Access-Control-Allow-Headers"),
+                          response.get("Access-Control-Max-Age")), (204, "https://a.example", "Origin", "true", "x-a", "600"))
+        self.assertEqual(preflight("/cors", "https://x.b.example").get("Access-Control-Allow-Origin"),
+                         "https://x.b.example")
+        for origin in ("https://a.example.evil", "http://a.example", "https://b.example", "null",
+                       "https://evil/x.b.example"):
+            self.assertIsNone(preflight("/cors", origin).get("Access-Control-Allow-Origin"), origin)
+        response = preflight("/any", "https://x")
+        self.assertEqual((response.status, response.get("Access-Control-Allow-Origin"),
+                          response.get("Access-Control-Allow-Headers"), response.get("Vary")), (204, "*", "x-z", None))
+        self.assertEqual(len(self.app.seen), before)
+
+    def test_responses_from_backend_and_cache_carry_the_origin_of_their_client(self):
+        self.app.on("/cors", wire.response(fields=[FRESH, ("Access-Control-Allow-Origin", "*"), ("Vary", "X-A")],
+                                           body=b"x"))
+        for origin in ("https://a.example", "https://x.b.example", "https://a.example"):
+            response = self.ask("/cors", fields=[("Origin", origin)])
+            self.assertEqual((response.all("Access-Control-Allow-Origin"), response.all("Vary"),
+                              response.get("Access-Control-Expose-Headers")), ([origin], ["X-A", "Origin"], "x-b"))
+        self.assertTrue(self.hit(response))
+        response = self.ask("/cors", fields=[("Origin", "https://evil.example")])
+        self.assertEqual((response.all("Access-Control-Allow-Origin"), self.hit(response)), ([], True))
+        self.ask("/both")
+        response = self.ask("/both", fields=[("Origin", "https://x")])
+        self.assertEqual((response.status, response.get("Access-Control-Allow-Origin")), (429, "*"))
+
+    def test_rates_and_weights_from_tables(self):
+        self.assertEqual([self.ask("/plan", fields=[("X-Plan", "gold")]).status for _ in range(5)], [200] * 5)
+        self.assertEqual(self.ask("/plan", fields=[("X-Plan", "none")]).status, 429)
+        self.assertEqual([self.ask("/plan", fields=[("X-Plan", "other")]).status for _ in range(2)], [200, 429])
+        before = len(self.beta.seen)
+        self.ask("/shares")
+        self.assertEqual(len(self.beta.seen), before + 1)
 
 
 class Tables(unittest.TestCase):

@@ -175,16 +175,83 @@ static void test_functions_of_a_route(void **state) {
   assert_true(routes[1].actions->scripted && routes[1].actions->scripted_key);
   assert_true(routes[2].actions->scripted && routes[2].actions->strict);
   neap_config_destroy(&config);
-  refuse("neap.route { path = '/a', pool = function() end }\n"
-         "neap.route { path = '/b', pool = 'app', fallback = 'beta' }\n"
-         "neap.route { path = '/c', pool = function() end, fallback = 'bta' }\n"
-         "neap.route { path = '/d', pool = 'app', on_fault = 'refuse' }\n"
-         "neap.route { path = '/e', pool = 'app', action = 'x' }\n",
-         "neap.lua:2: error: route: takes fallback where pool is a function, and only there\n"
-         "neap.lua:3: error: route: takes fallback where pool is a function, and only there\n"
-         "neap.lua:4: error: route.fallback: there is no pool \"bta\"; did you mean \"beta\"?\n"
-         "neap.lua:5: error: route.on_fault: there is no function that could fail\n"
-         "neap.lua:6: error: route.action: \"x\": write a function\n");
+  refuse(
+      "neap.route { path = '/a', pool = function() end }\n"
+      "neap.route { path = '/b', pool = 'app', fallback = 'beta' }\n"
+      "neap.route { path = '/c', pool = function() end, fallback = 'bta' }\n"
+      "neap.route { path = '/d', pool = 'app', on_fault = 'refuse' }\n"
+      "neap.route { path = '/e', pool = 'app', action = 'x' }\n",
+      "neap.lua:2: error: route: takes fallback where pool is a function or split a table, and only there\n"
+      "neap.lua:3: error: route: takes fallback where pool is a function or split a table, and only there\n"
+      "neap.lua:4: error: route.fallback: there is no pool \"bta\"; did you mean \"beta\"?\n"
+      "neap.lua:5: error: route.on_fault: there is no function that could fail\n"
+      "neap.lua:6: error: route.action: \"x\": write a function\n");
+}
+
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF"
+
+static void test_who_may(void **state) {
+  (void)state;
+  neap_config *config = accepted(
+      "local plans = neap.table { name = 'plans', rows = { free = '1/s' } }\n"
+      "neap.table { name = 'users', rows = { a = 'sha256:s:" HEX64 "' } }\n"
+      "neap.table { name = 'shares', kind = 'weights', rows = { app = 1, beta = 2 } }\n"
+      "neap.route { path = '/c', pool = 'app', method = 'GET', cors = { origins = { 'https://*.a.example', "
+      "'http://b:8' },"
+      " credentials = true, expose = 'X-A', max_age = '1m' } }\n"
+      "neap.route { path = '/b', pool = 'app', auth = { basic = { joe = 'sha256:s:" HEX64
+      "' }, user_header = 'X-User',"
+      " forward = false } }\n"
+      "neap.route { path = '/t', pool = 'app', auth = { bearer = 'users' }, limit = { rate = '5/s', by = "
+      "'header x',"
+      " rates = plans } }\n"
+      "neap.route { path = '/s', split = { table = 'shares', by = 'client' }, fallback = 'beta' }\n");
+  const neap_config_route *routes = config->routes;
+  const neap_cors *cors = &routes[0].actions->cors;
+  assert_true(cors->set && cors->credentials && !cors->any_origin && cors->origin_count == 2);
+  assert_string_equal(cors->methods, "GET, HEAD, POST");
+  assert_string_equal(cors->expose, "x-a");
+  assert_string_equal(cors->max_age, "60");
+  assert_int_equal(routes[0].match.method_count, 2);
+  assert_string_equal(routes[0].match.methods[1], "OPTIONS");
+  const neap_auth *auth = &routes[1].actions->auth;
+  assert_int_equal(auth->scheme, NEAP_AUTH_BASIC);
+  assert_int_equal(auth->table, NEAP_NO_TABLE);
+  assert_string_equal(auth->users[0].name, "joe");
+  assert_true(!auth->forward && strcmp(auth->user_header, "x-user") == 0);
+  assert_int_equal(routes[2].actions->auth.scheme, NEAP_AUTH_BEARER);
+  assert_int_equal(routes[2].actions->auth.table, 1);
+  assert_int_equal(routes[2].actions->limit.table, 0);
+  assert_int_equal(routes[3].actions->split.table, 2);
+  assert_int_equal(routes[3].pool, 1);
+  assert_int_equal(config->tables[2].kind, NEAP_TABLE_WEIGHTS);
+  assert_string_equal(config->tables[2].rows, "\"app\",\"1\"\n\"beta\",\"2\"");
+  neap_config_destroy(&config);
+}
+
+static void test_who_may_is_checked_and_no_secret_is_shown(void **state) {
+  (void)state;
+  refuse(
+      "neap.route { path = '/a', pool = 'app', cors = { origins = 'a.example' } }\n"
+      "neap.route { path = '/b', pool = 'app', cors = { credentials = true } }\n"
+      "neap.route { path = '/c', pool = 'app', auth = { basic = { joe = 'geheim' } } }\n"
+      "neap.route { path = '/d', pool = 'app', auth = { } }\n"
+      "neap.route { path = '/e', pool = 'app', auth = { basic = 'nobody' } }\n"
+      "neap.route { path = '/f', split = { table = 'plans' }, fallback = 'app' }\n"
+      "neap.table { name = 'plans', rows = { a = '1' } }\n"
+      "neap.table { name = 'both', file = 'x', rows = {} }\n"
+      "neap.table { name = 'odd', kind = 'tree', rows = { a = {} } }\n",
+      "neap.lua:2: error: route.cors.origins[1]: \"a.example\": write an origin: \"https://a.example\", "
+      "\"https://*.example.com\", or \"*\" for any\n"
+      "neap.lua:3: error: route.cors: with credentials, origins have to be named\n"
+      "neap.lua:4: error: route.auth.basic.joe: write \"sha256:SALT:HEX\", as printf %s \"$SALT$SECRET\" | "
+      "sha256sum makes it; no secret itself\n"
+      "neap.lua:5: error: route.auth: takes one of basic and bearer\n"
+      "neap.lua:6: error: route.auth.basic: there is no table \"nobody\"\n"
+      "neap.lua:7: error: route.split.table: has to be a table of kind weights\n"
+      "neap.lua:9: error: table: takes one of file and rows\n"
+      "neap.lua:10: error: table.kind: \"tree\": write map, set, prefix, network or weights\n"
+      "neap.lua:10: error: table.rows.a: write a text of one line\n");
 }
 
 int main(void) {
@@ -194,6 +261,8 @@ int main(void) {
       cmocka_unit_test(test_shares_limits_and_keys),
       cmocka_unit_test(test_what_makes_no_sense_is_refused_on_its_line),
       cmocka_unit_test(test_functions_of_a_route),
+      cmocka_unit_test(test_who_may),
+      cmocka_unit_test(test_who_may_is_checked_and_no_secret_is_shown),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
 }
