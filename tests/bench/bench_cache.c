@@ -6,6 +6,7 @@
  *   mix     90 % gets, 10 % puts of the same keys, all fit
  *   churn   get, and put on a miss: 1 M keys, Zipf 1.0, room for 100 k entries
  *   memory  bytes per entry beyond key (16) and value (32): 1 M entries with a time to live
+ *   sizes   resident memory of a full cache of 256 MiB while values of up to 16 KiB replace each other
  *   create  caches made and destroyed per second, keys only, room for 1000 objects
  *   replay  churn through neap_store_replay
  *
@@ -252,6 +253,28 @@ static void run_memory(bench *b) {
          (double)(resident() - before) / KEYS - 48, (double)stats.memory_tables / KEYS);
 }
 
+static void run_sizes(bench *b) {
+  static const char value[16 << 10];
+  uint64_t before = resident(), most = 0, end = neap_clock_now_ns(NULL) + (uint64_t)(b->seconds * 1e9);
+  open_cache(b, NEAP_STORE_VALUES, 0, 256u << 20);
+  neap_random random = {11};
+  do {
+    for (unsigned i = 0; i < BATCH; i++) {
+      uint64_t buffer[2], draw = neap_random_next(&random);
+      size_t size = 1 + draw % (64u << (draw >> 40) % 9); /* small ones are many */
+      if (neap_cache_put(b->cache, key_of(draw >> 44, buffer), (neap_view){value, size}, NULL))
+        die("a put failed");
+    }
+    most = NEAP_MAX(most, resident() - before);
+  } while (neap_clock_now_ns(NULL) < end);
+  neap_cache_stats stats;
+  neap_cache_stats_get(b->cache, &stats);
+  printf("case=sizes policy=%s puts=%" PRIu64 " entries=%" PRIu64
+         " charged_mib=%.1f resident_mib=%.1f most_resident_mib=%.1f\n",
+         stats.policy, stats.puts, stats.entries, (double)stats.memory / (1 << 20),
+         (double)(resident() - before) / (1 << 20), (double)most / (1 << 20));
+}
+
 static void run_create(bench *b) {
   uint64_t start = neap_clock_now_ns(NULL), count = 0, now;
   do {
@@ -267,6 +290,8 @@ static void run_create(bench *b) {
 static void run(bench *b) {
   if (strcmp(b->name, "memory") == 0) {
     run_memory(b);
+  } else if (strcmp(b->name, "sizes") == 0) {
+    run_sizes(b);
   } else if (strcmp(b->name, "create") == 0) {
     run_create(b);
   } else {
