@@ -1,6 +1,9 @@
 #include "loopback.h"
 
 #include <poll.h>
+#include <sched.h>
+
+#include "script/script.h"
 
 static char head[65536];
 
@@ -288,6 +291,150 @@ static void test_round_robin_visits_every_backend(void **state) {
   gate_end(g);
 }
 
+/* --- limits and the queue */
+
+static void test_what_is_over_the_limit_waits_its_turn(void **state) {
+  (void)state;
+  gate *g = gate_new(1);
+  g->members[0].limit = 1;
+  gate_start(g);
+  int clients[3], backend;
+  clients[0] = talk_connect(g->port);
+  get(clients[0], "/0", "");
+  backend = talk_accept(g->backend_sockets[0]);
+  talk_head(backend, head, sizeof head);
+  for (int i = 1; i < 3; i++) { /* these wait: the backend has its one */
+    char target[8];
+    clients[i] = talk_connect(g->port);
+    snprintf(target, sizeof target, "/%d", i);
+    get(clients[i], target, "");
+    while (atomic_load(&g->flow.counters.waited) < (uint64_t)i) sched_yield();
+  }
+  talk_send(backend, EMPTY);
+  expect_status(clients[0], "200");
+  for (int i = 1; i < 3; i++) { /* in the order in which they came, on the connection that is kept */
+    char line[16];
+    snprintf(line, sizeof line, "GET /%d ", i);
+    talk_head(backend, head, sizeof head);
+    assert_memory_equal(head, line, 7);
+    talk_send(backend, EMPTY);
+    expect_status(clients[i], "200");
+  }
+  for (int i = 0; i < 3; i++) close(clients[i]);
+  close(backend);
+  gate_end(g);
+}
+
+static void test_a_client_that_leaves_the_queue_is_forgotten(void **state) {
+  (void)state;
+  gate *g = gate_new(1);
+  g->members[0].limit = 1;
+  gate_start(g);
+  int first = talk_connect(g->port), gone = talk_connect(g->port), last = talk_connect(g->port);
+  get(first, "/first", "");
+  int backend = talk_accept(g->backend_sockets[0]);
+  talk_head(backend, head, sizeof head);
+  get(gone, "/gone", "");
+  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  struct linger at_once = {.l_onoff = 1}; /* with a reset: a mere end may be that of its requests */
+  setsockopt(gone, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(gone);
+  while (atomic_load(&g->flow.counters.clients_gone) < 1) sched_yield();
+  get(last, "/last", "");
+  while (atomic_load(&g->flow.counters.waited) < 2) sched_yield();
+  talk_send(backend, EMPTY);
+  expect_status(first, "200");
+  talk_head(backend, head, sizeof head);
+  assert_memory_equal(head, "GET /last ", 10);
+  talk_send(backend, EMPTY);
+  expect_status(last, "200");
+  close(first);
+  close(last);
+  close(backend);
+  gate_end(g);
+}
+
+static void test_a_full_queue_and_a_wait_that_is_too_long_are_503(void **state) {
+  (void)state;
+  gate *g = gate_new(1);
+  g->members[0].limit = 1;
+  g->pool_options.max_queue = 1;
+  g->pool_options.queue_timeout_ms = 50;
+  gate_start(g);
+  int first = talk_connect(g->port), waits = talk_connect(g->port), over = talk_connect(g->port);
+  get(first, "/", "");
+  int backend = talk_accept(g->backend_sockets[0]);
+  talk_head(backend, head, sizeof head);
+  get(waits, "/", "");
+  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  get(over, "/", "");
+  expect_status(over, "503");
+  expect_status(waits, "503");
+  talk_send(backend, EMPTY);
+  expect_status(first, "200");
+  close(first);
+  close(waits);
+  close(over);
+  close(backend);
+  gate_end(g);
+}
+
+static void test_a_retry_waits_for_the_backend_that_is_left(void **state) {
+  (void)state;
+  gate *g = gate_new(2);
+  g->members[0].limit = g->members[1].limit = 1;
+  gate_start(g);
+  int busy = talk_connect(g->port), retried = talk_connect(g->port);
+  get(busy, "/busy", "");
+  int one = accept_any(g, 2);
+  int good = talk_accept(g->backend_sockets[one]);
+  talk_head(good, head, sizeof head);
+  get(retried, "/retried", "");
+  int bad = talk_accept(g->backend_sockets[1 - one]);
+  talk_head(bad, head, sizeof head);
+  close(bad); /* no answer: the other is next, and it is busy */
+  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  talk_send(good, EMPTY);
+  expect_status(busy, "200");
+  talk_head(good, head, sizeof head);
+  assert_memory_equal(head, "GET /retried ", 13);
+  talk_send(good, EMPTY);
+  expect_status(retried, "200");
+  close(busy);
+  close(retried);
+  close(good);
+  gate_end(g);
+}
+
+/* A policy that holds everything back while one request is under way. */
+static void test_a_policy_may_hold_requests(void **state) {
+  (void)state;
+  gate *g = gate_new(1);
+  neap_script_register(g->registry, &g->host);
+  g->pool_options.balance = "hold.lua";
+  g->pool_options.source = "return function(_, pool)\n"
+                           "  if pool[1].in_flight > 0 and pool.may_wait then return pool.wait end\n"
+                           "  return 1\n"
+                           "end";
+  gate_start(g);
+  int first = talk_connect(g->port), second = talk_connect(g->port);
+  get(first, "/first", "");
+  int backend = talk_accept(g->backend_sockets[0]);
+  talk_head(backend, head, sizeof head);
+  get(second, "/second", "");
+  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  talk_send(backend, EMPTY);
+  expect_status(first, "200");
+  talk_head(backend, head, sizeof head);
+  assert_memory_equal(head, "GET /second ", 12);
+  talk_send(backend, EMPTY);
+  expect_status(second, "200");
+  close(first);
+  close(second);
+  close(backend);
+  gate_end(g);
+}
+
 static void stop_listening(gate *g, int index) {
   close(g->backend_sockets[index]);
   g->backend_sockets[index] = -1;
@@ -537,6 +684,11 @@ int main(void) {
       cmocka_unit_test(test_an_incomplete_response_is_cut_off_and_not_stored),
       cmocka_unit_test(test_slow_clients_get_every_byte_of_a_hit_and_hold_up_nobody),
       cmocka_unit_test(test_round_robin_visits_every_backend),
+      cmocka_unit_test(test_what_is_over_the_limit_waits_its_turn),
+      cmocka_unit_test(test_a_client_that_leaves_the_queue_is_forgotten),
+      cmocka_unit_test(test_a_full_queue_and_a_wait_that_is_too_long_are_503),
+      cmocka_unit_test(test_a_retry_waits_for_the_backend_that_is_left),
+      cmocka_unit_test(test_a_policy_may_hold_requests),
       cmocka_unit_test(test_a_backend_that_refuses_is_skipped_and_left_alone),
       cmocka_unit_test(test_all_backends_unreachable_is_502),
       cmocka_unit_test(test_a_kept_connection_that_was_closed_meanwhile_is_no_error),
