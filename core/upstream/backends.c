@@ -53,36 +53,63 @@ static void make_id(neap_backend *backend) {
            (unsigned long long)(low & 0xffffffffffff));
 }
 
-int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err) {
-  neap_backend *made = NULL;
+static neap_backend *find_and_hold(neap_backends *backends, const char *address) {
   pthread_mutex_lock(&backends->lock);
   neap_backend *backend = find(backends, address);
   if (backend) backend->holders++;
   pthread_mutex_unlock(&backends->lock);
+  return backend;
+}
+
+static neap_backend *make(neap_backends *backends, const char *address) {
+  size_t size = strlen(address) + 1;
+  neap_backend *made = calloc(1, sizeof *made + size);
+  if (made == NULL) return NULL;
+  memcpy(made->text, address, size);
+  neap_vitals_init(&made->vitals);
+  made->home = backends;
+  made->holders = 1;
+  make_id(made);
+  return made;
+}
+
+/* Takes `made` in, unless another was quicker: then that one is held, and `made` freed. */
+static neap_backend *publish(neap_backends *backends, neap_backend *made) {
+  pthread_mutex_lock(&backends->lock);
+  neap_backend *backend = find(backends, made->text);
+  if (backend) {
+    backend->holders++;
+    free(made);
+  } else {
+    insert(backends, made);
+    backend = made;
+  }
+  pthread_mutex_unlock(&backends->lock);
+  return backend;
+}
+
+int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err) {
+  neap_backend *backend = find_and_hold(backends, address);
   if (backend == NULL) {
-    size_t size = strlen(address) + 1;
-    made = calloc(1, sizeof *made + size);
+    neap_backend *made = make(backends, address);
     if (made == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-    memcpy(made->text, address, size);
-    neap_vitals_init(&made->vitals);
     int code = neap_address_parse(address, &made->address, err); /* may block: outside the lock */
     if (code) {
       free(made);
       return code;
     }
-    made->home = backends;
-    make_id(made);
-    made->holders = 1;
-    pthread_mutex_lock(&backends->lock);
-    backend = find(backends, address);
-    if (backend) {
-      backend->holders++;
-      free(made);
-    } else {
-      insert(backends, made);
-      backend = made;
-    }
-    pthread_mutex_unlock(&backends->lock);
+    backend = publish(backends, made);
+  }
+  *out = backend;
+  return 0;
+}
+
+int neap_backends_name(neap_backends *backends, const char *name, neap_backend **out) {
+  neap_backend *backend = find_and_hold(backends, name);
+  if (backend == NULL) {
+    neap_backend *made = make(backends, name);
+    if (made == NULL) return NEAP_ENOMEM;
+    backend = publish(backends, made);
   }
   *out = backend;
   return 0;

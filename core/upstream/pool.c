@@ -133,6 +133,11 @@ static int32_t find_present(const neap_pool *pool, const char *address) {
   return place >= 0 && pool->places[place].leaving ? -1 : place;
 }
 
+const neap_pool_member *neap_pool_find(const neap_pool *pool, const char *address) {
+  int32_t place = find_present(pool, address);
+  return place < 0 ? NULL : &pool->members[place];
+}
+
 int neap_pool_leave(neap_pool *pool, const char *address) {
   int32_t place = find_present(pool, address);
   if (place < 0) return NEAP_ENOTFOUND;

@@ -27,6 +27,9 @@ void neap_backends_destroy(neap_backends **backends);
 /* The backend `address` ("host:port"), made where it is new. A name is looked up, once: not on a worker. The
  * caller holds it until neap_backend_give. NEAP_EINVAL with a sentence, NEAP_ENOMEM. Any thread. */
 int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err);
+/* The same for a name that is never looked up: nobody can connect to it, and what is known of it is kept as
+ * of any. NEAP_ENOMEM. Any thread. */
+int neap_backends_name(neap_backends *backends, const char *name, neap_backend **out);
 /* Any thread. The last one forgets what is known of the backend. */
 void neap_backend_give(neap_backends *backends, neap_backend *backend);
 
@@ -152,6 +155,9 @@ int neap_pool_join(neap_pool *pool, const neap_pool_member *member);
 int neap_pool_leave(neap_pool *pool, const char *address);
 int neap_pool_set_weight(neap_pool *pool, const char *address, int32_t weight);
 int neap_pool_set_draining(neap_pool *pool, const char *address, bool draining);
+
+/* The member with that address, as it is now; NULL. Borrowed until the next change. */
+const neap_pool_member *neap_pool_find(const neap_pool *pool, const char *address);
 
 enum { NEAP_TRIES_MAX = 8 };     /* backends that one exchange may try */
 enum { NEAP_RETRIES_FREE = 10 }; /* retries a second that a worker makes whatever the budget */
