@@ -124,7 +124,9 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
   neap_config_read_care(from, &pool->care);
   pool->params = params_of(box, json_object_get(from, "params"), &pool->param_count);
   pool->backends = backends_of(box, json_object_get(from, "backends"), &pool->backend_count);
-  return pool->params && pool->backends;
+  pool->sources = texts_of(box, json_object_get(from, "discover"), &pool->source_count);
+  pool->source_refresh_ms = number_at(from, "discover_refresh");
+  return pool->params && pool->backends && pool->sources;
 }
 
 static bool read_pools(neap_config_box *box, const json_t *list) {
@@ -210,6 +212,9 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   box->config.access_log = access_log_of(text_at(log, "access"));
   box->config.workers = (uint32_t)number_at(engine, "workers");
   box->config.grace_ms = number_at(engine, "grace");
+  box->config.name_servers =
+      texts_of(box, json_object_get(engine, "name_servers"), &box->config.name_server_count);
+  if (box->config.name_servers == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   const json_t *control = json_object_get(box->tree, "control"),
                *reload = json_object_get(box->tree, "reload");
   box->config.control_socket = text_at(control, "socket");

@@ -78,7 +78,10 @@ typedef struct neap_config_pool {
   neap_match_key key;   /* for neap_route_key in route/route.h */
   const char *key_name; /* of the header or the cookie; "" for the others */
   const neap_config_backend *backends;
-  size_t backend_count;         /* at least 1 */
+  size_t backend_count;       /* may be 0 where some are discovered */
+  const char *const *sources; /* of more: "dns:...", "file:..." */
+  size_t source_count;
+  uint64_t source_refresh_ms;
   uint64_t connect_timeout_ms;  /* to a backend */
   uint64_t response_timeout_ms; /* from the request sent to the head received, and between parts of a body */
   uint64_t idle_timeout_ms;     /* of a kept connection */
@@ -151,8 +154,10 @@ typedef struct neap_config {
   size_t table_count;
   const neap_config_route *routes; /* in order of declaration */
   size_t route_count;
-  uint32_t workers;           /* 0: as many as there are cores */
-  uint64_t grace_ms;          /* for exchanges in flight when stopping */
+  uint32_t workers;                /* 0: as many as there are cores */
+  uint64_t grace_ms;               /* for exchanges in flight when stopping */
+  const char *const *name_servers; /* for what pools discover; none: the system's */
+  size_t name_server_count;
   const char *control_socket; /* a path, "auto" or "off" */
   uint32_t control_mode;      /* permissions of that path */
   bool reload_watch, reload_dry_run;

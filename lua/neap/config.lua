@@ -78,6 +78,9 @@ end
 
 local function check_backends(pool)
   local seen = {}
+  if not (pool.value.backends or {})[1] and not (pool.value.discover or {})[1] then
+    check.problem(pool.scope, "needs backends, or discover")
+  end
   for i, backend in ipairs(pool.value.backends or {}) do
     if seen[backend.address] then
       check.problem(check.inside(check.inside(pool.scope, "backends"), i), backend.address .. " is there twice")

@@ -30,7 +30,7 @@ local SCALAR = {
            "max_queue", "queue_timeout", "down_time", "retry_delay", "retry_budget", "session_timeout",
            "health_check_interval", "health_check_timeout", "slow_start", "panic", "dynamic_weight" },
   log = { "access" },
-  engine = { "workers", "grace" },
+  engine = { "workers", "grace", "name_servers" },
   control = { "socket", "mode" },
   reload = { "watch", "dry_run", "keep" },
 }

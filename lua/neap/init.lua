@@ -92,7 +92,9 @@ function M.cache(options) declare("cache", options) end
 
 ---@class neap.Pool
 ---@field name string what routes call it
----@field backends (string|table)[] "host:port", "host:port weight=2 max_connections=100", "host:port backup"
+---@field backends? (string|table)[] "host:port", "host:port weight=2 max_connections=100", "host:port backup"
+---@field discover? string|string[] more: "dns:name:port", "srv:name", "file:path", "etcd:http://host:2379/prefix"
+---@field discover_refresh? string|number between two questions where no time to live is said (30s)
 ---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? picks ("weighted_round_robin")
 ---@field params? table<string, number|string|boolean> its parameters
 ---@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
@@ -213,6 +215,7 @@ function M.log(options) declare("log", options) end
 
 ---@class neap.Engine
 ---@field workers? integer threads that serve (one per core)
+---@field name_servers? string|string[] for what pools discover (the system's)
 ---@field grace? string|number for requests in flight when it stops (30s)
 
 --- The engine itself.

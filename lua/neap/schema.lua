@@ -169,6 +169,17 @@ local REDIRECT = check.shorthand(target_alone, record {
   { name = "status", kind = redirect_status, default = 302, text = "status code" },
 })
 
+-- --- where backends come from ---
+
+local SOURCES = { "^dns:[%w_.-]+:%d+$", "^srv:[%w_.-]+$", "^file:[^%c]+$", "^etcd:https?://[^/%c%s]+/[^%c]+$" }
+
+local function source(value)
+  for _, pattern in ipairs(SOURCES) do
+    if type(value) == "string" and #value <= 1000 and match(value, pattern) then return value end
+  end
+  return nil, 'write "dns:name:port", "srv:name", "file:path" or "etcd:http://host:2379/prefix"'
+end
+
 -- --- how a pool tries again, and keeps clients where they are ---
 
 local function session_type(value)
@@ -248,8 +259,12 @@ M.cache = {
 
 M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },
-  { name = "backends", kind = list(address.backend, 1), required = true,
+  { name = "backends", kind = list(address.backend, 1), default = {},
     text = '"host:port", "host:port weight=2", or a table: see below' },
+  { name = "discover", kind = list(source, 1), default = {},
+    text = 'more backends: "dns:name:port", "srv:name", "file:path", "etcd:http://host:2379/prefix"' },
+  { name = "discover_refresh", kind = duration(1000, DAY), default = 30000,
+    text = "between two questions for names whose time to live is not said" },
   { name = "balance", kind = policy "balance", default = "native:weighted_round_robin", also = { "algorithm" },
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
@@ -344,6 +359,8 @@ M.log = {
 M.engine = {
   { name = "workers", kind = integer(1, 1024), text = "threads that serve; default: one per core" },
   { name = "grace", kind = duration(0, DAY), default = 30000, text = "for requests in flight when it stops" },
+  { name = "name_servers", kind = list(text { pattern = "^[%x.:%[%]]+$", hint = "write an address, with a port or without" }),
+    default = {}, words = true, text = "that are asked for what pools discover; default: those of the system" },
 }
 
 M.control = {
