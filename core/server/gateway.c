@@ -134,6 +134,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
   if (code == 0) code = neap_member_changes_create(&gateway->changes);
   if (code == 0) code = neap_tallies_create(&gateway->tallies);
+  if (code == 0) code = neap_discovery_create(gateway, &gateway->discovery);
   if (code == 0) code = make_sessions(gateway);
   if (code == 0) code = neap_tables_create(gateway, &gateway->tables);
   if (code) {
@@ -188,6 +189,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   }
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
+  neap_discovery_destroy(&gateway->discovery);
   neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);

@@ -5,6 +5,7 @@
  *   reload_plan.c     a new generation: everything that can fail first, then the switch
  *   generation.c      a configuration as the workers use it
  *   members.c         the members of pools: as configured, and as changed since
+ *   discover.c        those that sources find
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   control*.c        what operators ask
@@ -21,6 +22,7 @@
 #include "loop/loop.h"
 #include "script/script.h"
 #include "server/control.h"
+#include "server/discover.h"
 #include "server/members.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -268,6 +270,7 @@ struct neap_gateway {
   bool serving[NEAP_WORKERS_MAX];         /* by place; false for those that leave */
   uint32_t worker_count;                  /* of `serving` */
   neap_member_changes *changes;           /* of pools' members, at run time */
+  neap_discovery *discovery;
   neap_bound *bound;
   size_t bound_count;
   uint32_t last_listener_id;

@@ -10,7 +10,8 @@
 typedef struct member_change {
   struct member_change *next;
   enum { MEMBER_KEPT, MEMBER_ADDED, MEMBER_REMOVED } presence;
-  int32_t weight; /* 0: as configured */
+  int32_t weight;   /* 0: as configured */
+  int32_t priority; /* of an added one */
   bool draining;
   char *address; /* behind the pool's name */
   char pool[];
@@ -79,6 +80,7 @@ static int copy_changes(neap_member_changes *changes, member_change **out, uint6
     }
     copy->presence = from->presence;
     copy->weight = from->weight;
+    copy->priority = from->priority;
     copy->draining = from->draining;
     *at = copy;
     at = &copy->next;
@@ -136,6 +138,7 @@ static int take(neap_gateway *gateway, neap_members *members, const char *addres
     member.limit = from->limit;
     neap_backend_set_id(member.backend, from->id);
   }
+  if (change && from == NULL) member.priority = change->priority;
   if (change && change->weight) member.weight = change->weight;
   if (change) member.draining = change->draining;
   members->list[members->count++] = member;
@@ -337,6 +340,52 @@ void neap_members_catch_up(neap_gateway *gateway) {
     neap_gateway_log(gateway, NEAP_LOG_ERROR, "server member_changes_lost error=\"%s\"", err.text);
 }
 
+/* --- what sources find */
+
+static const neap_config_pool *find_pool(const neap_gateway *gateway, const char *name) {
+  const neap_config *config = gateway->loaded->config;
+  for (size_t i = 0; i < config->pool_count; i++)
+    if (strcmp(config->pools[i].name, name) == 0) return &config->pools[i];
+  return NULL;
+}
+
+static bool is_of_the_file(const neap_gateway *gateway, const char *pool, const char *address) {
+  const neap_config_pool *found = find_pool(gateway, pool);
+  return found && find_configured(found, address);
+}
+
+/* An address that cannot be used must not get into the list: it would spoil every change and reload after it.
+ */
+static int try_address(neap_gateway *gateway, const char *address, neap_err *err) {
+  neap_backend *backend;
+  int code = neap_backends_take(gateway->backends, address, &backend, err);
+  if (code == 0) neap_backend_give(gateway->backends, backend);
+  return code;
+}
+
+int neap_members_announce(neap_gateway *gateway, const char *pool, const neap_member_found *found,
+                          neap_err *err) {
+  if (is_of_the_file(gateway, pool, found->address)) return 0;
+  int code = try_address(gateway, found->address, err);
+  if (code) return code;
+  member_change *change = make_change(pool, found->address);
+  if (change == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  const member_change *now = find_change(gateway->changes->first, pool, found->address);
+  change->presence = MEMBER_ADDED;
+  change->weight = found->weight;
+  change->priority = found->priority;
+  change->draining = now && now->draining;
+  put_change(gateway->changes, change);
+  return 0;
+}
+
+void neap_members_withdraw(neap_gateway *gateway, const char *pool, const char *address) {
+  const member_change *now = find_change(gateway->changes->first, pool, address);
+  if (now == NULL || is_of_the_file(gateway, pool, address)) return;
+  member_change *change = make_change(pool, address); /* that nothing is changed */
+  if (change) put_change(gateway->changes, change);
+}
+
 /* --- changing */
 
 /* What is asked for, and what it is about. */
@@ -396,6 +445,7 @@ static member_change *edit(const change_plan *of, neap_err *err) {
   if (of->now) {
     change->presence = of->now->presence;
     change->weight = of->now->weight;
+    change->priority = of->now->priority;
     change->draining = of->now->draining;
   }
   return change;

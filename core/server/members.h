@@ -27,12 +27,26 @@ typedef struct neap_members {
   size_t count;
 } neap_members;
 
+/* One that a source has found. */
+typedef struct neap_member_found {
+  const char *address; /* in small letters */
+  int32_t weight, priority;
+} neap_member_found;
+
 /* Takes the backends of every pool, changes included. Any thread. */
 int neap_members_take(neap_loaded *loaded, neap_err *err);
 /* Gives them back. Control thread. */
 void neap_members_give(neap_loaded *loaded);
-/* At a commit, of the generation that is now in force: what was changed since its backends were taken. */
+/* Puts into force what was changed since the backends of the generation in force were taken: at a commit, and
+ * after changes that do not do so themselves. */
 void neap_members_catch_up(neap_gateway *gateway);
+
+/* What a source has found, and finds no more: as if added and removed by hand, but for backends that the file
+ * names, which stay as they are. In force once neap_members_catch_up is called. `announce` fails where the
+ * address means nothing. */
+int neap_members_announce(neap_gateway *gateway, const char *pool, const neap_member_found *found,
+                          neap_err *err);
+void neap_members_withdraw(neap_gateway *gateway, const char *pool, const char *address);
 
 /* `address` is "host:port"; a name is looked up now, which may take a while. `weight`: 1..1000, 0: 1. */
 int neap_gateway_backend_add(neap_gateway *gateway, const char *pool, const char *address, int32_t weight,

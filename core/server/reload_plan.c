@@ -290,4 +290,5 @@ void neap_plan_commit(neap_reload_plan *plan) {
   gateway->last_generation = plan->generation;
   plan->loaded = NULL;
   neap_members_catch_up(gateway);
+  neap_discovery_follow(gateway->discovery);
 }

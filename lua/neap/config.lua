@@ -78,7 +78,8 @@ end
 
 local function check_backends(pool)
   local seen = {}
-  if not (pool.value.backends or {})[1] and not (pool.value.discover or {})[1] then
+  local given = pool.scope.declaration.value
+  if type(given) == "table" and given.backends == nil and given.discover == nil then
     check.problem(pool.scope, "needs backends, or discover")
   end
   for i, backend in ipairs(pool.value.backends or {}) do

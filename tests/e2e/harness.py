@@ -23,8 +23,9 @@ class Origin:
     sends what it likes; other paths get 200 with the path as the body. `seen` are the requests in order of
     arrival, also those that never became complete."""
 
-    def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    def __init__(self, host="127.0.0.1", port=0):
+        self.host = host
+        self.listener = socket.create_server((host, port), backlog=128)
         self.port = self.listener.getsockname()[1]
         self.answers, self.seen, self.connections, self.accepted = {}, [], [], 0
         self.changed = threading.Condition()
@@ -33,7 +34,7 @@ class Origin:
 
     @property
     def address(self):
-        return "127.0.0.1:%d" % self.port
+        return "%s:%d" % (self.host, self.port)
 
     def on(self, path, answer):
         self.answers[path] = answer
