@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "server/gateway.h"
-#include "upstream/source.h"
 
 enum { FILE_LOOK_MS = 500 };
 

@@ -16,6 +16,7 @@
 #include "loop/loop.h"
 #include "policy/policy.h"
 #include "upstream/report.h"
+#include "upstream/source.h"
 
 /* --- backends */
 typedef struct neap_backends neap_backends;

@@ -180,6 +180,8 @@ local function source(value)
   return nil, 'write "dns:name:port", "srv:name", "file:path" or "etcd:http://host:2379/prefix"'
 end
 
+local NAME_SERVER = text { pattern = "^[%x.:%[%]]+$", hint = "write an address, with a port or without" }
+
 -- --- how a pool tries again, and keeps clients where they are ---
 
 local function session_type(value)
@@ -359,8 +361,8 @@ M.log = {
 M.engine = {
   { name = "workers", kind = integer(1, 1024), text = "threads that serve; default: one per core" },
   { name = "grace", kind = duration(0, DAY), default = 30000, text = "for requests in flight when it stops" },
-  { name = "name_servers", kind = list(text { pattern = "^[%x.:%[%]]+$", hint = "write an address, with a port or without" }),
-    default = {}, words = true, text = "that are asked for what pools discover; default: those of the system" },
+  { name = "name_servers", kind = list(NAME_SERVER), default = {}, words = true,
+    text = "that are asked for what pools discover; default: those of the system" },
 }
 
 M.control = {
