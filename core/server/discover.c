@@ -13,8 +13,8 @@ typedef struct finder {
   neap_discovery *home;
   char *pool, *spec;
   uint64_t refresh_ms;
-  neap_source *source;
-  neap_source_list found;
+  neap_backend_source *source;
+  neap_backend_source_list found;
   uint64_t changed_ms;
   char reason[300];
   bool wanted; /* by the generation in force */
@@ -30,7 +30,8 @@ struct neap_discovery {
 
 /* --- joining and leaving */
 
-static const neap_source_member *find_member(const neap_source_list *list, const char *address) {
+static const neap_backend_source_member *find_member(const neap_backend_source_list *list,
+                                                     const char *address) {
   for (size_t i = 0; i < list->count; i++)
     if (strcmp(list->members[i].address, address) == 0) return &list->members[i];
   return NULL;
@@ -43,7 +44,7 @@ static bool found_elsewhere(const finder *by, const char *address) {
   return false;
 }
 
-static void join(finder *by, const neap_source_member *member) {
+static void join(finder *by, const neap_backend_source_member *member) {
   neap_gateway *gateway = by->home->gateway;
   neap_err err;
   const neap_member_found found = {member->address, member->weight, member->priority};
@@ -57,7 +58,7 @@ static void leave(finder *by, const char *address) {
 }
 
 /* A priority is given when a backend joins. */
-static void change(finder *by, const neap_source_member *was, const neap_source_member *is) {
+static void change(finder *by, const neap_backend_source_member *was, const neap_backend_source_member *is) {
   if (was->weight == is->weight && was->priority == is->priority) return;
   if (was->priority != is->priority) {
     leave(by, is->address);
@@ -66,22 +67,22 @@ static void change(finder *by, const neap_source_member *was, const neap_source_
   join(by, is);
 }
 
-static int copy_found(neap_source_list *to, const neap_source_member *members, size_t count) {
-  neap_source_member *copy = malloc((count + 1) * sizeof *copy);
+static int copy_found(neap_backend_source_list *to, const neap_backend_source_member *members, size_t count) {
+  neap_backend_source_member *copy = malloc((count + 1) * sizeof *copy);
   if (copy == NULL) return NEAP_ENOMEM;
   if (count) memcpy(copy, members, count * sizeof *copy);
-  *to = (neap_source_list){.members = copy, .count = count, .room = count + 1};
+  *to = (neap_backend_source_list){.members = copy, .count = count, .room = count + 1};
   return 0;
 }
 
-static void on_changed(void *user, const neap_source_member *members, size_t count) {
+static void on_changed(void *user, const neap_backend_source_member *members, size_t count) {
   finder *by = user;
-  neap_source_list before = by->found, now;
+  neap_backend_source_list before = by->found, now;
   if (copy_found(&now, members, count)) return;
   by->found = now; /* first: what it finds no more is not found elsewhere by itself */
   size_t joined = 0, left = 0;
   for (size_t i = 0; i < count; i++) {
-    const neap_source_member *old = find_member(&before, members[i].address);
+    const neap_backend_source_member *old = find_member(&before, members[i].address);
     if (old == NULL)
       join(by, &members[i]), joined++;
     else
@@ -136,16 +137,16 @@ static void open_source(finder *of) {
   int code = dns ? need_resolver(discovery) : file ? 0 : need_fetcher(discovery);
   if (code) neap_fail(&err, code, "%s", dns ? "the name servers cannot be read" : neap_strerror(code));
   folder_of(discovery->gateway, folder, sizeof folder);
-  const neap_source_options options = {.spec = of->spec,
-                                       .folder = folder,
-                                       .refresh_ms = file ? FILE_LOOK_MS : of->refresh_ms,
-                                       .loop = discovery->gateway->loop,
-                                       .resolver = discovery->resolver,
-                                       .fetcher = discovery->fetcher,
-                                       .changed = on_changed,
-                                       .failed = on_failed,
-                                       .user = of};
-  if (code == 0) code = neap_source_create(&options, &of->source, &err);
+  const neap_backend_source_options options = {.spec = of->spec,
+                                               .folder = folder,
+                                               .refresh_ms = file ? FILE_LOOK_MS : of->refresh_ms,
+                                               .loop = discovery->gateway->loop,
+                                               .resolver = discovery->resolver,
+                                               .fetcher = discovery->fetcher,
+                                               .changed = on_changed,
+                                               .failed = on_failed,
+                                               .user = of};
+  if (code == 0) code = neap_backend_source_create(&options, &of->source, &err);
   if (code) on_failed(of, err.text);
 }
 
@@ -158,7 +159,7 @@ static finder *find(const neap_discovery *discovery, const char *pool, const cha
 }
 
 static void free_finder(finder *of) {
-  neap_source_destroy(&of->source);
+  neap_backend_source_destroy(&of->source);
   free(of->found.members);
   free(of->pool);
   free(of->spec);
@@ -182,7 +183,7 @@ static void want(neap_discovery *discovery, const neap_config_pool *pool, const 
     *at = of;
   }
   of->wanted = true;
-  if (of->refresh_ms != pool->source_refresh_ms) neap_source_destroy(&of->source);
+  if (of->refresh_ms != pool->source_refresh_ms) neap_backend_source_destroy(&of->source);
   of->refresh_ms = pool->source_refresh_ms;
   if (of->source == NULL) open_source(of);
 }
@@ -194,8 +195,8 @@ static void drop_unwanted(neap_discovery *discovery) {
       at = &of->next;
       continue;
     }
-    neap_source_list found = of->found;
-    of->found = (neap_source_list){0};
+    neap_backend_source_list found = of->found;
+    of->found = (neap_backend_source_list){0};
     for (size_t i = 0; i < found.count; i++) leave(of, found.members[i].address);
     free(found.members);
     *at = of->next;
@@ -217,7 +218,7 @@ static void set_servers(neap_discovery *discovery, const neap_config *config) {
   free(discovery->servers);
   discovery->servers = copy;
   for (finder *of = discovery->first; of; of = of->next)
-    if (starts(of->spec, "dns:") || starts(of->spec, "srv:")) neap_source_destroy(&of->source);
+    if (starts(of->spec, "dns:") || starts(of->spec, "srv:")) neap_backend_source_destroy(&of->source);
   neap_resolver_destroy(&discovery->resolver);
 }
 

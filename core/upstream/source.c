@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const neap_source_vt *const kinds[] = {&neap_source_dns, &neap_source_srv, &neap_source_file,
-                                              &neap_source_etcd};
+static const neap_backend_source_vt *const kinds[] = {&neap_backend_source_dns, &neap_backend_source_srv,
+                                                      &neap_backend_source_file, &neap_backend_source_etcd};
 
 /* --- lists */
 
@@ -14,17 +14,19 @@ static int clamp(int64_t value, int64_t least, int64_t most) {
   return (int)NEAP_MIN(NEAP_MAX(value, least), most);
 }
 
-int neap_source_add(neap_source_list *list, const char *address, int64_t weight, int64_t priority) {
+int neap_backend_source_add(neap_backend_source_list *list, const char *address, int64_t weight,
+                            int64_t priority) {
   size_t size = strlen(address);
-  if (list->count == NEAP_SOURCE_MEMBERS_MAX || size >= NEAP_SOURCE_ADDRESS) return NEAP_ETOOLARGE;
+  if (list->count == NEAP_BACKEND_SOURCE_MEMBERS_MAX || size >= NEAP_BACKEND_SOURCE_ADDRESS)
+    return NEAP_ETOOLARGE;
   if (list->count == list->room) {
     size_t room = list->room ? 2 * list->room : 16;
-    neap_source_member *grown = realloc(list->members, room * sizeof *grown);
+    neap_backend_source_member *grown = realloc(list->members, room * sizeof *grown);
     if (grown == NULL) return NEAP_ENOMEM;
     list->members = grown;
     list->room = room;
   }
-  neap_source_member *member = &list->members[list->count++];
+  neap_backend_source_member *member = &list->members[list->count++];
   memset(member, 0, sizeof *member);
   for (size_t i = 0; i < size; i++) member->address[i] = (char)tolower((unsigned char)address[i]);
   member->weight = clamp(weight, 1, 1000);
@@ -32,17 +34,18 @@ int neap_source_add(neap_source_list *list, const char *address, int64_t weight,
   return 0;
 }
 
-void neap_source_list_fini(neap_source_list *list) {
+void neap_backend_source_list_fini(neap_backend_source_list *list) {
   free(list->members);
-  *list = (neap_source_list){0};
+  *list = (neap_backend_source_list){0};
 }
 
 static int by_address(const void *a, const void *b) {
-  return strcmp(((const neap_source_member *)a)->address, ((const neap_source_member *)b)->address);
+  return strcmp(((const neap_backend_source_member *)a)->address,
+                ((const neap_backend_source_member *)b)->address);
 }
 
 /* Sorted; of members with one address the first stays. */
-static void tidy(neap_source_list *list) {
+static void tidy(neap_backend_source_list *list) {
   if (list->count == 0) return;
   qsort(list->members, list->count, sizeof *list->members, by_address);
   size_t kept = 1;
@@ -64,7 +67,7 @@ static neap_view next_word(neap_view *rest) {
 /* Whether it looks like "host:port"; what the host is, the system finds out. */
 static bool is_address(neap_view word) {
   const char *colon = memrchr(word.ptr, ':', word.size);
-  if (colon == NULL || colon == word.ptr || word.size >= NEAP_SOURCE_ADDRESS) return false;
+  if (colon == NULL || colon == word.ptr || word.size >= NEAP_BACKEND_SOURCE_ADDRESS) return false;
   long port = 0;
   for (const char *at = colon + 1; at < word.ptr + word.size; at++) {
     if (*at < '0' || *at > '9' || port > 65535) return false;
@@ -87,10 +90,10 @@ static bool read_number(neap_view word, const char *name, int64_t least, int64_t
   return number >= least && number <= most;
 }
 
-int neap_source_add_line(neap_source_list *list, neap_view line, neap_err *err) {
+int neap_backend_source_add_line(neap_backend_source_list *list, neap_view line, neap_err *err) {
   neap_view word = next_word(&line);
   if (word.size == 0 || *word.ptr == '#') return 0;
-  char address[NEAP_SOURCE_ADDRESS];
+  char address[NEAP_BACKEND_SOURCE_ADDRESS];
   int64_t weight = 1, priority = 0;
   if (!is_address(word))
     return neap_fail(err, NEAP_EINVAL, "'%.*s' is not host:port", (int)NEAP_MIN(word.size, (size_t)80),
@@ -101,44 +104,44 @@ int neap_source_add_line(neap_source_list *list, neap_view line, neap_err *err) 
     if (!read_number(word, "weight=", 1, 1000, &weight) && !read_number(word, "priority=", 0, 15, &priority))
       return neap_fail(err, NEAP_EINVAL, "'%.*s' is neither weight=1..1000 nor priority=0..15",
                        (int)NEAP_MIN(word.size, (size_t)80), word.ptr);
-  int code = neap_source_add(list, address, weight, priority);
-  return code ? neap_fail(err, code, "more than %d backends", NEAP_SOURCE_MEMBERS_MAX) : 0;
+  int code = neap_backend_source_add(list, address, weight, priority);
+  return code ? neap_fail(err, code, "more than %d backends", NEAP_BACKEND_SOURCE_MEMBERS_MAX) : 0;
 }
 
 /* --- telling */
 
-static bool is_same(const neap_source_list *a, const neap_source_list *b) {
+static bool is_same(const neap_backend_source_list *a, const neap_backend_source_list *b) {
   return a->count == b->count &&
          (a->count == 0 || memcmp(a->members, b->members, a->count * sizeof *a->members) == 0);
 }
 
-bool neap_source_tell(neap_source *source, neap_source_list *list) {
+bool neap_backend_source_tell(neap_backend_source *source, neap_backend_source_list *list) {
   bool gone = false;
   source->gone = &gone;
   if (source->reason[0]) {
     source->reason[0] = '\0';
     source->options.failed(source->options.user, NULL);
     if (gone) {
-      neap_source_list_fini(list);
+      neap_backend_source_list_fini(list);
       return false;
     }
   }
   tidy(list);
   if (source->told && is_same(&source->last, list)) {
-    neap_source_list_fini(list);
+    neap_backend_source_list_fini(list);
     source->gone = NULL;
     return true;
   }
-  neap_source_list_fini(&source->last);
+  neap_backend_source_list_fini(&source->last);
   source->last = *list;
-  *list = (neap_source_list){0};
+  *list = (neap_backend_source_list){0};
   source->told = true;
   source->options.changed(source->options.user, source->last.members, source->last.count);
   if (!gone) source->gone = NULL;
   return !gone;
 }
 
-bool neap_source_fail(neap_source *source, const char *format, ...) {
+bool neap_backend_source_fail(neap_backend_source *source, const char *format, ...) {
   char reason[sizeof source->reason];
   va_list list;
   va_start(list, format);
@@ -155,7 +158,7 @@ bool neap_source_fail(neap_source *source, const char *format, ...) {
 
 /* --- life */
 
-static const neap_source_vt *kind_of(const char *spec, const char **rest) {
+static const neap_backend_source_vt *kind_of(const char *spec, const char **rest) {
   for (size_t i = 0; i < NEAP_COUNT_OF(kinds); i++) {
     size_t size = strlen(kinds[i]->name);
     if (strncmp(spec, kinds[i]->name, size) != 0 || spec[size] != ':') continue;
@@ -165,24 +168,25 @@ static const neap_source_vt *kind_of(const char *spec, const char **rest) {
   return NULL;
 }
 
-int neap_source_check(const char *spec, neap_err *err) {
+int neap_backend_source_check(const char *spec, neap_err *err) {
   const char *rest;
-  const neap_source_vt *kind = kind_of(spec, &rest);
+  const neap_backend_source_vt *kind = kind_of(spec, &rest);
   if (kind == NULL)
     return neap_fail(err, NEAP_EINVAL, "write dns:name:port, srv:name, file:path or etcd:url/prefix");
   return kind->check(rest, err);
 }
 
 static void on_timer(neap_timer *timer) {
-  neap_source *source = NEAP_CONTAINER_OF(timer, neap_source, timer);
+  neap_backend_source *source = NEAP_CONTAINER_OF(timer, neap_backend_source, timer);
   source->vt->again(source);
 }
 
-int neap_source_create(const neap_source_options *options, neap_source **out, neap_err *err) {
+int neap_backend_source_create(const neap_backend_source_options *options, neap_backend_source **out,
+                               neap_err *err) {
   const char *rest;
-  int code = neap_source_check(options->spec, err);
+  int code = neap_backend_source_check(options->spec, err);
   if (code) return code;
-  neap_source *source = calloc(1, sizeof *source);
+  neap_backend_source *source = calloc(1, sizeof *source);
   if (source == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   source->vt = kind_of(options->spec, &rest);
   source->options = *options;
@@ -192,20 +196,20 @@ int neap_source_create(const neap_source_options *options, neap_source **out, ne
     code = neap_fail(err, NEAP_ENOMEM, "out of memory");
   if (code == 0) code = source->vt->start(source, rest, err);
   if (code)
-    neap_source_destroy(&source);
+    neap_backend_source_destroy(&source);
   else
     *out = source;
   return code;
 }
 
-void neap_source_destroy(neap_source **source_ptr) {
-  neap_source *source = *source_ptr;
+void neap_backend_source_destroy(neap_backend_source **source_ptr) {
+  neap_backend_source *source = *source_ptr;
   if (source == NULL) return;
   *source_ptr = NULL;
   if (source->gone) *source->gone = true;
   neap_timer_clear(&source->timer);
   source->vt->stop(source);
-  neap_source_list_fini(&source->last);
+  neap_backend_source_list_fini(&source->last);
   free(source->folder);
   free(source);
 }

@@ -15,25 +15,25 @@
 #include "remote/remote.h"
 
 enum {
-  NEAP_SOURCE_MEMBERS_MAX = 4096,
-  NEAP_SOURCE_ADDRESS = 272,  /* "host:port", NUL included */
-  NEAP_SOURCE_LEAST_MS = 1000 /* between two questions, whatever the time to live says */
+  NEAP_BACKEND_SOURCE_MEMBERS_MAX = 4096,
+  NEAP_BACKEND_SOURCE_ADDRESS = 272,  /* "host:port", NUL included */
+  NEAP_BACKEND_SOURCE_LEAST_MS = 1000 /* between two questions, whatever the time to live says */
 };
 
-typedef struct neap_source_member {
-  char address[NEAP_SOURCE_ADDRESS]; /* in small letters */
-  int32_t weight;                    /* 1..1000 */
-  int32_t priority;                  /* 0 first */
-} neap_source_member;
+typedef struct neap_backend_source_member {
+  char address[NEAP_BACKEND_SOURCE_ADDRESS]; /* in small letters */
+  int32_t weight;                            /* 1..1000 */
+  int32_t priority;                          /* 0 first */
+} neap_backend_source_member;
 
 /* A list that grows; sorted by address, none twice, when it is told. */
-typedef struct neap_source_list {
-  neap_source_member *members;
+typedef struct neap_backend_source_list {
+  neap_backend_source_member *members;
   size_t count, room;
-} neap_source_list;
+} neap_backend_source_list;
 
 /* What all kinds are made with. Texts are copied; the rest is borrowed until destroy. */
-typedef struct neap_source_options {
+typedef struct neap_backend_source_options {
   const char *spec;    /* "dns:...", as above; a relative path of a file starts at `folder` */
   const char *folder;  /* NULL: where the process is */
   uint64_t refresh_ms; /* dns, srv: where no time to live is said; file: how often it is looked at */
@@ -41,18 +41,19 @@ typedef struct neap_source_options {
   neap_resolver *resolver; /* dns, srv */
   neap_fetcher *fetcher;   /* etcd */
   /* `members` is borrowed during the call. */
-  void (*changed)(void *user, const neap_source_member *members, size_t count);
+  void (*changed)(void *user, const neap_backend_source_member *members, size_t count);
   /* It cannot be read: once for each new reason. NULL: it can again. */
   void (*failed)(void *user, const char *reason);
   void *user;
-} neap_source_options;
+} neap_backend_source_options;
 
-typedef struct neap_source neap_source;
+typedef struct neap_backend_source neap_backend_source;
 /* Starts to ask; nothing is told from within this call. NEAP_EINVAL with a sentence, NEAP_ENOMEM. */
-int neap_source_create(const neap_source_options *options, neap_source **out, neap_err *err);
+int neap_backend_source_create(const neap_backend_source_options *options, neap_backend_source **out,
+                               neap_err *err);
 /* Tells nothing any more. May be called from `changed` and `failed`. */
-void neap_source_destroy(neap_source **source);
+void neap_backend_source_destroy(neap_backend_source **source);
 /* Checks a spec without using it. Any thread. */
-int neap_source_check(const char *spec, neap_err *err);
+int neap_backend_source_check(const char *spec, neap_err *err);
 
 #endif

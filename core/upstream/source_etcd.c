@@ -64,25 +64,25 @@ static ssize_t decode(const char *text, char *out) {
 
 /* --- what a key holds */
 
-static int add_json(neap_source_list *list, const json_t *from, neap_err *err) {
+static int add_json(neap_backend_source_list *list, const json_t *from, neap_err *err) {
   const char *address = json_string_value(json_object_get(from, "address"));
   if (address == NULL) address = json_string_value(json_object_get(from, "host"));
   json_int_t port = json_integer_value(json_object_get(from, "port"));
   json_int_t weight = json_integer_value(json_object_get(from, "weight"));
-  char line[NEAP_SOURCE_ADDRESS + 64];
+  char line[NEAP_BACKEND_SOURCE_ADDRESS + 64];
   if (address == NULL || strchr(address, '\n')) return neap_fail(err, NEAP_EINVAL, "it has no address");
   int size = port ? snprintf(line, sizeof line, "%s:%lld", address, (long long)port)
                   : snprintf(line, sizeof line, "%s", address);
-  if (size >= NEAP_SOURCE_ADDRESS) return neap_fail(err, NEAP_EINVAL, "its address is too long");
+  if (size >= NEAP_BACKEND_SOURCE_ADDRESS) return neap_fail(err, NEAP_EINVAL, "its address is too long");
   snprintf(line + size, sizeof line - (size_t)size, " weight=%lld priority=%lld",
            weight ? (long long)weight : 1, (long long)json_integer_value(json_object_get(from, "priority")));
-  return neap_source_add_line(list, neap_view_of(line), err);
+  return neap_backend_source_add_line(list, neap_view_of(line), err);
 }
 
-static int add_value(neap_source_list *list, neap_view value, neap_err *err) {
+static int add_value(neap_backend_source_list *list, neap_view value, neap_err *err) {
   const char *first = value.ptr;
   while (first < value.ptr + value.size && (*first == ' ' || *first == '\n')) first++;
-  if (first == value.ptr + value.size || *first != '{') return neap_source_add_line(list, value, err);
+  if (first == value.ptr + value.size || *first != '{') return neap_backend_source_add_line(list, value, err);
   json_t *json = json_loadb(value.ptr, value.size, 0, NULL);
   int code = json ? add_json(list, json, err) : neap_fail(err, NEAP_EINVAL, "it is not JSON");
   json_decref(json);
@@ -97,7 +97,7 @@ static void key_name(const json_t *pair, char *out, size_t capacity) {
 }
 
 /* Adds what one key says. A key that means nothing spoils the whole answer. */
-static int add_pair(neap_source_list *list, const json_t *pair, neap_err *err) {
+static int add_pair(neap_backend_source_list *list, const json_t *pair, neap_err *err) {
   const char *value = json_string_value(json_object_get(pair, "value"));
   if (value == NULL) value = ""; /* etcd leaves empty ones out */
   char *bytes = malloc(strlen(value) + 1);
@@ -115,19 +115,19 @@ static int add_pair(neap_source_list *list, const json_t *pair, neap_err *err) {
 
 /* --- reading and watching */
 
-static void read_keys(neap_source *source);
+static void read_keys(neap_backend_source *source);
 
-static void again_in(neap_source *source, uint64_t delay_ms) {
+static void again_in(neap_backend_source *source, uint64_t delay_ms) {
   neap_timer_set(source->options.loop, &source->timer, delay_ms);
 }
 
-static void back_off(neap_source *source) {
+static void back_off(neap_backend_source *source) {
   etcd_state *state = source->state;
   state->retry_ms = NEAP_MIN(NEAP_MAX(2 * state->retry_ms, (uint64_t)RETRY_MS), (uint64_t)RETRY_MOST_MS);
   again_in(source, state->retry_ms);
 }
 
-static int post(neap_source *source, const char *path, const char *body, uint64_t timeout_ms,
+static int post(neap_backend_source *source, const char *path, const char *body, uint64_t timeout_ms,
                 void (*done)(void *user, const neap_fetch_reply *reply),
                 bool (*piece)(void *user, neap_view bytes)) {
   etcd_state *state = source->state;
@@ -147,7 +147,7 @@ static int post(neap_source *source, const char *path, const char *body, uint64_
 
 /* The first line confirms the watch; any other is a change, or says that the watch is no more. */
 static bool on_watched(void *user, neap_view bytes) {
-  etcd_state *state = ((neap_source *)user)->state;
+  etcd_state *state = ((neap_backend_source *)user)->state;
   bool confirmed = memmem(bytes.ptr, bytes.size, "\"created\":true", 14) != NULL;
   bool plain = !state->created && confirmed && memmem(bytes.ptr, bytes.size, "\"events\"", 8) == NULL &&
                memmem(bytes.ptr, bytes.size, "\"canceled\":true", 15) == NULL;
@@ -156,7 +156,7 @@ static bool on_watched(void *user, neap_view bytes) {
 }
 
 static void on_watch_ended(void *user, const neap_fetch_reply *reply) {
-  neap_source *source = user;
+  neap_backend_source *source = user;
   etcd_state *state = source->state;
   state->fetch = NULL;
   if (reply->end == NEAP_FETCH_CUT && state->created)
@@ -165,7 +165,7 @@ static void on_watch_ended(void *user, const neap_fetch_reply *reply) {
     back_off(source);
 }
 
-static void watch(neap_source *source) {
+static void watch(neap_backend_source *source) {
   etcd_state *state = source->state;
   char body[2048];
   snprintf(body, sizeof body,
@@ -175,7 +175,8 @@ static void watch(neap_source *source) {
   if (post(source, "/v3/watch", body, WATCH_MS, on_watch_ended, on_watched)) back_off(source);
 }
 
-static int read_answer(neap_source *source, neap_view body, neap_source_list *list, neap_err *err) {
+static int read_answer(neap_backend_source *source, neap_view body, neap_backend_source_list *list,
+                       neap_err *err) {
   etcd_state *state = source->state;
   json_t *json = json_loadb(body.ptr, body.size, 0, NULL);
   const json_t *header = json_object_get(json, "header"), *pairs = json_object_get(json, "kvs");
@@ -190,28 +191,29 @@ static int read_answer(neap_source *source, neap_view body, neap_source_list *li
 }
 
 static void on_read(void *user, const neap_fetch_reply *reply) {
-  neap_source *source = user;
+  neap_backend_source *source = user;
   etcd_state *state = source->state;
   state->fetch = NULL;
   if (reply->end != NEAP_FETCH_DONE || reply->status != 200) {
     const char *text = reply->end == NEAP_FETCH_DONE ? "the answer is an error" : reply->text;
-    if (neap_source_fail(source, "%s: %s (status %d)", state->url, text, reply->status)) back_off(source);
+    if (neap_backend_source_fail(source, "%s: %s (status %d)", state->url, text, reply->status))
+      back_off(source);
     return;
   }
-  neap_source_list list = {0};
+  neap_backend_source_list list = {0};
   neap_err err = {0};
   bool here;
   if (read_answer(source, reply->body, &list, &err)) {
-    neap_source_list_fini(&list);
-    here = neap_source_fail(source, "%s: %s", state->url, err.text);
+    neap_backend_source_list_fini(&list);
+    here = neap_backend_source_fail(source, "%s: %s", state->url, err.text);
   } else {
     state->retry_ms = 0;
-    here = neap_source_tell(source, &list);
+    here = neap_backend_source_tell(source, &list);
   }
   if (here) watch(source); /* a wrong value may be put right */
 }
 
-static void read_keys(neap_source *source) {
+static void read_keys(neap_backend_source *source) {
   etcd_state *state = source->state;
   char body[2048];
   snprintf(body, sizeof body, "{\"key\":\"%s\",\"range_end\":\"%s\"}", state->key, state->range_end);
@@ -248,7 +250,7 @@ static char *encode_end(const char *prefix) {
   return out;
 }
 
-static int start(neap_source *source, const char *rest, neap_err *err) {
+static int start(neap_backend_source *source, const char *rest, neap_err *err) {
   etcd_state *state = source->state = calloc(1, sizeof *state);
   if (state == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   const char *prefix = prefix_of(rest);
@@ -261,7 +263,7 @@ static int start(neap_source *source, const char *rest, neap_err *err) {
   return 0;
 }
 
-static void stop(neap_source *source) {
+static void stop(neap_backend_source *source) {
   etcd_state *state = source->state;
   if (state == NULL) return;
   neap_fetch_cancel(&state->fetch);
@@ -271,5 +273,5 @@ static void stop(neap_source *source) {
   free(state);
 }
 
-const neap_source_vt neap_source_etcd = {
+const neap_backend_source_vt neap_backend_source_etcd = {
     .name = "etcd", .start = start, .stop = stop, .again = read_keys, .check = check};

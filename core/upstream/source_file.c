@@ -39,12 +39,13 @@ static char *read_all(const char *path, struct stat *what, size_t *size) {
   return text;
 }
 
-static int read_lines(neap_source_list *list, const char *text, size_t size, int *line, neap_err *err) {
+static int read_lines(neap_backend_source_list *list, const char *text, size_t size, int *line,
+                      neap_err *err) {
   int code = 0;
   for (*line = 1; size > 0 && code == 0; ++*line) {
     const char *stop = memchr(text, '\n', size);
     size_t length = stop ? (size_t)(stop - text) : size;
-    code = neap_source_add_line(list, (neap_view){text, length}, err);
+    code = neap_backend_source_add_line(list, (neap_view){text, length}, err);
     if (code) return code;
     size -= length + (stop != NULL);
     text += length + (stop != NULL);
@@ -52,7 +53,7 @@ static int read_lines(neap_source_list *list, const char *text, size_t size, int
   return code;
 }
 
-static void look(neap_source *source) {
+static void look(neap_backend_source *source) {
   file_state *state = source->state;
   struct stat now;
   neap_timer_set(source->options.loop, &source->timer, source->options.refresh_ms);
@@ -61,10 +62,10 @@ static void look(neap_source *source) {
   char *text = read_all(state->path, &now, &size);
   if (text == NULL) {
     state->seen = false;
-    neap_source_fail(source, "%s: %s", state->path, strerror(errno));
+    neap_backend_source_fail(source, "%s: %s", state->path, strerror(errno));
     return;
   }
-  neap_source_list list = {0};
+  neap_backend_source_list list = {0};
   neap_err err;
   int line;
   int code = read_lines(&list, text, size, &line, &err);
@@ -72,14 +73,14 @@ static void look(neap_source *source) {
   state->last = now;
   state->seen = true;
   if (code) {
-    neap_source_list_fini(&list);
-    neap_source_fail(source, "%s:%d: %s", state->path, line, err.text);
+    neap_backend_source_list_fini(&list);
+    neap_backend_source_fail(source, "%s:%d: %s", state->path, line, err.text);
   } else {
-    neap_source_tell(source, &list);
+    neap_backend_source_tell(source, &list);
   }
 }
 
-static int start(neap_source *source, const char *rest, neap_err *err) {
+static int start(neap_backend_source *source, const char *rest, neap_err *err) {
   file_state *state = source->state = calloc(1, sizeof *state);
   if (state == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   bool relative = rest[0] != '/' && source->folder;
@@ -91,7 +92,7 @@ static int start(neap_source *source, const char *rest, neap_err *err) {
   return 0;
 }
 
-static void stop(neap_source *source) {
+static void stop(neap_backend_source *source) {
   file_state *state = source->state;
   if (state) free(state->path);
   free(state);
@@ -101,5 +102,5 @@ static int check(const char *rest, neap_err *err) {
   return rest[0] ? 0 : neap_fail(err, NEAP_EINVAL, "write file:path");
 }
 
-const neap_source_vt neap_source_file = {
+const neap_backend_source_vt neap_backend_source_file = {
     .name = "file", .start = start, .stop = stop, .again = look, .check = check};

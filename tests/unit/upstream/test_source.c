@@ -5,35 +5,35 @@
 
 #include "upstream/source_impl.h"
 
-static neap_source_list lines(const char *text, int wanted) {
-  neap_source_list list = {0};
+static neap_backend_source_list lines(const char *text, int wanted) {
+  neap_backend_source_list list = {0};
   neap_err err = {0};
-  int code = neap_source_add_line(&list, neap_view_of(text), &err);
+  int code = neap_backend_source_add_line(&list, neap_view_of(text), &err);
   if (code != wanted) fail_msg("'%s': %d %s", text, code, err.text);
   return list;
 }
 
 static void test_a_line_is_an_address_with_weight_and_priority(void **state) {
   (void)state;
-  neap_source_list list = lines("  Host.Example:80  weight=7\tpriority=3 # a note", 0);
+  neap_backend_source_list list = lines("  Host.Example:80  weight=7\tpriority=3 # a note", 0);
   assert_int_equal(list.count, 1);
   assert_string_equal(list.members[0].address, "host.example:80");
   assert_int_equal(list.members[0].weight, 7);
   assert_int_equal(list.members[0].priority, 3);
-  neap_source_list_fini(&list);
+  neap_backend_source_list_fini(&list);
   list = lines("[::1]:65535\r", 0);
   assert_string_equal(list.members[0].address, "[::1]:65535");
   assert_int_equal(list.members[0].weight, 1);
-  neap_source_list_fini(&list);
+  neap_backend_source_list_fini(&list);
 }
 
 static void test_empty_lines_and_notes_say_nothing(void **state) {
   (void)state;
   const char *const empty[] = {"", "   ", "# 127.0.0.1:80", "\r"};
   for (size_t i = 0; i < NEAP_COUNT_OF(empty); i++) {
-    neap_source_list list = lines(empty[i], 0);
+    neap_backend_source_list list = lines(empty[i], 0);
     assert_int_equal(list.count, 0);
-    neap_source_list_fini(&list);
+    neap_backend_source_list_fini(&list);
   }
 }
 
@@ -56,9 +56,9 @@ static void test_other_lines_are_refused(void **state) {
                              "a:80 2",
                              "\x01:80"};
   for (size_t i = 0; i < NEAP_COUNT_OF(bad); i++) {
-    neap_source_list list = lines(bad[i], NEAP_EINVAL);
+    neap_backend_source_list list = lines(bad[i], NEAP_EINVAL);
     assert_int_equal(list.count, 0);
-    neap_source_list_fini(&list);
+    neap_backend_source_list_fini(&list);
   }
 }
 
@@ -82,21 +82,22 @@ static void test_specs(void **state) {
                              "etcd:ftp://host/a",
                              "consul:x"};
   neap_err err;
-  for (size_t i = 0; i < NEAP_COUNT_OF(good); i++) assert_int_equal(neap_source_check(good[i], &err), 0);
+  for (size_t i = 0; i < NEAP_COUNT_OF(good); i++)
+    assert_int_equal(neap_backend_source_check(good[i], &err), 0);
   for (size_t i = 0; i < NEAP_COUNT_OF(bad); i++)
-    assert_int_equal(neap_source_check(bad[i], &err), NEAP_EINVAL);
+    assert_int_equal(neap_backend_source_check(bad[i], &err), NEAP_EINVAL);
 }
 
 /* --- a file */
 
 typedef struct watcher {
   neap_loop *loop;
-  neap_source *source;
+  neap_backend_source *source;
   char path[64], text[256], reason[256];
   int told, failed, healed;
 } watcher;
 
-static void on_changed(void *user, const neap_source_member *members, size_t count) {
+static void on_changed(void *user, const neap_backend_source_member *members, size_t count) {
   watcher *w = user;
   w->told++;
   w->text[0] = '\0';
@@ -139,9 +140,9 @@ static void test_a_file_is_read_again_when_it_changes_and_not_when_it_is_wrong(v
   assert_int_equal(neap_loop_create(&w.loop), 0);
   char spec[80];
   snprintf(spec, sizeof spec, "file:%s", w.path);
-  const neap_source_options options = {
+  const neap_backend_source_options options = {
       .spec = spec, .refresh_ms = 5, .loop = w.loop, .changed = on_changed, .failed = on_failed, .user = &w};
-  assert_int_equal(neap_source_create(&options, &w.source, &err), 0);
+  assert_int_equal(neap_backend_source_create(&options, &w.source, &err), 0);
   assert_int_equal(w.told, 0);
   neap_loop_run(w.loop);
   assert_string_equal(w.text, "a:1*1 b:2*5 ");
@@ -161,17 +162,17 @@ static void test_a_file_is_read_again_when_it_changes_and_not_when_it_is_wrong(v
   write_file(&w, "");
   neap_loop_run(w.loop);
   assert_string_equal(w.text, "");
-  neap_source_destroy(&w.source);
+  neap_backend_source_destroy(&w.source);
   neap_loop_destroy(&w.loop);
   unlink(w.path);
 }
 
 /* The owner may let go of it while it is told. */
-static void on_changed_destroy(void *user, const neap_source_member *members, size_t count) {
+static void on_changed_destroy(void *user, const neap_backend_source_member *members, size_t count) {
   watcher *w = user;
   (void)members, (void)count;
   w->told++;
-  neap_source_destroy(&w->source);
+  neap_backend_source_destroy(&w->source);
   neap_loop_stop(w->loop);
 }
 
@@ -185,13 +186,13 @@ static void test_a_source_may_be_destroyed_by_who_is_told(void **state) {
   char spec[80];
   snprintf(spec, sizeof spec, "file:%s", w.path);
   assert_int_equal(neap_loop_create(&w.loop), 0);
-  const neap_source_options options = {.spec = spec,
-                                       .refresh_ms = 5,
-                                       .loop = w.loop,
-                                       .changed = on_changed_destroy,
-                                       .failed = on_failed,
-                                       .user = &w};
-  assert_int_equal(neap_source_create(&options, &w.source, &err), 0);
+  const neap_backend_source_options options = {.spec = spec,
+                                               .refresh_ms = 5,
+                                               .loop = w.loop,
+                                               .changed = on_changed_destroy,
+                                               .failed = on_failed,
+                                               .user = &w};
+  assert_int_equal(neap_backend_source_create(&options, &w.source, &err), 0);
   neap_loop_run(w.loop);
   assert_int_equal(w.told, 1);
   assert_null(w.source);
