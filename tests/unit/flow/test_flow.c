@@ -293,6 +293,18 @@ static void test_round_robin_visits_every_backend(void **state) {
 
 /* --- limits and the queue */
 
+static void until_waited(const gate *g, uint64_t count) {
+  while (neap_count_get(&g->flow.tally->pools[g->pool_options.series]->waited) < count) sched_yield();
+}
+
+static uint64_t clients_gone(const gate *g) {
+  for (int i = 0; i < NEAP_REASON_COUNT; i++)
+    if (strcmp(neap_reason_group((neap_reason)i), "end") == 0 &&
+        strcmp(neap_reason_code((neap_reason)i), "client_gone") == 0)
+      return neap_count_get(&g->flow.tally->reasons[i]);
+  return 0;
+}
+
 static void test_what_is_over_the_limit_waits_its_turn(void **state) {
   (void)state;
   gate *g = gate_new(1);
@@ -308,7 +320,7 @@ static void test_what_is_over_the_limit_waits_its_turn(void **state) {
     clients[i] = talk_connect(g->port);
     snprintf(target, sizeof target, "/%d", i);
     get(clients[i], target, "");
-    while (atomic_load(&g->flow.counters.waited) < (uint64_t)i) sched_yield();
+    until_waited(g, (uint64_t)i);
   }
   talk_send(backend, EMPTY);
   expect_status(clients[0], "200");
@@ -335,13 +347,13 @@ static void test_a_client_that_leaves_the_queue_is_forgotten(void **state) {
   int backend = talk_accept(g->backend_sockets[0]);
   talk_head(backend, head, sizeof head);
   get(gone, "/gone", "");
-  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  until_waited(g, 1);
   struct linger at_once = {.l_onoff = 1}; /* with a reset: a mere end may be that of its requests */
   setsockopt(gone, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close(gone);
-  while (atomic_load(&g->flow.counters.clients_gone) < 1) sched_yield();
+  while (clients_gone(g) == 0) sched_yield();
   get(last, "/last", "");
-  while (atomic_load(&g->flow.counters.waited) < 2) sched_yield();
+  until_waited(g, 2);
   talk_send(backend, EMPTY);
   expect_status(first, "200");
   talk_head(backend, head, sizeof head);
@@ -366,7 +378,7 @@ static void test_a_full_queue_and_a_wait_that_is_too_long_are_503(void **state) 
   int backend = talk_accept(g->backend_sockets[0]);
   talk_head(backend, head, sizeof head);
   get(waits, "/", "");
-  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  until_waited(g, 1);
   get(over, "/", "");
   expect_status(over, "503");
   expect_status(waits, "503");
@@ -393,7 +405,7 @@ static void test_a_retry_waits_for_the_backend_that_is_left(void **state) {
   int bad = talk_accept(g->backend_sockets[1 - one]);
   talk_head(bad, head, sizeof head);
   close(bad); /* no answer: the other is next, and it is busy */
-  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  until_waited(g, 1);
   talk_send(good, EMPTY);
   expect_status(busy, "200");
   talk_head(good, head, sizeof head);
@@ -422,7 +434,7 @@ static void test_a_policy_may_hold_requests(void **state) {
   int backend = talk_accept(g->backend_sockets[0]);
   talk_head(backend, head, sizeof head);
   get(second, "/second", "");
-  while (atomic_load(&g->flow.counters.waited) < 1) sched_yield();
+  until_waited(g, 1);
   talk_send(backend, EMPTY);
   expect_status(first, "200");
   talk_head(backend, head, sizeof head);
