@@ -92,6 +92,8 @@ void neap_generation_retire(neap_generation *generation);
 
 enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or a backend lies in one */
 
+typedef struct neap_load_probe neap_load_probe;
+
 typedef struct neap_flow {
   neap_loop *loop;
   uint32_t worker; /* index of generation_set.of_worker */
@@ -104,6 +106,8 @@ typedef struct neap_flow {
   neap_blocks blocks;
   neap_exchange *free_exchanges;
   uint64_t exchanges; /* taken and not finished */
+  neap_load_probe *load_probes, *free_load_probes;
+  uint32_t load_probe_count; /* under way */
   neap_random random;
 } neap_flow;
 
@@ -111,6 +115,8 @@ typedef struct neap_flow {
 void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
                     _Atomic(neap_generation_set *) *current, neap_connections *connections,
                     _Atomic(neap_cache *) *cache, neap_tally *tally, uint64_t seed);
+/* Ends the load probes that are under way; to be called before the connections go. */
+void neap_flow_stop_probes(neap_flow *flow);
 /* No exchange may be under way. */
 void neap_flow_fini(neap_flow *flow);
 

@@ -84,6 +84,7 @@ static int32_t pick(neap_exchange *exchange) {
                        .waiter = &exchange->waiter};
   neap_exchange_read_tables(exchange, true);
   member = neap_pool_pick(pool, &ask);
+  if (NEAP_UNLIKELY(options->care->load_probes)) neap_load_probes_begin(exchange);
   neap_exchange_read_tables(exchange, false);
   return member;
 }

@@ -201,6 +201,8 @@ void neap_balance_let_go(neap_exchange *exchange);
 /* Reads the report in the head of a response, if there is one, into what is known of the member. hot: two
  * loads where there is none. */
 bool neap_load_report_of(const neap_http_head *head, neap_report *out);
+/* Sends the load probes that the policy asked for with its last pick. */
+void neap_load_probes_begin(neap_exchange *exchange);
 
 /* backend.c: the connection of an exchange. */
 /* Tells `event` to the waiting step. */

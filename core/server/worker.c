@@ -176,6 +176,7 @@ static void *run(void *user) {
   neap_loop_run(worker->loop);
   sweep(worker);
   neap_access_log_close(&worker->flow.log);
+  neap_flow_stop_probes(&worker->flow);
   neap_connections_destroy(&worker->connections);
   neap_queues_destroy(&worker->queues);
   neap_flow_fini(&worker->flow);

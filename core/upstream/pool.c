@@ -219,6 +219,21 @@ int32_t neap_pool_pick(neap_pool *pool, const neap_pool_ask *ask) {
   return answer;
 }
 
+int neap_pool_probes(neap_pool *pool, int32_t *members, uint64_t fresh_ms) {
+  neap_pick_board *board = &pool->board;
+  int wanted = pool->options.care->load_probes ? NEAP_MIN(board->probe_count, NEAP_PICK_PROBES_MAX) : 0;
+  int count = 0;
+  board->probe_count = 0;
+  for (int i = 0; i < wanted; i++) {
+    int32_t member = board->probes[i];
+    if (member < 0 || member >= board->count) continue;
+    const neap_backend_row *row = &pool->rows[member];
+    bool there = !(row->barred & (NEAP_BAR_GONE | NEAP_BAR_DOWN | NEAP_BAR_OPEN));
+    if (there && row->load_ms + (double)fresh_ms <= board->now_ms) members[count++] = member;
+  }
+  return count;
+}
+
 void neap_pool_hold(neap_pool *pool, int32_t member) {
   pool->places[member].holds++;
 }

@@ -186,6 +186,10 @@ typedef struct neap_pool_ask {
  * hot:
  */
 int32_t neap_pool_pick(neap_pool *pool, const neap_pool_ask *ask);
+/* The members whose load the policy wanted to know when it was asked last: those that may be there and whose
+ * newest report is older than `fresh_ms`; the wish is taken. At most NEAP_PICK_PROBES_MAX; none where the
+ * pool sends no load probes. hot: one load where it does not. */
+int neap_pool_probes(neap_pool *pool, int32_t *members, uint64_t fresh_ms);
 /* Holds a member that was not picked but found: a session's. */
 void neap_pool_hold(neap_pool *pool, int32_t member);
 void neap_pool_let_go(neap_pool *pool, int32_t member);

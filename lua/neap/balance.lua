@@ -52,6 +52,7 @@ local OUTCOME = "struct { const int32_t unused; }"
 ---@field now_ms number
 ---@field waiting integer requests that are held now
 ---@field may_wait boolean pool.wait is an answer
+---@field probe fun(i: integer) asks that backend for its load, beside the requests; where the pool has load_probes
 ---@field wait string the answer that holds the request until something changes
 ---@field [integer] neap.Backend
 
@@ -91,6 +92,14 @@ function M.view(board, mix, leaves)
     return backends[key]
   end
   local function random() return (leaves.random(leaves.self)) end
+  local function probe(key)
+    if type(key) ~= "number" or key ~= math.floor(key) or key < 1 or key > board.count then
+      error(format("backends are numbered 1 to %d", board.count), 2)
+    end
+    if board.probe_count >= 4 then return end -- as many as are sent for one request
+    board.probes[board.probe_count] = key - 1
+    board.probe_count = board.probe_count + 1
+  end
   local function index(_, key)
     if type(key) == "number" then
       return key <= board.count and backends[key] or backend_at(key)
@@ -101,6 +110,7 @@ function M.view(board, mix, leaves)
     if key == "key" then return board.key end
     if key == "now_ms" then return board.now_ms end
     if key == "random" then return random end
+    if key == "probe" then return probe end
     if key == "waiting" then return board.waiting end
     if key == "may_wait" then return board.may_wait ~= 0 end
     if key == "wait" then return "wait" end

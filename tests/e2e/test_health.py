@@ -288,6 +288,33 @@ class Health(unittest.TestCase):
                 self.assertNotIn(name, answer)
         self.assertEqual(len(idle.for_path("/stored")), 1)
 
+    def test_a_policy_may_ask_backends_for_their_load_beside_the_requests(self):
+        idle, busy = self.make_origin(b"idle"), self.make_origin(b"busy")
+        idle.on("/health", wire.response(body=b'{"rif": 1}'))
+        busy.on("/health", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"rif\r\n5\r\n\": 9}\r\n0\r\n\r\n")
+        balance = """balance = function(req, pool)
+              local best = 1
+              for i = 1, pool.count do
+                pool.probe(i)
+                if pool[i].load < 0 or pool[i].load < pool[best].load then best = i end
+              end
+              return best
+            end"""
+        gateway = self.start(busy, idle, pool=balance + ", load_probes = true")
+        wire.wait_until(lambda: set(self.bodies(gateway, 20)) == {b"idle"}, "the policy to know")
+        self.assertEqual(self.bodies(gateway, 100), [b"idle"] * 100)
+        self.assertGreater(len(busy.for_path("/health")), 0)
+        # What is no answer costs the probe and nothing else; nor does it hold up a reload or the end.
+        release = threading.Event()
+        self.addCleanup(release.set)
+        busy.on("/health", lambda *_: release.wait(TIMEOUT))
+        for answer in (b"no response at all\r\n\r\n", wire.response(500), wire.response(body=b"x" * 5000),
+                       wire.response(body=b"{"), lambda connection, _: connection.close()):
+            idle.on("/health", answer)
+            self.assertEqual(len(self.bodies(gateway, 50)), 50)
+        gateway.reload(config(busy, idle, cache="false", pool=balance), "server reloaded")
+        self.assertEqual(len(self.bodies(gateway, 50)), 50)
+
     # --- the breaker
 
     def test_a_breaker_fails_fast_then_tries_then_closes(self):

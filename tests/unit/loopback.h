@@ -295,6 +295,7 @@ static inline void gate_end(gate *g) {
     assert_int_equal(info.in_flight, 0);
   }
   neap_front_destroy(&g->front);
+  neap_flow_stop_probes(&g->flow);
   neap_connections_destroy(&g->connections);
   neap_queues_destroy(&g->queues);
   neap_flow_fini(&g->flow);
