@@ -1,14 +1,16 @@
 #include "bin/serve.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
 /* One event per line and write, so that lines of several threads do not mix. */
 static void log_line(void *user, neap_log_level level, const char *line) {
   static const char *const names[] = {"debug", "info", "warn", "error"};
-  (void)user;
-  if (level >= NEAP_LOG_INFO) fprintf(stderr, "%s %s\n", names[level], line);
+  const _Atomic int *least = user;
+  if ((int)level >= atomic_load_explicit(least, memory_order_relaxed))
+    fprintf(stderr, "%s %s\n", names[level], line);
 }
 
 /* Many connections are the normal case, and a reader of our log that goes away is not the end. */
@@ -66,9 +68,12 @@ int neap_serve(const neap_verb *verb, const neap_gateway_options *options, bool 
   prepare_process();
   neap_engine *engine;
   neap_err err = {0};
-  if (neap_engine_create(&(neap_host){.log = log_line}, &engine, &err))
+  _Atomic int log_level = NEAP_LOG_INFO;
+  neap_gateway_options complete = *options;
+  complete.log_level = &log_level;
+  if (neap_engine_create(&(neap_host){.user = &log_level, .log = log_line}, &engine, &err))
     return neap_verb_fail(verb, "%s", err.text);
-  int status = check_only ? check(verb, engine, options) : serve(verb, engine, options);
+  int status = check_only ? check(verb, engine, &complete) : serve(verb, engine, &complete);
   neap_engine_destroy(&engine);
   return status;
 }

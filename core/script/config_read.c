@@ -219,6 +219,9 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
                *reload = json_object_get(box->tree, "reload");
   box->config.control_socket = text_at(control, "socket");
   box->config.control_mode = (uint32_t)number_at(control, "mode");
+  const json_t *admin = json_object_get(box->tree, "admin");
+  box->config.admin_address = text_at(admin, "address");
+  box->config.admin_token = text_at(admin, "token");
   box->config.reload_watch = true_at(reload, "watch");
   box->config.reload_dry_run = true_at(reload, "dry_run");
   box->config.reload_keep = (uint32_t)number_at(reload, "keep");

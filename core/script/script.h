@@ -160,6 +160,8 @@ typedef struct neap_config {
   size_t name_server_count;
   const char *control_socket; /* a path, "auto" or "off" */
   uint32_t control_mode;      /* permissions of that path */
+  const char *admin_address;  /* "" none */
+  const char *admin_token;    /* "" none */
   bool reload_watch, reload_dry_run;
   uint32_t reload_keep;   /* old generations for a rollback */
   const char *access_log; /* a file's path; "-": standard output; "" none */

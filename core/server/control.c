@@ -16,7 +16,12 @@ typedef struct control_row {
 
 /* Sorted by name. */
 static const control_row verbs[] = {
+    {{"backends", "[POOL]", "Shows the backends of pools: state, load, response times."},
+     neap_control_backends},
+    {{"config", "", "Prints the configuration in force, secrets masked."}, neap_control_config},
+    {{"log", "[LEVEL]", "Shows or sets the log level: debug, info, warn or error."}, neap_control_log},
     {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
+    {{"policies", "", "Shows the policies in force with their calls and faults."}, neap_control_policies},
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
     {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
      neap_control_rollback},

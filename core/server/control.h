@@ -77,6 +77,10 @@ void neap_control_ask(neap_gateway *gateway, const char *verb, const json_t *obj
                       neap_control_reply *reply);
 
 /* --- verbs, each in the file that its subject is in */
+void neap_control_backends(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_config(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_log(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);

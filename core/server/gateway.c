@@ -196,6 +196,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_tables_destroy(&gateway->tables);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
   neap_control_close(&gateway->control, true);
+  neap_admin_close(&gateway->admin);
   neap_timer_clear(&gateway->cache_tick);
   neap_timer_clear(&gateway->grace);
   neap_loop_destroy(&gateway->loop);

@@ -9,6 +9,7 @@
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   control*.c        what operators ask
+ *   admin.c           the same over HTTP
  *   metrics.c         all figures, as Prometheus reads them
  */
 #ifndef NEAP_SERVER_GATEWAY_H
@@ -21,6 +22,7 @@
 #include "front/front.h"
 #include "loop/loop.h"
 #include "script/script.h"
+#include "server/admin.h"
 #include "server/control.h"
 #include "server/discover.h"
 #include "server/members.h"
@@ -214,7 +216,8 @@ struct neap_reload_plan {
   size_t bound_count;
   neap_access_log *logs[NEAP_WORKERS_MAX]; /* by place */
   neap_cache *cache;                       /* made new, where there was none */
-  bool control_changes;
+  bool control_changes, admin_changes;
+  int admin_socket;   /* bound anew; -1: none */
   neap_local control; /* made new; socket -1: none */
 };
 
@@ -279,6 +282,7 @@ struct neap_gateway {
   neap_history history;
   uint64_t reloads_taken, reloads_refused;
   neap_control *control; /* NULL: none */
+  neap_admin *admin;     /* NULL: none */
   pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;
   neap_tables *tables;

@@ -1,6 +1,7 @@
 /* All figures, as Prometheus reads them. Gathered by the control thread: workers are not asked, their counts
  * are read where they lie. */
 #include "server/control.h"
+#include "server/figures.h"
 #include "server/gateway.h"
 
 #include <dirent.h>
@@ -9,8 +10,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include "store/store.h"
 
 /* --- the process */
 
@@ -41,7 +40,8 @@ static double cpu_seconds(void) {
 
 static void expose_process(const neap_gateway *gateway, neap_exposition *out) {
   neap_expose(out, NEAP_METRIC_BUILD_INFO, 1, (const char *[]){neap_version()});
-  neap_expose(out, NEAP_METRIC_START_TIME, (double)gateway->started_ms / 1e3, NULL);
+  uint64_t uptime_ms = gateway->host->now_ms(gateway->host->user) - gateway->started_ms;
+  neap_expose(out, NEAP_METRIC_START_TIME, (double)(neap_clock_wall_ms() - uptime_ms) / 1e3, NULL);
   neap_expose(out, NEAP_METRIC_CPU, cpu_seconds(), NULL);
   neap_expose(out, NEAP_METRIC_RESIDENT, resident_bytes(), NULL);
   neap_expose(out, NEAP_METRIC_OPEN_FDS, open_fds(), NULL);
@@ -103,17 +103,14 @@ static int32_t state_of(const member_view *view) {
 
 static void expose_states(const neap_gateway *gateway, const member_view *views, size_t count,
                           neap_exposition *out) {
-  static const char *const states[] = {[NEAP_BACKEND_UP] = "up",
-                                       [NEAP_BACKEND_DOWN] = "down",
-                                       [NEAP_BACKEND_DRAINING] = "draining",
-                                       [NEAP_BACKEND_UNKNOWN] = "unknown"};
   for (size_t i = 0; i < gateway->loaded->config->pool_count; i++)
-    for (int32_t state = 0; state < (int32_t)NEAP_COUNT_OF(states); state++) {
+    for (int32_t state = 0; state <= NEAP_BACKEND_UNKNOWN; state++) {
       const char *pool = gateway->loaded->config->pools[i].name;
       double backends = 0;
       for (size_t j = 0; j < count; j++)
         backends += strcmp(views[j].pool, pool) == 0 && state_of(&views[j]) == state;
-      neap_expose(out, NEAP_METRIC_BACKENDS, backends, (const char *[]){pool, states[state]});
+      neap_expose(out, NEAP_METRIC_BACKENDS, backends,
+                  (const char *[]){pool, neap_backend_state_name(state)});
     }
 }
 
@@ -236,75 +233,9 @@ static void expose_cache(neap_cache *cache, neap_exposition *out) {
 
 /* --- policies */
 
-typedef struct policy_view {
-  const char *kind, *name;
-  char policy[64], generation[24];
-  neap_policy_counters counters;
-} policy_view;
-
-static void add_counters(neap_policy_counters *sum, const neap_policy_counters *one) {
-  sum->asks += one->asks;
-  sum->faults_error += one->faults_error;
-  sum->faults_fuel += one->faults_fuel;
-  sum->faults_memory += one->faults_memory;
-  sum->faults_answer += one->faults_answer;
-  sum->fallbacks += one->fallbacks;
-  sum->trips += one->trips;
-  sum->trace_aborts += one->trace_aborts;
-}
-
-/* The policies of a generation's pools, summed over its workers. */
-static void look_at_pools(const neap_loaded *loaded, policy_view *views) {
-  for (size_t i = 0; i < loaded->config->pool_count; i++) {
-    policy_view *view = &views[i];
-    view->kind = "balance";
-    view->name = loaded->config->pools[i].name;
-    snprintf(view->policy, sizeof view->policy, "%s", loaded->config->pools[i].balance);
-    snprintf(view->generation, sizeof view->generation, "%llu",
-             (unsigned long long)loaded->config->generation);
-    for (uint32_t w = 0; w < loaded->part_count; w++) {
-      if (loaded->parts[w].loaded == NULL) continue;
-      neap_policy_counters one;
-      neap_policy_counters_peek(neap_pool_policy(loaded->parts[w].generation.pools[i]), &one);
-      add_counters(&view->counters, &one);
-    }
-  }
-}
-
-static void look_at_predicates(const neap_loaded *loaded, policy_view *view) {
-  view->kind = "route";
-  view->name = "";
-  snprintf(view->policy, sizeof view->policy, "when");
-  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)loaded->config->generation);
-  for (uint32_t w = 0; w < loaded->part_count; w++) {
-    if (loaded->parts[w].loaded == NULL) continue;
-    neap_worker_counters one;
-    neap_worker_counters_peek(loaded->parts[w].vm, &one);
-    view->counters.asks += one.asks;
-    view->counters.faults_error += one.faults;
-    view->counters.trips += one.trips;
-  }
-}
-
-static void look_at_evict(neap_cache *cache, policy_view *view) {
-  neap_cache_stats stats;
-  neap_cache_stats_get(cache, &stats);
-  neap_store_policy_counters(cache, &view->counters);
-  view->kind = "evict";
-  view->name = "cache";
-  snprintf(view->policy, sizeof view->policy, "%s", stats.policy);
-  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)stats.generation);
-}
-
-static void expose_policies(const neap_gateway *gateway, neap_exposition *out) {
-  const neap_loaded *loaded = gateway->loaded;
-  neap_cache *cache = atomic_load((_Atomic(neap_cache *) *)&gateway->cache);
-  size_t count = loaded->config->pool_count + 1 + (cache != NULL);
-  policy_view *views = calloc(count, sizeof *views);
-  if (views == NULL) return;
-  look_at_pools(loaded, views);
-  look_at_predicates(loaded, &views[loaded->config->pool_count]);
-  if (cache) look_at_evict(cache, &views[count - 1]);
+static void expose_policies(neap_gateway *gateway, neap_exposition *out) {
+  neap_policy_view *views;
+  size_t count = neap_policy_views_get(gateway, &views);
 #define LABELS views[i].kind, views[i].name, views[i].policy, views[i].generation
   for (size_t i = 0; i < count; i++)
     neap_expose(out, NEAP_METRIC_POLICY_CALLS, (double)views[i].counters.asks, (const char *[]){LABELS});

@@ -155,6 +155,31 @@ static int prepare_control(neap_reload_plan *plan, neap_err *err) {
   return 0;
 }
 
+/* --- the admin interface */
+
+static int prepare_admin(neap_reload_plan *plan, neap_err *err) {
+  const neap_gateway *gateway = plan->gateway;
+  const char *wanted = plan->loaded->config->admin_address;
+  neap_address address;
+  if (gateway->loaded && strcmp(gateway->loaded->config->admin_address, wanted) == 0) return 0;
+  plan->admin_changes = true;
+  if (wanted[0] == '\0') return 0;
+  int code = neap_address_parse(wanted, &address, err);
+  return code ? code : neap_listen_socket(&address, false, &plan->admin_socket, err);
+}
+
+static void commit_admin(neap_reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  neap_err err;
+  if (plan->admin_changes) {
+    neap_admin_close(&gateway->admin);
+    if (plan->admin_socket >= 0 && neap_admin_open(gateway, plan->admin_socket, &gateway->admin, &err))
+      neap_gateway_log(gateway, NEAP_LOG_ERROR, "server no_admin error=\"%s\"", err.text);
+    plan->admin_socket = -1;
+  }
+  if (gateway->admin) neap_admin_set_token(gateway->admin, plan->loaded->config->admin_token);
+}
+
 static void undo_control(neap_reload_plan *plan) {
   if (plan->control.socket < 0) return;
   neap_local_remove(&plan->control);
@@ -186,7 +211,8 @@ void neap_plan_step(neap_reload_plan *plan, const char *format, ...) {
 }
 
 void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t generation) {
-  *plan = (neap_reload_plan){.gateway = gateway, .generation = generation, .control.socket = -1};
+  *plan = (neap_reload_plan){
+      .gateway = gateway, .generation = generation, .control.socket = -1, .admin_socket = -1};
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) {
     plan->used[i] = gateway->workers[i] != NULL;
     plan->serving[i] = gateway->serving[i];
@@ -210,6 +236,7 @@ int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
   if (code == 0) code = neap_listeners_bind(plan, err);
   if (code == 0) code = open_logs(plan, err);
   if (code == 0) code = prepare_control(plan, err);
+  if (code == 0) code = prepare_admin(plan, err);
   if (code == 0) code = prepare_cache(plan, err);
   if (code == 0) neap_config_seal(plan->loaded->config);
   return code;
@@ -230,6 +257,7 @@ void neap_plan_undo(neap_reload_plan *plan) {
     neap_access_log_close(&plan->logs[i]);
   }
   undo_control(plan);
+  if (plan->admin_socket >= 0) neap_socket_close(plan->admin_socket);
   neap_config_record_unref(&plan->record);
   neap_cache_destroy(&plan->cache);
   neap_loaded_destroy(&plan->loaded);
@@ -269,6 +297,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   neap_assert(changes != NULL);
   commit_cache(plan);
   commit_control(plan);
+  commit_admin(plan);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (plan->fresh[i]) gateway->workers[i] = plan->fresh[i];
   forget_the_gone(plan);

@@ -28,6 +28,7 @@ typedef struct neap_gateway_options {
       *text; /* the configuration itself: nothing is read, a reload loads it again. NULL: from the file */
   uint32_t workers;               /* 0: as configured */
   const char *const *environment; /* "NAME=value", ended by NULL; NULL: none */
+  _Atomic int *log_level; /* least neap_log_level that the host's log shows; NULL: not to be changed */
 } neap_gateway_options;
 
 /* Loads the configuration, binds its listeners and starts the workers. `options` is borrowed until destroy.

@@ -312,6 +312,24 @@ local function require_something(report, input)
   if count("route") == 0 then check.problem(whole, 'no route: add neap.route { path = "/", pool = "..." }') end
 end
 
+-- Whoever reaches the admin interface may stop traffic: beyond this machine only with a token.
+local function check_admin(report, overrides)
+  local all = check_all("admin", report, overrides)
+  for i = 2, #all do
+    check.problem(all[i].scope, format("is called a second time; the first is on line %d",
+                                       all[1].scope.declaration.line))
+  end
+  local admin = all[1] and all[1].value or {}
+  if not admin.listen then return {} end
+  local host = admin.listen.host
+  local near = host == "localhost" or host == "::1" or string.match(host, "^127%.%d+%.%d+%.%d+$")
+  if not near and not admin.token then
+    check.problem(check.inside(all[1].scope, "listen"),
+                  format("%s is not a loopback address: a token is needed", admin.listen.address))
+  end
+  return { address = admin.listen.address, token = admin.token }
+end
+
 --- Checks everything that was declared.
 ---@param input table name, text, environment, shipped, files, nearest(word, words), find_policy(domain, name)
 ---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
@@ -341,6 +359,7 @@ function M.finish(input)
   out.log = check_once("log", report, overrides)
   out.engine = check_once("engine", report, overrides)
   out.control = check_once("control", report, overrides)
+  out.admin = check_admin(report, overrides)
   out.reload = check_once("reload", report, overrides)
   for _, route in ipairs(out.routes) do cached = cached or route.cache and route.cache.enabled end
   out.cache.enabled = cached

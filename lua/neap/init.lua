@@ -226,6 +226,13 @@ function M.engine(options) declare("engine", options) end
 ---@field socket? string where operators reach it: a path, "auto" or "off" ("auto")
 ---@field mode? string permissions of that path, in octal ("600")
 
+--- The admin interface over HTTP: metrics, status and the verbs of the control socket.
+---@class neap.AdminOptions
+---@field listen string its address
+---@field token? string at least 16 letters: what clients must send as a bearer token
+---@param options neap.AdminOptions
+function M.admin(options) declare("admin", options) end
+
 --- The control socket, for `neap status`, `neap reload` and the like.
 ---@param options neap.Control
 function M.control(options) declare("control", options) end

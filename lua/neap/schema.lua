@@ -371,6 +371,13 @@ M.control = {
   { name = "mode", kind = file_mode, default = tonumber("600", 8), text = "permissions of that path, in octal" },
 }
 
+M.admin = {
+  { name = "listen", kind = listen_address, text = 'address of the admin interface over HTTP; default: none' },
+  { name = "token",
+    kind = text { least = 16, most = 256, pattern = "^[%w._~+/=-]+$", hint = "write letters, digits and ._~+/=-" },
+    text = "what clients must send as a bearer token; must be there unless the address is a loopback one" },
+}
+
 M.reload = {
   { name = "watch", kind = check.boolean, default = false,
     text = "reload when a file that the configuration is made of changes" },

@@ -86,7 +86,7 @@ class Metrics(unittest.TestCase):
                 'neap_config_last_reload_successful': 1,
                 'neap_backend_response_seconds_count{pool="app",backend="%s"}' % good.address: 1,
                 'neap_backend_up{pool="app",backend="%s"}' % good.address: 1,
-                'neap_policy_calls_total{kind="evict",name="cache",policy="sieve",generation="1"}': 0}.items():
+                'neap_policy_calls_total{kind="evict",name="cache",policy="sieve",generation="2"}': 0}.items():
             self.assertEqual(self.value(text, series), value, series)
         self.assertGreaterEqual(self.value(text, 'neap_response_body_bytes_total{pool="app"}'), 15)
         self.assertNotIn(address, text)

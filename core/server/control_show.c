@@ -1,0 +1,165 @@
+/* neap backends, policies, config, log: what is in force. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/figures.h"
+
+/* --- backends */
+
+typedef struct backend_list {
+  json_t *list;
+  const char *pool; /* NULL: all */
+  uint64_t now_ms;
+} backend_list;
+
+static double ms_of(const neap_timing_sum *sum, double q) {
+  return neap_timing_quantile_us(sum, q) / 1e3;
+}
+
+static const char *breaker_name(const neap_vitals_info *vitals) {
+  static const char *const names[] = {
+      [NEAP_BREAKER_CLOSED] = "closed", [NEAP_BREAKER_OPEN] = "open", [NEAP_BREAKER_HALF] = "half"};
+  return names[vitals->breaker];
+}
+
+static void add_backend(void *user, const neap_gateway_backend *backend) {
+  backend_list *out = user;
+  const neap_backend_info *info = &backend->info;
+  const neap_vitals_info *vitals = &info->vitals;
+  if (out->pool && strcmp(out->pool, backend->pool) != 0) return;
+  int32_t state = backend->draining ? NEAP_BACKEND_DRAINING : info->state;
+  const char *word = backend->removed                         ? "removed"
+                     : vitals->ejected_until_ms > out->now_ms ? "ejected"
+                                                              : neap_backend_state_name(state);
+  json_t *row = json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:I, s:I}", "pool", backend->pool, "backend",
+                          neap_control_string(backend->address), "id", backend->id ? backend->id : "",
+                          "state", word, "weight", (int)backend->weight, "limit", (int)backend->limit,
+                          "in_flight", (int)info->in_flight, "requests", (json_int_t)info->requests,
+                          "failures", (json_int_t)info->failures);
+  json_t *more = json_pack("{s:f, s:f, s:f, s:f, s:s, s:I, s:I, s:I}", "error_rate", info->error_rate,
+                           "ewma_ms", info->ewma_us / 1e3, "p50_ms", ms_of(&info->response, 0.5), "p99_ms",
+                           ms_of(&info->response, 0.99), "breaker", breaker_name(vitals), "ejections",
+                           (json_int_t)vitals->ejections, "probes", (json_int_t)vitals->probes,
+                           "probe_failures", (json_int_t)vitals->probe_failures);
+  if (row && more) json_object_update(row, more);
+  json_decref(more);
+  if (row && (backend->added || backend->removed || backend->weight_changed))
+    json_object_set_new(row, "changed",
+                        json_string(backend->added     ? "added"
+                                    : backend->removed ? "removed"
+                                                       : "weight"));
+  json_array_append_new(out->list, row);
+}
+
+json_t *neap_backends_json(neap_gateway *gateway, const char *pool) {
+  backend_list out = {
+      .list = json_array(), .pool = pool, .now_ms = gateway->host->now_ms(gateway->host->user)};
+  neap_gateway_backends_each(gateway, add_backend, &out);
+  return out.list;
+}
+
+void neap_control_backends(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  const char *pool = neap_control_text_or_none(args, "pool");
+  if (!neap_control_args_end(args)) return;
+  neap_control_done(reply, json_pack("{s:o}", "backends", neap_backends_json(gateway, pool)));
+}
+
+/* --- policies */
+
+json_t *neap_policies_json(neap_gateway *gateway) {
+  neap_policy_view *views;
+  json_t *list = json_array();
+  size_t count = neap_policy_views_get(gateway, &views);
+  for (size_t i = 0; i < count; i++) {
+    const neap_policy_counters *c = &views[i].counters;
+    json_t *row = json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", views[i].kind,
+                            "name", views[i].name, "policy", neap_control_string(views[i].policy),
+                            "generation", views[i].generation, "calls", (json_int_t)c->asks, "errors",
+                            (json_int_t)c->faults_error, "fuel", (json_int_t)c->faults_fuel, "memory",
+                            (json_int_t)c->faults_memory, "answers", (json_int_t)c->faults_answer,
+                            "fallbacks", (json_int_t)c->fallbacks, "trips", (json_int_t)c->trips);
+    json_array_append_new(list, row);
+  }
+  free(views);
+  return list;
+}
+
+void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  if (!neap_control_args_end(args)) return;
+  neap_control_done(reply, json_pack("{s:o}", "policies", neap_policies_json(gateway)));
+}
+
+/* --- the configuration in force, its secrets masked */
+
+static bool is_secret(const char *key) {
+  static const char *const words[] = {"secret", "token", "password",   "users",
+                                      "bearer", "basic", "credentials"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasestr(key, words[i])) return true;
+  return false;
+}
+
+/* Texts below a secret's key, and credentials among headers. */
+static void mask(json_t *value, bool secret) {
+  const char *key;
+  json_t *below;
+  size_t index;
+  void *next;
+  if (json_is_object(value)) {
+    const char *name = json_string_value(json_object_get(value, "name"));
+    bool header = name && (strcasecmp(name, "authorization") == 0 || strcasecmp(name, "cookie") == 0 ||
+                           strcasecmp(name, "proxy-authorization") == 0);
+    json_object_foreach_safe(value, next, key, below) {
+      bool hide = secret || is_secret(key) || (header && strcmp(key, "value") == 0);
+      if (hide && json_is_string(below) && *json_string_value(below))
+        json_object_set_new(value, key, json_string("***"));
+      else
+        mask(below, hide);
+    }
+  } else if (json_is_array(value)) {
+    json_array_foreach(value, index, below) {
+      if (secret && json_is_string(below))
+        json_array_set_new(value, index, json_string("***"));
+      else
+        mask(below, secret);
+    }
+  }
+}
+
+void neap_control_config(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  if (!neap_control_args_end(args)) return;
+  json_t *config = json_loads(neap_config_json(gateway->loaded->config), 0, NULL);
+  mask(config, false);
+  char *text = config ? json_dumps(config, JSON_INDENT(2)) : NULL;
+  if (text == NULL) {
+    json_decref(config);
+    neap_control_fail(reply, "out of memory");
+    return;
+  }
+  neap_control_done(reply, json_pack("{s:I, s:o, s:s+}", "generation", (json_int_t)gateway->last_generation,
+                                     "config", config, "text", text, "\n"));
+  free(text);
+}
+
+/* --- log */
+
+void neap_control_log(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  static const char *const names[] = {"debug", "info", "warn", "error"};
+  const char *wanted = neap_control_text_or_none(args, "level");
+  _Atomic int *level = gateway->options->log_level;
+  if (!neap_control_args_end(args)) return;
+  if (level == NULL) {
+    neap_control_fail(reply, "the program that embeds this gateway keeps its own log level");
+    return;
+  }
+  for (int i = 0; wanted && i < 4; i++)
+    if (strcmp(names[i], wanted) == 0) {
+      atomic_store(level, i);
+      wanted = NULL;
+    }
+  if (wanted)
+    neap_control_fail(reply, "no level '%.20s': debug, info, warn or error", wanted);
+  else
+    neap_control_done(reply, json_pack("{s:s}", "level", names[atomic_load(level)]));
+}

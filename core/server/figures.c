@@ -1,0 +1,80 @@
+#include "server/figures.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+static void add_counters(neap_policy_counters *sum, const neap_policy_counters *one) {
+  sum->asks += one->asks;
+  sum->faults_error += one->faults_error;
+  sum->faults_fuel += one->faults_fuel;
+  sum->faults_memory += one->faults_memory;
+  sum->faults_answer += one->faults_answer;
+  sum->fallbacks += one->fallbacks;
+  sum->trips += one->trips;
+  sum->trace_aborts += one->trace_aborts;
+}
+
+/* The policies of a generation's pools, summed over its workers. */
+static void look_at_pools(const neap_loaded *loaded, neap_policy_view *views) {
+  for (size_t i = 0; i < loaded->config->pool_count; i++) {
+    neap_policy_view *view = &views[i];
+    view->kind = "balance";
+    view->name = loaded->config->pools[i].name;
+    snprintf(view->policy, sizeof view->policy, "%s", loaded->config->pools[i].balance);
+    snprintf(view->generation, sizeof view->generation, "%llu",
+             (unsigned long long)loaded->config->generation);
+    for (uint32_t w = 0; w < loaded->part_count; w++) {
+      if (loaded->parts[w].loaded == NULL) continue;
+      neap_policy_counters one;
+      neap_policy_counters_peek(neap_pool_policy(loaded->parts[w].generation.pools[i]), &one);
+      add_counters(&view->counters, &one);
+    }
+  }
+}
+
+static void look_at_predicates(const neap_loaded *loaded, neap_policy_view *view) {
+  view->kind = "route";
+  view->name = "";
+  snprintf(view->policy, sizeof view->policy, "when");
+  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)loaded->config->generation);
+  for (uint32_t w = 0; w < loaded->part_count; w++) {
+    if (loaded->parts[w].loaded == NULL) continue;
+    neap_worker_counters one;
+    neap_worker_counters_peek(loaded->parts[w].vm, &one);
+    view->counters.asks += one.asks;
+    view->counters.faults_error += one.faults;
+    view->counters.trips += one.trips;
+  }
+}
+
+static void look_at_evict(neap_cache *cache, neap_policy_view *view) {
+  neap_cache_stats stats;
+  neap_cache_stats_get(cache, &stats);
+  neap_store_policy_counters(cache, &view->counters);
+  view->kind = "evict";
+  view->name = "cache";
+  snprintf(view->policy, sizeof view->policy, "%s", stats.policy);
+  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)stats.generation);
+}
+
+size_t neap_policy_views_get(neap_gateway *gateway, neap_policy_view **out) {
+  const neap_loaded *loaded = gateway->loaded;
+  neap_cache *cache = atomic_load(&gateway->cache);
+  size_t count = loaded->config->pool_count + 1 + (cache != NULL);
+  neap_policy_view *views = *out = calloc(count, sizeof *views);
+  if (views == NULL) return 0;
+  look_at_pools(loaded, views);
+  look_at_predicates(loaded, &views[loaded->config->pool_count]);
+  if (cache) look_at_evict(cache, &views[count - 1]);
+  return count;
+}
+
+const char *neap_backend_state_name(int32_t state) {
+  static const char *const names[] = {[NEAP_BACKEND_UP] = "up",
+                                      [NEAP_BACKEND_DOWN] = "down",
+                                      [NEAP_BACKEND_DRAINING] = "draining",
+                                      [NEAP_BACKEND_UNKNOWN] = "unknown"};
+  return names[state];
+}
