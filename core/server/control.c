@@ -16,17 +16,22 @@ typedef struct control_row {
 
 /* Sorted by name. */
 static const control_row verbs[] = {
+    {{"add", "POOL BACKEND [WEIGHT]", "Adds a backend to a pool, over reloads too."}, neap_control_add},
     {{"backends", "[POOL]", "Shows the backends of pools: state, load, response times."},
      neap_control_backends},
     {{"config", "", "Prints the configuration in force, secrets masked."}, neap_control_config},
+    {{"drain", "POOL BACKEND [STATE]", "Sends a backend no new requests; off: again."}, neap_control_drain},
     {{"log", "[LEVEL]", "Shows or sets the log level: debug, info, warn or error."}, neap_control_log},
     {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
     {{"policies", "", "Shows the policies in force with their calls and faults."}, neap_control_policies},
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
+    {{"remove", "POOL BACKEND", "Takes a backend out of a pool, over reloads too."}, neap_control_remove},
     {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
      neap_control_rollback},
     {{"status", "", "Shows generations, workers, listeners and the last reload."}, neap_control_status},
     {{"verbs", "", "Lists what this gateway can be asked."}, neap_control_verbs},
+    {{"weight", "POOL BACKEND WEIGHT", "Sets the weight of a backend; 0: as configured."},
+     neap_control_weight},
 };
 
 const neap_control_verb *neap_control_verb_at(size_t index) {

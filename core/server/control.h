@@ -81,6 +81,10 @@ void neap_control_backends(neap_gateway *gateway, neap_control_args *args, neap_
 void neap_control_config(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_log(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_add(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_drain(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_remove(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_weight(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
