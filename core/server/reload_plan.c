@@ -1,5 +1,6 @@
 /* A new generation: everything that can fail is done first and undone if the rest fails; then the switch,
  * which cannot fail. The first start goes the same way. */
+#include "server/dry_run.h"
 #include "server/gateway.h"
 
 #include <stdarg.h>
@@ -14,7 +15,7 @@ static uint32_t wanted_workers(const neap_gateway *gateway, const neap_config *c
   uint32_t wanted = gateway->options->workers ? gateway->options->workers : config->workers;
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   if (wanted == 0) wanted = cores > 0 ? (uint32_t)cores : 1;
-  return NEAP_MIN(wanted, (uint32_t)NEAP_WORKERS_MAX / 2); /* as many again may still be leaving */
+  return NEAP_MIN(wanted, (uint32_t)NEAP_WORKERS_MAX / 2); /* more may still be leaving */
 }
 
 /* Those that serve go on; what is missing is started in free places. */
@@ -34,12 +35,24 @@ static int choose_workers(neap_reload_plan *plan, neap_err *err) {
   return 0;
 }
 
+/* In a place of its own, for which there always is room: see wanted_workers. */
+static int dry_run(neap_reload_plan *plan, uint32_t place, char **report, neap_err *err) {
+  if (!plan->loaded->config->reload_dry_run || place == NEAP_WORKERS_MAX) return 0;
+  int code = neap_loaded_open_part(plan->loaded, place, err);
+  if (code == 0) code = neap_dry_run(&plan->loaded->parts[place], place, report, err);
+  neap_loaded_close_part(plan->loaded, place);
+  if (code == 0) neap_plan_step(plan, "dry run");
+  return code;
+}
+
 /* A part for everyone who may still take a request. */
-static int open_parts(neap_reload_plan *plan, neap_err *err) {
-  uint32_t count = 0, total = 0, done = 0;
+static int open_parts(neap_reload_plan *plan, char **report, neap_err *err) {
+  uint32_t count = 0, total = 0, done = 0, free_place = 0;
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (plan->used[i] || plan->fresh[i]) count = i + 1, total++;
-  int code = neap_loaded_make_room(plan->loaded, count, err);
+  while (free_place < NEAP_WORKERS_MAX && (plan->used[free_place] || plan->fresh[free_place])) free_place++;
+  int code = neap_loaded_make_room(plan->loaded, NEAP_MAX(count, free_place + 1), err);
+  if (code == 0) code = dry_run(plan, free_place, report, err);
   for (uint32_t i = 0; i < count && code == 0; i++) {
     if (!plan->used[i] && plan->fresh[i] == NULL) continue;
     neap_err why = {0};
@@ -232,7 +245,7 @@ static int load(neap_reload_plan *plan, char **report, neap_err *err) {
 int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
   int code = load(plan, report, err);
   if (code == 0) code = choose_workers(plan, err);
-  if (code == 0) code = open_parts(plan, err);
+  if (code == 0) code = open_parts(plan, report, err);
   if (code == 0) code = neap_listeners_bind(plan, err);
   if (code == 0) code = open_logs(plan, err);
   if (code == 0) code = prepare_control(plan, err);
@@ -245,7 +258,7 @@ int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
 int neap_plan_rehearse(neap_reload_plan *plan, char **report, neap_err *err) {
   int code = load(plan, report, err);
   plan->used[0] = true;
-  if (code == 0) code = open_parts(plan, err);
+  if (code == 0) code = open_parts(plan, report, err);
   if (code == 0) code = prepare_cache(plan, err);
   return code;
 }

@@ -171,14 +171,16 @@ class Gateway:
     """A neap process. `config` is the text of a neap.lua, in which ACCESS_LOG stands for a file; the port is the one
     that its ready line names."""
 
-    def __init__(self, config, environment=()):
+    def __init__(self, config, environment=(), user=None):
         self.folder = tempfile.mkdtemp(prefix="neap-e2e-")
         self.config = os.path.join(self.folder, "neap.lua")
         self.access_path = os.path.join(self.folder, "access.log")
         self.lines, self.changed, self.ended = [], threading.Condition(), False
         self.write_config(config)
+        if user is not None:
+            os.chown(self.folder, user, user)
         self.process = subprocess.Popen([PROGRAM, "run", "-c", self.config], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder, user=user,
                                         env=dict(os.environ, **dict(environment)))
         self.thread = threading.Thread(target=self.read_lines, daemon=True)
         self.thread.start()

@@ -321,6 +321,7 @@ class Routes(unittest.TestCase):
                     neap.route { path = "/", respond = 418, when = function(req) %s end }
                     neap.route { path = "/", pool = "app" }
                     neap.log { access = "ACCESS_LOG" }
+                    neap.reload { dry_run = false }
                     neap.engine { workers = 1 }
                 """ % (origin.address, fault))
                 try:

@@ -78,12 +78,12 @@ def echo(number):
 
 
 class Reload(unittest.TestCase):
-    def start(self, workers=4, **options):
+    def start(self, workers=4, user=None):
         self.origins = [Origin() for _ in range(2)]
         for number, origin in enumerate(self.origins, 1):
             origin.on("/", echo(number))
             self.addCleanup(origin.close)
-        self.gateway = Gateway(self.text(1, workers, **options))
+        self.gateway = Gateway(self.text(1, workers), user=user)
         self.addCleanup(self.gateway.stop)
         self.line = Line(os.path.join(self.gateway.folder, "neap.sock"))
         self.addCleanup(self.line.__exit__)
@@ -110,6 +110,9 @@ class Reload(unittest.TestCase):
     def assert_nothing_lost(self, loads):
         for one in loads:
             self.assertEqual(one.failures[:3], [])
+
+    def route(self):
+        return self.gateway.ask("/").get("X-Route")
 
     def reload(self, text):
         self.gateway.write_config(text)
@@ -190,10 +193,131 @@ class Reload(unittest.TestCase):
         self.unload(loads)
         self.assert_nothing_lost(loads)
 
-    # --- rollback
+    # --- faults: nothing changes, nothing is lost
 
-    def route(self):
-        return self.gateway.ask("/").get("X-Route")
+    def assert_refused(self, text, *words):
+        """A reload is refused with a word that helps, and the generation in force answers as before."""
+        before = self.line.ask("status")
+        answer = self.reload(text) if text is not None else self.line.ask("reload")
+        self.assertFalse(answer["ok"], answer)
+        said = json.dumps(answer)
+        for word in words:
+            self.assertIn(word, said)
+        after = self.line.ask("status")
+        self.assertEqual(after["generation"], before["generation"])
+        self.assertEqual(after["threads"], before["threads"])
+        self.assertEqual(after["listeners"], before["listeners"])
+        self.assertFalse(after["last_reload"]["ok"])
+        self.assertEqual(self.route(), str(self.serves))
+
+    def test_faults_change_nothing_and_lose_nothing(self):
+        self.start()
+        self.serves = 1
+        loads = self.load()
+        place = self.gateway.config + ":"
+        good = self.text(2)
+        faults = {
+            "syntax error": (good + "\nlocal = 1", (place + "14: error:",)),
+            "error at top level": (good + "\nerror('out of cheese')", (place + "14: error:", "out of cheese")),
+            "wrong types": (good.replace('ttl = "1h"', "ttl = {}").replace("workers = 4", 'workers = "many"'),
+                            (place + "9: error:", place + "11: error:", "ttl", "workers")),
+            "unknown key": (good.replace("max_memory", "max_memry"), (place + "4: error:", "max_memory")),
+            "unknown pool": (good.replace('"/kept", pool = "app"', '"/kept", pool = "ap"'), (place + "9: error:", "app")),
+            "endless loop at load": (good + "\nwhile true do end", (place + "14: error:", "time")),
+            "memory bomb at load": (good + "\nlocal t = {} for i = 1, 1e9 do t[i] = { i } end", (place + "14: error:",)),
+            "endless loop at the first request": (self.text(2, when="while true do end"), (place + "8: error:", "time")),
+            "memory bomb at the first request":
+                (self.text(2, when="local t = {} for i = 1, 1e9 do t[i] = { i } end"), (place + "8: error:",)),
+            "error where a field is missing":
+                (self.text(2, when="return req:header('x-none'):eq 'a'"), (place + "8: error:", "nil")),
+            "endless loop after a thousand requests":
+                ("local asked = 0\n" + self.text(2, when="asked = asked + 1 while asked > 1000 do end return true"),
+                 (place + "9: error:", "time")),
+            "error in a pick": (good.replace("return 2 % 2 + 1", "return req.nonsense.x"), (place + "6: error:",)),
+            "a port in use": (good + "\nneap.listen { http = \"%s\" }" % self.origins[0].address,
+                              (self.origins[0].address,)),
+            "a log that cannot be written": (good.replace('"off"', '"/nonexistent/log"'), ("/nonexistent/log",)),
+        }
+        for name, (text, words) in faults.items():
+            with self.subTest(fault=name):
+                self.assert_refused(text, *words)
+        self.assertTrue(self.reload(self.text(2))["ok"])
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_a_fault_on_the_third_worker_alone_changes_nothing(self):
+        """The file cannot see on which worker it runs; what differs there is chance. Here by the address of a
+        table: so often until it hits the third."""
+        self.start()
+        self.serves = 1
+        loads = self.load()
+        unlucky = "\nlocal chance = tostring {}\nif chance:byte(-3) %% 2 == %d then error 'bad luck' end"
+        seen = set()
+        for attempt in range(400):
+            number = self.serves + 1
+            answer = self.reload(self.text(number) + unlucky % (attempt % 2))
+            if answer["ok"]:
+                self.serves = number
+                continue
+            self.assertEqual(self.route(), str(self.serves))
+            seen.add(answer["error"].partition("worker ")[2][:6])
+            if "3 of 4" in seen:
+                break
+        self.assertIn("3 of 4", seen)
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_a_file_that_is_gone_or_may_not_be_read_changes_nothing(self):
+        self.start()
+        self.serves = 1
+        loads = self.load()
+        aside = self.gateway.config + ".aside"
+        os.rename(self.gateway.config, aside)
+        self.assert_refused(None, self.gateway.config, "No such file")
+        os.mkdir(self.gateway.config)  # may not be read, not even by root
+        self.assert_refused(None, self.gateway.config)
+        os.rmdir(self.gateway.config)
+        os.symlink(self.gateway.config, self.gateway.config)
+        self.assert_refused(None, self.gateway.config, "symbolic links")
+        os.unlink(self.gateway.config)
+        os.rename(aside, self.gateway.config)
+        self.assert_refused(self.text(2, more='neap.pool { name = "b", backends = { "127.0.0.1:1" }, balance = '
+                                              'neap.custom "gone" }'), "gone.lua")
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    @unittest.skipUnless(os.getuid() == 0, "drops privileges")
+    def test_permission_denied_changes_nothing(self):
+        """As a user who may not read the file: root may read all."""
+        self.start(user=65534)
+        self.serves = 1
+        loads = self.load()
+        self.gateway.write_config(self.text(2))
+        os.chmod(self.gateway.config, 0)
+        self.assert_refused(None, self.gateway.config, "Permission denied")
+        os.chmod(self.gateway.config, 0o644)
+        self.assertTrue(self.line.ask("reload")["ok"])
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_what_no_dry_run_can_find_costs_its_policy_and_no_request(self):
+        """Without the dry run: faults at the first request and after a thousand; the next route takes over."""
+        self.start()
+        spare = 'neap.reload { dry_run = false }\nneap.route { path = "/*", pool = "app", request_headers = { set = ' \
+                '{ ["X-Asked"] = "%d" } }, response_headers = { set = { ["X-Route"] = "%d" } } }'
+        loads = self.load()
+        bodies = ["while true do end", "error 'no'", "local t = {} for i = 1, 1e9 do t[i] = { i } end",
+                  "asked = asked + 1 while asked > 200 do end return true", "return req:header('x-none'):eq 'a'"]
+        for number, body in enumerate(bodies, 2):
+            answer = self.reload("local asked = 0\n" + self.text(number, when=body, more=spare % (number, number)))
+            self.assertTrue(answer["ok"], answer)
+            wanted = [one.count + 250 for one in loads]
+            wire.wait_until(lambda: all(one.newest == number for one in loads), "generation %d" % number)
+            wire.wait_until(lambda: all(one.count >= many for one, many in zip(loads, wanted)), "requests", TIMEOUT * 3)
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    # --- rollback
 
     def test_rollback_goes_back_when_the_files_are_gone(self):
         self.start()

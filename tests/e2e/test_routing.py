@@ -32,6 +32,7 @@ class Actions(unittest.TestCase):
             neap.listen { http = "127.0.0.1:0" }
             neap.log { access = "ACCESS_LOG" }
             neap.engine { workers = 1 }
+            neap.reload { dry_run = false }
             neap.pool { name = "app", backends = { "%s" } }
             neap.pool { name = "beta", backends = { "%s" } }
             %s""" % (cls.app.address, cls.beta.address, cls.ROUTES))
@@ -440,6 +441,7 @@ class Tables(unittest.TestCase):
         neap.listen { http = "127.0.0.1:0" }
         neap.log { access = "ACCESS_LOG" }
         neap.engine { workers = 2 }
+        neap.reload { dry_run = false }
         local country = neap.table { name = "country", kind = "map", file = "country.csv" }
         local blocked = neap.table { name = "blocked", kind = "network", rows = { "10.0.0.0/8", "2001:db8::/32" } }
         local areas = neap.table { name = "areas", kind = "prefix", rows = { ["/api/"] = "api", ["/api/v2/"] = "new" } }
