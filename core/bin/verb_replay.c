@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "base/base.h"
-#include "base/nearest.h"
 #include "bin/progress.h"
 #include "bin/replay_report.h"
 #include "bin/replay_spec.h"
@@ -51,11 +50,11 @@ typedef struct plan {
 static int choose(const neap_args *args, int option, const char *const *names) {
   for (int i = 0; names[i]; i++)
     if (strcmp(args->value, names[i]) == 0) return i;
-  neap_nearest nearest;
-  neap_nearest_init(&nearest, args->value);
-  for (int i = 0; names[i]; i++) neap_nearest_offer(&nearest, names[i]);
-  neap_args_fail(args, "--%s: '%s' is unknown, did you mean %s?", args->verb->options[option].name,
-                 args->value, nearest.name ? nearest.name : names[0]);
+  char all[64] = "";
+  for (int i = 0; names[i]; i++)
+    snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", names[i]);
+  neap_args_fail(args, "--%s: '%s' is unknown, there are %s", args->verb->options[option].name, args->value,
+                 all);
   return -1;
 }
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/base.h"
-#include "base/nearest.h"
 #include "bin/replay_spec.h"
 #include "bin/simulate_report.h"
 #include "bin/verbs.h"
@@ -43,16 +42,15 @@ typedef struct plan {
 /* --- the command line --- */
 
 static bool take_format(plan *p, const neap_args *args) {
-  neap_nearest nearest;
-  neap_nearest_init(&nearest, args->value);
+  char all[64] = "";
   for (int i = 0; neap_simulate_formats[i]; i++) {
-    neap_nearest_offer(&nearest, neap_simulate_formats[i]->name);
+    snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "",
+             neap_simulate_formats[i]->name);
     if (strcmp(neap_simulate_formats[i]->name, args->value) != 0) continue;
     p->format = neap_simulate_formats[i];
     return true;
   }
-  neap_args_fail(args, "--format: '%s' is unknown, did you mean %s?", args->value,
-                 nearest.name ? nearest.name : neap_simulate_formats[0]->name);
+  neap_args_fail(args, "--format: '%s' is unknown, there are %s", args->value, all);
   return false;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/base.h"
 
@@ -29,6 +30,11 @@ static char *read_text(FILE *file) {
     return NULL;
   }
   text[size] = 0;
+  if (strlen(text) < size) { /* what stands behind a NUL would be read by nobody */
+    errno = EILSEQ;
+    free(text);
+    return NULL;
+  }
   char *fitting = realloc(text, size + 1);
   return fitting ? fitting : text;
 }
@@ -44,6 +50,10 @@ static const neap_config_file *add(neap_config_files *files, const char *path, c
   }
   list[files->count] = (neap_config_file){.path = copy, .text = text};
   return &list[files->count++];
+}
+
+static const char *why(int error) {
+  return error == EILSEQ ? "a NUL byte is not accepted" : strerror(error);
 }
 
 /* Reads `path` where it is a file; *errno_out is ENOENT where it is none. */
@@ -83,7 +93,7 @@ const neap_config_file *neap_config_find_file(neap_config_files *files, const ch
     int error = ENOENT;
     if (found == NULL && !files->closed) found = try_read(files, path, &error);
     if (found) return found;
-    if (error != ENOENT) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(error)), NULL;
+    if (error != ENOENT) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, why(error)), NULL;
   }
   place(0, folder, domain, name, path);
   return neap_fail(err, NEAP_ENOTFOUND, "there is no file %s", path), NULL;
@@ -92,7 +102,10 @@ const neap_config_file *neap_config_find_file(neap_config_files *files, const ch
 const neap_config_file *neap_config_read_file(neap_config_files *files, const char *path, neap_err *err) {
   int error = 0;
   const neap_config_file *file = try_read(files, path, &error);
-  if (file == NULL) neap_fail(err, NEAP_EIO, "%s", strerror(error));
+  if (file == NULL && error == ENOENT && access(path, F_OK) == 0)
+    neap_fail(err, NEAP_EIO, "it is not a regular file");
+  else if (file == NULL)
+    neap_fail(err, NEAP_EIO, "%s", why(error));
   return file;
 }
 

@@ -69,7 +69,7 @@ static int find_file(neap_config_files *record, const char *domain, const char *
 }
 
 static int not_shipped(const char *domain, const char *spec, neap_err *err) {
-  char folder[32], best[64] = "", offer[64];
+  char folder[32], best[64] = "", offer[64], all[160] = "";
   size_t size = (size_t)snprintf(folder, sizeof folder, "policies/%s/", domain);
   neap_nearest nearest;
   neap_nearest_init(&nearest, spec);
@@ -77,11 +77,14 @@ static int not_shipped(const char *domain, const char *spec, neap_err *err) {
     if (strncmp(file->path, folder, size) != 0) continue;
     snprintf(offer, sizeof offer, "%.*s", (int)(strlen(file->path + size) - 4), file->path + size);
     neap_nearest_offer(&nearest, offer);
+    if (strstr(offer, "_spec") == NULL)
+      snprintf(all + strlen(all), sizeof all - strlen(all), "%s %s", all[0] ? "," : "", offer);
     if (nearest.name != offer) continue;
     memcpy(best, offer, sizeof best);
     nearest.name = best;
   }
-  if (best[0] == 0) return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s", spec, domain);
+  if (best[0] == 0)
+    return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s; there are%s", spec, domain, all);
   return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s, did you mean '%s'?", spec, domain,
                    best);
 }

@@ -31,6 +31,14 @@ for text in "bad.lua:2: error: " "policy.lua:3: error: unknown function 'inset',
   grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
 done
 
+# What is no text file: a folder, and bytes behind a NUL that a C string would hide.
+printf 'local policy = require "neap.policy"\0return 1' >"$scratch/nul.lua"
+"$neap" check "$scratch" "$scratch/nul.lua" >"$scratch/out" 2>&1
+[ $? = 1 ] || wrong "a folder and a NUL ended with $?"
+for text in "$scratch: error: it is not a regular file" "nul.lua: error: a NUL byte is not accepted"; do
+  grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
+done
+
 "$neap" check 2>"$scratch/out"
 [ $? = 2 ] || wrong "no file is no usage error"
 exit $failed

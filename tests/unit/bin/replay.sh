@@ -54,8 +54,8 @@ says 2 "which policies?" replay "$trace" -s 3
 says 2 "which sizes?" replay "$trace" -p lru
 says 2 "did you mean --policy?" replay "$trace" --polcy lru -s 3
 says 2 "a cache of size 0 holds nothing" replay "$trace" -p lru -s 0
-says 2 "did you mean bytes?" replay "$trace" -p lru -s 3 --unit byte
-says 2 "did you mean csv?" replay "$trace" -p lru -s 3 --format cvs
+says 2 "there are objects, bytes" replay "$trace" -p lru -s 3 --unit byte
+says 2 "there are text, csv, json" replay "$trace" -p lru -s 3 --format cvs
 says 2 "--threads must be an integer from 1 to 256" replay "$trace" -p lru -s 3 --threads 0
 says 2 "unknown verb 'repaly', did you mean 'replay'?" repaly
 

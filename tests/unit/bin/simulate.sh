@@ -48,7 +48,7 @@ assert min(r["regret"] for r in told["runs"]) == 1 and told["regret"][0]["scenar
 says 2 "what is to be simulated" -p random
 says 2 "'balanse' cannot be simulated" balanse
 says 2 "unexpected 'more'" balance more
-says 2 "--format: 'jsn' is unknown, did you mean json?" balance -f jsn
+says 2 "--format: 'jsn' is unknown, there are " balance -f jsn
 says 2 "--reports is on or off" balance -r maybe
 says 2 "--seeds" balance -n 0
 says 1 "no scenario 'A9'" balance -s A9
