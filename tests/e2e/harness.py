@@ -280,16 +280,17 @@ neap.listen { http = "127.0.0.1:0", %(listen)s }
 neap.cache { max_memory = "16MB", max_object_size = "4MB" }
 neap.pool { name = "app", backends = { %(backends)s }, %(pool)s }
 neap.route { path = "/", pool = "app", cache = %(cache)s }
-neap.log { access = "ACCESS_LOG" }
+neap.log { access = "%(access)s" }
 neap.engine { workers = %(workers)d, grace = "%(grace)s" }
 %(more)s
 """
 
 
-def config(*origins, backends=None, listen="", pool="", cache="true", grace="10s", workers=1, more=""):
+def config(*origins, backends=None, listen="", pool="", cache="true", grace="10s", workers=1, access="ACCESS_LOG",
+           more=""):
     backends = backends or ", ".join('"%s"' % origin.address for origin in origins)
     return CONFIG % dict(backends=backends, listen=listen, pool=pool, cache=cache, grace=grace, workers=workers,
-                         more=more)
+                         access=access, more=more)
 
 
 class Case(unittest.TestCase):
