@@ -32,6 +32,9 @@ neap_step neap_acts_run(neap_exchange *exchange);
 neap_step neap_acts_cors(neap_exchange *exchange);
 neap_step neap_acts_auth(neap_exchange *exchange);
 
+/* route_mirror.c: sends a copy to another pool, where the rule says so and there is room. */
+void neap_acts_mirror(neap_exchange *exchange, const neap_mirror *mirror);
+
 /* route_script.c: asks the route's action in Lua. As neap_acts_run. */
 neap_step neap_acts_script(neap_exchange *exchange);
 

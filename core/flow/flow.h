@@ -105,6 +105,8 @@ typedef struct neap_flow {
   neap_tally *tally;
   neap_blocks blocks;
   neap_exchange *free_exchanges;
+  neap_exchange *mirrors; /* copies of requests, under way */
+  uint32_t mirror_count;
   uint64_t exchanges; /* taken and not finished */
   neap_load_probe *load_probes, *free_load_probes;
   uint32_t load_probe_count; /* under way */
@@ -117,6 +119,8 @@ void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
                     _Atomic(neap_cache *) *cache, neap_tally *tally, uint64_t seed);
 /* Ends the load probes that are under way; to be called before the connections go. */
 void neap_flow_stop_probes(neap_flow *flow);
+/* Ends the copies of requests that are under way. */
+void neap_flow_drop_mirrors(neap_flow *flow);
 /* No exchange may be under way. */
 void neap_flow_fini(neap_flow *flow);
 

@@ -91,8 +91,8 @@ static void give_back(neap_exchange *exchange) {
 
 neap_step neap_step_finish(neap_exchange *exchange) {
   uint64_t now_ns = neap_clock_now_ns(NULL);
-  count(exchange, now_ns);
-  if (exchange->flow->log) log_line(exchange, now_ns);
+  if (!exchange->mirror) count(exchange, now_ns);
+  if (exchange->flow->log && !exchange->mirror) log_line(exchange, now_ns);
   give_back(exchange);
   neap_generation *generation = exchange->generation;
   exchange->generation = NULL;

@@ -5,8 +5,7 @@ static neap_slice slice(neap_http_slice from) {
   return (neap_slice){.ptr = from.ptr, .size = from.size};
 }
 
-/* The board points into the parsed head: nothing is copied. */
-static void fill_board(neap_exchange *exchange) {
+void neap_exchange_fill_board(neap_exchange *exchange) {
   const neap_http_request *request = &exchange->request;
   neap_request_board *board = &exchange->board;
   board->method = slice(request->method);
@@ -28,7 +27,7 @@ static bool takes(neap_exchange *exchange, int32_t rule) {
 
 static neap_step route(neap_exchange *exchange) {
   neap_generation *generation = exchange->generation;
-  fill_board(exchange);
+  neap_exchange_fill_board(exchange);
   neap_route_walk walk;
   neap_routes_find(generation->routes, &exchange->board, &walk);
   int32_t rule;

@@ -7,7 +7,7 @@ enum { META_EXTRA = 512, MARKER_MAX = 4096 };
 static void invalidate(neap_exchange *exchange) {
   const neap_http_request *request = &exchange->request;
   neap_cache *cache = atomic_load_explicit(exchange->flow->cache, memory_order_acquire);
-  if (cache == NULL || !exchange->route->cache) return;
+  if (cache == NULL || !exchange->route->cache || exchange->mirror) return;
   if (!neap_http_invalidates(request->method_id, exchange->response->status)) return;
   neap_view key;
   if (neap_exchange_key(exchange, &key) == 0) neap_cache_remove(cache, key);

@@ -44,6 +44,8 @@ struct neap_exchange {
   bool running;      /* steps are on the stack */
   neap_step resumed; /* meanwhile somebody ended the wait: goes on here; WAIT: nobody did */
   bool client_gone, client_wants_keep_alive, kept_alive;
+  bool mirror; /* a copy of another's request: neither logged nor counted, and the cache has no part in it */
+  neap_exchange *next_mirror;
   uint8_t trace[TRACE_MAX], trace_count;
   neap_end end;
   neap_reason refusal; /* recv */
@@ -128,7 +130,10 @@ NEAP_STEPS(NEAP_STEP_DECLARE)
 static inline neap_reason neap_exchange_reason(const neap_exchange *exchange) {
   return exchange->refusal ? exchange->refusal : (neap_reason)(NEAP_REASON_END_OK + (int)exchange->end);
 }
-/* The tally of its pool. */
+/* The tally of a pool; of its own. */
+static inline neap_pool_tally *neap_exchange_tally_of(const neap_exchange *exchange, int32_t pool) {
+  return exchange->flow->tally->pools[neap_pool_options_of(exchange->generation->pools[pool])->series];
+}
 static inline neap_pool_tally *neap_exchange_pool_tally(const neap_exchange *exchange) {
   uint32_t series = exchange->pool ? neap_pool_options_of(exchange->pool)->series : NEAP_SERIES_NO_POOL;
   return exchange->flow->tally->pools[series];
@@ -152,6 +157,8 @@ static inline void neap_exchange_read_tables(const neap_exchange *exchange, bool
   else
     neap_table_leave(generation->readers, exchange->flow->worker);
 }
+/* step_route.c: the board points into the parsed head: nothing is copied. */
+void neap_exchange_fill_board(neap_exchange *exchange);
 /* The client's address is put on the board when somebody is going to read it. */
 void neap_exchange_show_client(neap_exchange *exchange);
 

@@ -46,6 +46,9 @@
   X(WAITED, neap_requests_waited_total, COUNTER, "pool", "Requests that waited for a backend to be free.")   \
   X(HEDGES, neap_hedges_total, COUNTER, "pool", "Second copies of slow requests.")                           \
   X(HEDGES_WON, neap_hedges_won_total, COUNTER, "pool", "Second copies that answered first.")                \
+  X(MIRRORED, neap_mirrored_total, COUNTER, "pool", "Copies of requests sent to this pool.")                 \
+  X(MIRRORS_DROPPED, neap_mirrors_dropped_total, COUNTER, "pool",                                            \
+    "Copies that were not made: too many were under way.")                                                   \
   X(SESSIONS_KEPT, neap_sessions_kept_total, COUNTER, "pool",                                                \
     "Requests answered by the backend that their client stays with.")                                        \
   X(SESSIONS_MOVED, neap_sessions_moved_total, COUNTER, "pool",                                              \

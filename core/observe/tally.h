@@ -54,10 +54,11 @@ typedef struct neap_pool_tally {
   neap_count requests[NEAP_STATUS_CLASSES];
   neap_timing took[NEAP_SOURCE_COUNT];
   neap_timing phases[NEAP_PHASE_COUNT];
-  neap_count body_bytes;                    /* of responses, sent to clients */
-  neap_count retries;                       /* tries on a further backend or connection */
-  neap_count waited;                        /* for a backend to be free */
-  neap_count hedges, hedges_won;            /* second copies of slow requests; that answered first */
+  neap_count body_bytes;                /* of responses, sent to clients */
+  neap_count retries;                   /* tries on a further backend or connection */
+  neap_count waited;                    /* for a backend to be free */
+  neap_count hedges, hedges_won;        /* second copies of slow requests; that answered first */
+  neap_count mirrored, mirrors_dropped; /* copies of requests to other pools; for which there was no room */
   neap_count sessions_kept, sessions_moved; /* answered by the backend that the client stays with; not so */
 } neap_pool_tally;
 

@@ -86,6 +86,13 @@ static bool read_limit(neap_config_box *box, const json_t *from, neap_limit *out
   return read_parts(box, json_object_get(from, "by"), &out->by);
 }
 
+static neap_mirror mirror_of(const json_t *from) {
+  if (from == NULL) return (neap_mirror){.pool = -1};
+  return (neap_mirror){.pool = (int32_t)json_integer_value(json_object_get(from, "pool")),
+                       .ppm = (uint32_t)number_at(from, "ppm"),
+                       .most = (uint32_t)number_at(from, "most")};
+}
+
 static bool read_key(neap_config_box *box, const json_t *from, neap_key_rule *out) {
   const char *query = text_at(from, "query");
   out->query = strcmp(query, "keep") == 0   ? NEAP_QUERY_KEEP
@@ -126,6 +133,7 @@ const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from
               read_cors(box, json_object_get(from, "cors"), &actions->cors) &&
               read_auth(box, json_object_get(from, "auth"), &actions->auth) &&
               read_key(box, json_object_get(from, "key"), &actions->key);
+  actions->mirror = mirror_of(json_object_get(from, "mirror"));
   actions->scripted = true_at(from, "scripted");
   actions->scripted_key = true_at(from, "scripted_key");
   actions->strict = true_at(from, "strict");

@@ -155,6 +155,7 @@ static void on_turn(void *user) {
   neap_queues_turn(worker->queues);
   if (worker->flow.log) neap_access_log_flush(worker->flow.log);
   sweep(worker);
+  if (worker->draining && worker->mouths == NULL) neap_flow_drop_mirrors(&worker->flow);
   if (worker->draining && !worker->told && worker->mouths == NULL && worker->flow.exchanges == 0) {
     worker->told = true;
     worker->done.worker = worker;
@@ -175,6 +176,7 @@ static void *run(void *user) {
   neap_worker *worker = user;
   neap_loop_run(worker->loop);
   sweep(worker);
+  neap_flow_drop_mirrors(&worker->flow);
   neap_access_log_close(&worker->flow.log);
   neap_flow_stop_probes(&worker->flow);
   neap_connections_destroy(&worker->connections);

@@ -204,6 +204,19 @@ function M.split(value, scope)
   return out
 end
 
+-- --- mirror ---
+
+local function percent(value)
+  if type(value) == "number" and value > 0 and value <= 100 then return value end
+  return nil, "write percent: above 0, at most 100"
+end
+
+M.mirror = check.shorthand(function(value) return type(value) == "string" and { pool = value } or value end, record {
+  { name = "pool", kind = NAME, required = true, text = "where copies go" },
+  { name = "share", kind = percent, default = 100, text = "percent of the requests" },
+  { name = "most", kind = integer(1, 100000), default = 64, text = "copies under way in a worker; more are dropped" },
+})
+
 -- --- limit ---
 
 local UNITS = { s = 1, m = 60, h = 3600, d = 86400 }
@@ -325,6 +338,11 @@ function M.finish(route, scope, out, find_pool, find_table)
     check.problem(check.inside(scope, "on_fault"), "there is no function that could fail")
   end
   if route.split then actions.split = finish_split(route.split, scope, find_pool, find_table) end
+  if route.mirror and route.mirror.pool then
+    local mirror = route.mirror
+    actions.mirror = { pool = find_pool(mirror.pool, check.inside(check.inside(scope, "mirror"), "pool")),
+                       ppm = math.floor((mirror.share or 0) * 10000 + 0.5), most = mirror.most }
+  end
   if not next(actions) then return nil end
   if route.rewrite then
     fill_rest(route.rewrite.path, out.match.path)

@@ -184,6 +184,7 @@ function M.pool(options) declare("pool", options) end
 ---@field auth? neap.Auth who may
 ---@field action? fun(req: neap.Request, res: neap.Response) decides about each request
 ---@field on_fault? "pass"|"refuse" where a function fails ("pass")
+---@field mirror? string|{ pool: string, share?: number, most?: integer } a copy to another pool
 ---@field tag? string a word for the access log
 ---@field request_headers? neap.Edits changes to what the backend gets
 ---@field response_headers? neap.Edits changes to what the client gets

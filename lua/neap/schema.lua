@@ -339,6 +339,7 @@ M.route = {
   { name = "action", kind = check.func, text = "function(req, res) that decides about each request" },
   { name = "on_fault", kind = actions.on_fault,
     text = 'where a function fails: "pass", as if it were not there, or "refuse" the request (503); default: pass' },
+  { name = "mirror", kind = actions.mirror, text = "a copy to another pool: its name, or { pool, share, most }" },
   { name = "tag", kind = text { most = 64 }, text = "a word for the access log" },
   { name = "request_headers", kind = EDITS, default = { set = {}, remove = {} },
     text = "{ set, remove }: changes to what the backend gets" },

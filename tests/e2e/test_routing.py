@@ -6,9 +6,10 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import unittest
 
-from harness import Case, Gateway, Origin, wire
+from harness import Gateway, Origin, TIMEOUT, wire
 
 FRESH = ("Cache-Control", "max-age=60")
 
@@ -431,6 +432,40 @@ class Access(Actions):
         before = len(self.beta.seen)
         self.ask("/shares")
         self.assertEqual(len(self.beta.seen), before + 1)
+
+
+class Mirrors(Actions):
+    ROUTES = """
+        neap.route { prefix = "/copied", pool = "app", mirror = "beta", cache = true, rewrite = "/seen{rest}",
+                     request_headers = { remove = "X-Secret" }, action = function(req, res)
+                       res:set_request_header("x-by", req.client)
+                     end }
+        neap.route { path = "/few", pool = "app", mirror = { pool = "beta", most = 1 } }
+    """
+
+    def test_a_copy_goes_to_the_other_pool_as_the_backend_gets_it(self):
+        self.app.on("/seen/x", wire.response(fields=[FRESH], body=b"x"))
+        self.beta.on("/seen/x", wire.response(status=500, fields=[FRESH], body=b"y" * 100000))
+        for count in (1, 2):
+            response = self.ask("/copied/x?a=1", fields=[("X-Secret", "1"), ("X-Kept", "2")])
+            copy = self.beta.wait("/seen/x?a=1", count)
+            self.assertEqual(response.status, 200)
+            self.assertEqual((copy.get("X-Secret"), copy.get("X-Kept"), copy.get("X-By"), copy.get("X-Forwarded-For")),
+                             (None, "2", "127.0.0.1", "127.0.0.1"))
+        self.assertEqual(len(self.gateway.access("/copied/x?a=1", 2)), 2)
+
+    def test_a_body_is_not_copied(self):
+        self.assertEqual(self.ask("/copied/post", "POST", body=b"hello").status, 200)
+        self.assertEqual(self.beta.for_path("/seen/post"), [])
+
+    def test_a_mirror_that_hangs_delays_nobody_and_is_bounded(self):
+        held = threading.Event()
+        self.addCleanup(held.set)
+        self.beta.on("/few", lambda connection, request: held.wait(TIMEOUT))
+        wire.wait_until(lambda: self.ask("/few").status == 200 and self.beta.for_path("/few"), "a copy")
+        for _ in range(5):
+            self.assertEqual(self.ask("/few").status, 200)
+        self.assertEqual(len(self.beta.for_path("/few")), 1)
 
 
 class Tables(unittest.TestCase):
