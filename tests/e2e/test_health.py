@@ -3,6 +3,7 @@ fast or to be killed are gateways that answer themselves."""
 
 import socket
 import threading
+import time
 import unittest
 
 from harness import Gateway, Origin, TIMEOUT, config, wire
@@ -314,6 +315,30 @@ class Health(unittest.TestCase):
             self.assertEqual(len(self.bodies(gateway, 50)), 50)
         gateway.reload(config(busy, idle, cache="false", pool=balance), "server reloaded")
         self.assertEqual(len(self.bodies(gateway, 50)), 50)
+
+    def test_shares_follow_reported_utilisation(self):
+        used, idle = self.make_origin(), self.make_origin()
+        for origin, body, value in (used, b"used", "0.9"), (idle, b"idle", "0.3"):
+            field = ("endpoint-load-metrics", "TEXT application_utilization=" + value)
+            origin.on("/", wire.response(fields=[field], body=body))
+        gateway = self.start(used, idle, pool='balance = "weighted_round_robin", dynamic_weight = true')
+        self.assertEqual(self.bodies(gateway, 100).count(b"idle"), 50)
+        wire.wait_until(lambda: self.bodies(gateway, 100).count(b"idle") >= 60, "the idle one to get more")
+
+    # --- slow start
+
+    def test_the_share_of_one_that_comes_back_grows(self):
+        old, back = self.make_origin(b"old"), self.make_origin(b"back")
+        self.unwell(back)
+        gateway = self.start(old, back, pool="""balance = "weighted_round_robin", slow_start = "2s",
+                             health = { interval = "20ms", rise = 1 }""")
+        gateway.wait_line("backend_down pool=app backend=" + back.address)
+        deadline = time.monotonic() + 2.2  # until the other one has grown up
+        wire.wait_until(lambda: self.bodies(gateway, 10) and time.monotonic() > deadline, "the first to grow")
+        back.on("/health", wire.response())
+        gateway.wait_line("backend_up pool=app backend=" + back.address)
+        self.assertLess(self.bodies(gateway, 50).count(b"back"), 15)
+        wire.wait_until(lambda: self.bodies(gateway, 50).count(b"back") == 25, "the share to be whole")
 
     # --- the breaker
 
