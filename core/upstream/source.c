@@ -190,7 +190,7 @@ int neap_backend_source_create(const neap_backend_source_options *options, neap_
   if (source == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   source->vt = kind_of(options->spec, &rest);
   source->options = *options;
-  source->options.spec = NULL;
+  source->options.spec = source->options.folder = NULL; /* not ours to keep */
   neap_timer_init(&source->timer, on_timer);
   if (options->folder && (source->folder = strdup(options->folder)) == NULL)
     code = neap_fail(err, NEAP_ENOMEM, "out of memory");

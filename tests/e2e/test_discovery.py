@@ -27,10 +27,25 @@ def config(pool, servers="", more=""):
     return CONFIG % {"pool": pool, "servers": servers, "more": more}
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def free_port():
+    """A port that is free for both TCP and UDP: name servers listen on both."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            try:
+                udp.bind(tcp.getsockname())
+            except OSError:
+                continue
+            return tcp.getsockname()[1]
+
+
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), TIMEOUT).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 class Service:
@@ -146,12 +161,13 @@ class Discovery(unittest.TestCase):
     # --- DNS
 
     def start_names(self, *more):
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port()
         service = Service("dnsmasq", "--keep-in-foreground", "--port=%d" % port, "--listen-address=127.0.0.1",
                           "--bind-interfaces", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=",
                           "--user=root", "--log-facility=/dev/null", "--local=/test/", "--local-ttl=1",
                           "--hostsdir=FOLDER", *more)
         self.addCleanup(service.stop)
+        wire.wait_until(lambda: is_listening(port), "dnsmasq")
         return service, '"127.0.0.1:%d"' % port
 
     @staticmethod

@@ -22,14 +22,20 @@ typedef struct answer {
   neap_found found[8];
 } answer;
 
+/* Free for TCP too, where dnsmasq also listens. */
 static uint16_t free_port(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t size = sizeof address;
-  int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  assert_int_equal(bind(probe, (struct sockaddr *)&address, sizeof address), 0);
-  assert_int_equal(getsockname(probe, (struct sockaddr *)&address, &size), 0);
-  close(probe);
-  return ntohs(address.sin_port);
+  for (;;) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(udp, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(udp, (struct sockaddr *)&address, &size), 0);
+    bool both = bind(tcp, (struct sockaddr *)&address, sizeof address) == 0;
+    close(udp);
+    close(tcp);
+    if (both) return ntohs(address.sin_port);
+  }
 }
 
 static void on_done(void *user, const neap_lookup_reply *reply) {
