@@ -36,7 +36,7 @@ typedef struct neap_match {
 typedef enum neap_match_key {
   NEAP_KEY_CLIENT, /* the client's address */
   NEAP_KEY_PATH,
-  NEAP_KEY_QUERY,
+  NEAP_KEY_QUERY, /* all of it, or the value of its parameter `key_name` */
   NEAP_KEY_HOST,
   NEAP_KEY_HEADER, /* the value of the header `key_name` */
   NEAP_KEY_COOKIE  /* the value of the cookie `key_name` */

@@ -13,7 +13,10 @@ static neap_slice find_part(neap_match_key key, const char *key_name, const neap
   switch (key) {
   case NEAP_KEY_CLIENT: return request->client;
   case NEAP_KEY_PATH: return request->path;
-  case NEAP_KEY_QUERY: return request->query;
+  case NEAP_KEY_QUERY:
+    if (key_name == NULL || key_name[0] == '\0') return request->query;
+    neap_request_query(request, neap_view_of(key_name), &part);
+    return part;
   case NEAP_KEY_HOST: return request->host;
   case NEAP_KEY_HEADER: {
     int32_t row = neap_request_header(request, neap_view_of(key_name), 0);

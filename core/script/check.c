@@ -127,8 +127,8 @@ static void make_pool(neap_pick_board *board, neap_backend_row *rows, int round)
                                  .share = 1 + (round + i) % 100,
                                  .load = -1,
                                  .ewma_us = (round + i) % 3 ? 0 : 1e6 * i};
-  board->random1 = board->count > 0 ? round % board->count : 0;
-  board->random2 = board->count > 0 ? (round + 1) % board->count : 0;
+  neap_random random = {(uint64_t)round};
+  neap_pick_draw(board, &random, 101);
   board->key = round * 1e9;
   board->may_wait = round % 2;
 }
@@ -280,9 +280,9 @@ int neap_script_check(const neap_host *host, const char *path, neap_check_tell t
   if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
   const neap_script_text source = {
       .name = path, .text = file->text, .size = strlen(file->text), .folder = folder};
-  if (requires(file->text, "neap.policy"))
+  if (requires(file->text, "neap.policy") && strstr(file->text, "policy.balance") == NULL)
     check_evict(&c, &source, NULL, 0);
-  else if (requires(file->text, "neap"))
+  else if (requires(file->text, "neap") && !requires(file->text, "neap.policy"))
     check_configuration(&c, &source);
   else
     check_balance(&c, &source, NULL, 0);

@@ -76,7 +76,7 @@ typedef struct neap_config_pool {
   const neap_param *params;
   size_t param_count;
   neap_match_key key;   /* for neap_route_key in route/route.h */
-  const char *key_name; /* of the header or the cookie; "" for the others */
+  const char *key_name; /* of the header, the cookie or the parameter; "" for the others */
   const neap_config_backend *backends;
   size_t backend_count;       /* may be 0 where some are discovered */
   const char *const *sources; /* of more: "dns:...", "file:..." */

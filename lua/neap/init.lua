@@ -97,7 +97,7 @@ function M.cache(options) declare("cache", options) end
 ---@field discover_refresh? string|number between two questions where no time to live is said (30s)
 ---@field balance? string|fun(req: neap.Request, pool: neap.PoolView): integer? picks ("weighted_round_robin")
 ---@field params? table<string, number|string|boolean> its parameters
----@field key? string what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"
+---@field key? string what hashing goes by: client, path, host, query, "query NAME", "header NAME", "cookie NAME"
 ---@field connect_timeout? string|number to reach a backend (2s)
 ---@field response_timeout? string|number for the head of a response, and between parts of a body (60s)
 ---@field idle_timeout? string|number of a connection kept to a backend (60s)

@@ -117,8 +117,9 @@ local function key(value)
     return { kind = value, name = "" }
   end
   local kind, name = match(value, "^(%a+)%s+(%S+)$")
-  if (kind == "header" or kind == "cookie") and check.token(name) then return { kind = kind, name = name } end
-  return nil, 'write client, path, query, host, "header NAME" or "cookie NAME"'
+  local named = kind == "query" or (kind == "header" or kind == "cookie") and check.token(name)
+  if named then return { kind = kind, name = name } end
+  return nil, 'write client, path, query, host, "query NAME", "header NAME" or "cookie NAME"'
 end
 
 -- --- what a route does ---
@@ -271,7 +272,7 @@ M.pool = {
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
   { name = "key", kind = key,
-    text = 'what hashing policies balance by: client, path, query, host, "header NAME", "cookie NAME"' },
+    text = 'what hashing goes by: client, path, host, query or "query NAME", "header NAME", "cookie NAME"' },
   { name = "connect_timeout", kind = duration(1, DAY), default = 2000, text = "to reach a backend" },
   { name = "response_timeout", kind = duration(1, DAY), default = 60000,
     text = "for the head of a response, and between parts of a body" },

@@ -331,6 +331,10 @@ static void test_key_is_the_hash_of_the_named_part(void **state) {
   assert_true(key_of(&a, NEAP_KEY_CLIENT, "") == key_of(&b, NEAP_KEY_CLIENT, ""));
   assert_true(key_of(&a, NEAP_KEY_COOKIE, "sid") == key_of(&b, NEAP_KEY_COOKIE, "sid"));
   assert_true(key_of(&a, NEAP_KEY_HEADER, "x-user") != key_of(&b, NEAP_KEY_HEADER, "x-user"));
+  board_set(&a, "GET", "h", "/p?user=7&page=1");
+  board_set(&b, "GET", "h", "/q?page=2&user=7");
+  assert_true(key_of(&a, NEAP_KEY_QUERY, "user") == key_of(&b, NEAP_KEY_QUERY, "user"));
+  assert_true(key_of(&a, NEAP_KEY_QUERY, "page") != key_of(&b, NEAP_KEY_QUERY, "page"));
   board_set(&b, "GET", "h", "/");
   assert_true(key_of(&b, NEAP_KEY_COOKIE, "sid") == key_of(&b, NEAP_KEY_QUERY, "")); /* absent is empty */
 }

@@ -130,6 +130,26 @@ static void test_balance_policies_are_asked_odd_questions(void **state) {
   assert_non_null(strstr(told, "ns per pick"));
   refuses("local p = { name = 'p' }\nfunction p.pick() return 1 end\nreturn p",
           "p.lua:2: error: pick must give a backend's number");
+  assert_int_equal(
+      check("local policy = require 'neap.policy'\n"
+            "local p = policy.balance { name = 'p' }\n"
+            "local seen = 0\n"
+            "function p.pick(_, pool)\n"
+            "  if pool.may_wait and seen % 2 == 1 then return pool.wait end\n"
+            "  for i = 1, pool.count do if pool[i].up then return i end end\n"
+            "end\n"
+            "function p.done(backend, outcome)\n"
+            "  seen = seen + (outcome.ok and backend.in_flight or outcome.status + outcome.took_us)\n"
+            "end\n"
+            "function p.joined(backend, pool) seen = seen + backend.share + pool.waiting end\n"
+            "return p"),
+      0);
+  refuses("local p = { name = 'p' }\nfunction p.pick() return 'wait' end\nreturn p",
+          "error: waits where that is no answer");
+  refuses("local p = { name = 'p' }\n"
+          "function p.pick(_, pool) return pool.count > 0 and pool[1].up and 1 or nil end\n"
+          "function p.done(_, outcome) return outcome.stauts end\nreturn p",
+          "error: an outcome has no \"stauts\"");
 }
 
 static void test_configurations_are_checked_with_the_policies_they_name(void **state) {

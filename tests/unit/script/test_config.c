@@ -182,6 +182,10 @@ static void test_units_and_parameters_arrive(void **state) {
   assert_int_equal(c->pools[0].max_retries, 0);
   assert_int_equal(c->pools[0].key, NEAP_KEY_COOKIE);
   assert_string_equal(c->pools[0].key_name, "sid");
+  loaded q = load_good(START ROUTE "neap.pool { name = 'app', backends = 'a:1', key = 'query user-id' }");
+  assert_int_equal(q.config->pools[0].key, NEAP_KEY_QUERY);
+  assert_string_equal(q.config->pools[0].key_name, "user-id");
+  unload(&q);
   assert_int_equal(c->workers, 3);
   assert_string_equal(c->access_log, "");
   unload(&l);
