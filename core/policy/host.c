@@ -1,5 +1,7 @@
 /* What a host leaves out: the C library's allocator, no log, a seed from the system. */
 #include <malloc.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -44,4 +46,13 @@ void neap_host_complete(const neap_host *host, neap_host *out) {
          getrandom(&complete.seed, sizeof complete.seed, 0) != (ssize_t)sizeof complete.seed) {
   }
   *out = complete;
+}
+
+void neap_host_log(const neap_host *host, neap_log_level level, const char *format, ...) {
+  char line[1400];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(line, sizeof line, format, list);
+  va_end(list);
+  host->log(host->user, level, line);
 }

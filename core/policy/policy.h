@@ -172,6 +172,9 @@ void neap_pick_draw(neap_pick_board *board, neap_random *random, double top_shar
 /* Copies `host` (which may be NULL) to `out` and fills what it leaves zero, but for the clocks: those are the
  * caller's to set, since only loop/ reads one. */
 void neap_host_complete(const neap_host *host, neap_host *out);
+/* Logs one event through a complete host. Longer lines are cut. */
+void neap_host_log(const neap_host *host, neap_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* --- parts of a request
  * -----------------------------------------------------------------------------------------------------

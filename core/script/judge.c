@@ -2,7 +2,6 @@
  * the control thread. One that fails is not believed: the plain rules judge instead. TRIP_AFTER failures in a
  * row take it out until the next generation. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base.h"
@@ -98,11 +97,10 @@ void neap_judge_destroy(neap_judge **judge) {
 static int fail(neap_judge *judge, int32_t pool, int status) {
   judgement *own = &judge->of_pool[pool];
   bool trips = ++own->streak == TRIP_AFTER || status == NEAP_EMEMCAP;
-  char line[768];
-  snprintf(line, sizeof line, "health %s pool=%s generation=%" PRIu64 " reason=%s at=%s",
-           trips ? "tripped" : "fault", judge->config->pools[pool].name, judge->config->generation,
-           neap_errname(status), neap_vm_fault(judge->vm));
-  judge->host->log(judge->host->user, trips ? NEAP_LOG_ERROR : NEAP_LOG_WARN, line);
+  neap_host_log(judge->host, trips ? NEAP_LOG_ERROR : NEAP_LOG_WARN,
+                "health %s pool=%s generation=%" PRIu64 " reason=%s at=%s", trips ? "tripped" : "fault",
+                judge->config->pools[pool].name, judge->config->generation, neap_errname(status),
+                neap_vm_fault(judge->vm));
   if (trips) own->ref = LUA_NOREF;
   return status;
 }

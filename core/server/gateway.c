@@ -2,22 +2,12 @@
 #include "server/gateway.h"
 
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 enum { CACHE_TICK_MS = 100 };
-
-void neap_gateway_log(const neap_gateway *gateway, neap_log_level level, const char *format, ...) {
-  char line[1400];
-  va_list list;
-  va_start(list, format);
-  vsnprintf(line, sizeof line, format, list);
-  va_end(list);
-  gateway->host->log(gateway->host->user, level, line);
-}
 
 /* --- stop */
 

@@ -300,7 +300,6 @@ typedef struct neap_worker_done {
 void neap_gateway_worker_is_done(neap_gateway *gateway, neap_worker_done *done);
 /* The text of all metrics, for free(); its size in *size. NULL when out of memory. Control thread. */
 char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *size);
-void neap_gateway_log(const neap_gateway *gateway, neap_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+#define neap_gateway_log(gateway, level, ...) neap_host_log((gateway)->host, level, __VA_ARGS__)
 
 #endif

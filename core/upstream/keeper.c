@@ -2,22 +2,11 @@
  * more errors than the rest, how shares should move, and what the workers did that the log should say. */
 #include "upstream/keeper.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base.h"
 
 enum { SWEEP_MS = 1000 };
-
-void neap_keeper_log(const neap_keeper *keeper, neap_log_level level, const char *format, ...) {
-  char line[1400];
-  va_list list;
-  va_start(list, format);
-  vsnprintf(line, sizeof line, format, list);
-  va_end(list);
-  keeper->host->log(keeper->host->user, level, line);
-}
 
 /* --- the sweep */
 
@@ -78,12 +67,12 @@ static void tell(const neap_keeper *keeper, const neap_keeper_pool *pool, neap_b
   uint64_t opened = atomic_load_explicit(&vitals->breaker.opened, memory_order_relaxed);
   uint64_t until_ms = atomic_load_explicit(&vitals->ejected_until_ms, memory_order_relaxed);
   if (ejections > vitals->recent.ejections_told && until_ms > now_ms)
-    neap_keeper_log(keeper, NEAP_LOG_WARN, "upstream ejected pool=%s backend=%s for_ms=%llu", pool->name,
-                    neap_backend_address(backend), (unsigned long long)(until_ms - now_ms));
+    neap_host_log(keeper->host, NEAP_LOG_WARN, "upstream ejected pool=%s backend=%s for_ms=%llu", pool->name,
+                  neap_backend_address(backend), (unsigned long long)(until_ms - now_ms));
   if (opened > vitals->recent.opened_told)
-    neap_keeper_log(keeper, NEAP_LOG_WARN, "upstream breaker_opened pool=%s backend=%s times=%llu",
-                    pool->name, neap_backend_address(backend),
-                    (unsigned long long)(opened - vitals->recent.opened_told));
+    neap_host_log(keeper->host, NEAP_LOG_WARN, "upstream breaker_opened pool=%s backend=%s times=%llu",
+                  pool->name, neap_backend_address(backend),
+                  (unsigned long long)(opened - vitals->recent.opened_told));
   vitals->recent.ejections_told = ejections;
   vitals->recent.opened_told = opened;
 }
@@ -109,7 +98,8 @@ static void want_probe(neap_keeper *keeper, neap_backend *backend, const neap_ke
   if (probe) return;
   probe = neap_probe_create(keeper, backend, pool);
   if (probe == NULL) {
-    neap_keeper_log(keeper, NEAP_LOG_ERROR, "upstream probe_lost backend=%s", neap_backend_address(backend));
+    neap_host_log(keeper->host, NEAP_LOG_ERROR, "upstream probe_lost backend=%s",
+                  neap_backend_address(backend));
     return;
   }
   probe->next = keeper->probes;

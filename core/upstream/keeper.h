@@ -40,7 +40,4 @@ neap_probe *neap_probe_create(neap_keeper *home, neap_backend *backend, const ne
 void neap_probe_change(neap_probe *probe, const neap_keeper_pool *pool);
 void neap_probe_destroy(neap_probe **probe);
 
-void neap_keeper_log(const neap_keeper *keeper, neap_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 #endif

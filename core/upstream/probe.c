@@ -31,11 +31,11 @@ typedef struct finding {
 static void tell_change(const neap_probe *probe, const finding *found) {
   const char *address = neap_backend_address(probe->backend);
   if (found->good)
-    neap_keeper_log(probe->home, NEAP_LOG_INFO, "upstream backend_up pool=%s backend=%s", probe->pool->name,
-                    address);
+    neap_host_log(probe->home->host, NEAP_LOG_INFO, "upstream backend_up pool=%s backend=%s",
+                  probe->pool->name, address);
   else
-    neap_keeper_log(probe->home, NEAP_LOG_WARN, "upstream backend_down pool=%s backend=%s reason=\"%s\"",
-                    probe->pool->name, address, found->reason);
+    neap_host_log(probe->home->host, NEAP_LOG_WARN, "upstream backend_down pool=%s backend=%s reason=\"%s\"",
+                  probe->pool->name, address, found->reason);
 }
 
 /* Somebody is there: what a worker found before is out of date. Who was down and is back has not to wait for
