@@ -51,10 +51,12 @@ static int edit(neap_exchange *exchange) {
 }
 
 static int write_head(neap_exchange *exchange, int32_t to, struct iovec *out) {
+  char id[NEAP_ID_SIZE];
   const neap_backend *backend = neap_pool_backend(exchange->pool, to);
   const neap_slice *client = &exchange->board.client;
   neap_http_forward forward = {.client = {client->ptr, (size_t)client->size},
                                .scheme = NEAP_BYTES("http"),
+                               .request_id = neap_exchange_id(exchange, id),
                                .fallback_host = neap_view_of(neap_backend_address(backend))};
   const neap_http_request *request = &exchange->request;
   const neap_flow_edits *own = neap_acts_request(exchange);

@@ -41,6 +41,10 @@ void neap_exchange_resume(neap_exchange *exchange, neap_step step) {
     if (exchange->client_gone) step = NEAP_STEP_FINISH;
     note(exchange, step);
     step = steps[step](exchange);
+    if (NEAP_UNLIKELY(exchange->explained) && step > NEAP_STEP_BALANCE && step != NEAP_STEP_FINISH &&
+        step != NEAP_STEP_DONE)
+      step = NEAP_STEP_FINISH; /* a backend or the client would be next */
+    if (NEAP_UNLIKELY(exchange->explained) && step == NEAP_STEP_FINISH) neap_exchange_explain(exchange);
     if (step == NEAP_STEP_WAIT) step = after_wait(exchange);
   }
   exchange->running = false;
@@ -160,6 +164,7 @@ void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
   flow->cache = cache;
   flow->tally = tally;
   flow->random.state = seed;
+  flow->recent = calloc(NEAP_RECENT, sizeof *flow->recent); /* without it nothing is remembered */
   neap_blocks_init(&flow->blocks, NEAP_BLOCK, BLOCKS_KEPT);
 }
 
@@ -170,5 +175,6 @@ void neap_flow_fini(neap_flow *flow) {
     flow->free_exchanges = exchange->next_free;
     free(exchange);
   }
+  free(flow->recent);
   neap_blocks_fini(&flow->blocks);
 }

@@ -94,6 +94,18 @@ enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or 
 
 typedef struct neap_load_probe neap_load_probe;
 
+/* What is remembered of an exchange: how it was decided and how it went. Texts are cut. */
+enum { NEAP_RECENT = 512 }; /* newest exchanges of a worker; a power of two */
+typedef struct neap_recent {
+  uint64_t id;
+  uint64_t at_ms; /* when it was finished */
+  uint32_t generation, took_us, first_byte_us;
+  uint16_t status, tries;
+  uint8_t cache, end, lookup, stored; /* neap_http_fwd; neap_reason */
+  uint8_t steps[12];                  /* neap_step + 1, 0: none */
+  char method[8], host[32], target[64], route[32], pool[24], backend[24];
+} neap_recent;
+
 typedef struct neap_flow {
   neap_loop *loop;
   uint32_t worker; /* index of generation_set.of_worker */
@@ -111,6 +123,8 @@ typedef struct neap_flow {
   neap_load_probe *load_probes, *free_load_probes;
   uint32_t load_probe_count; /* under way */
   neap_random random;
+  neap_recent *recent; /* a ring; NULL: nothing is remembered */
+  uint64_t recent_count;
 } neap_flow;
 
 /* `flow` is zeroed memory; the pointers are borrowed until fini. */
@@ -123,6 +137,17 @@ void neap_flow_stop_probes(neap_flow *flow);
 void neap_flow_drop_mirrors(neap_flow *flow);
 /* No exchange may be under way. */
 void neap_flow_fini(neap_flow *flow);
+
+/* --- explaining. Cold. */
+struct json_t;
+/* What would be done with the request whose head `bytes` are: runs the steps up to where a backend or the
+ * client would be asked. It counts for rate limits and for the balance policy, as any request, but not in
+ * metrics and logs. A JSON object; NULL when out of memory. */
+struct json_t *neap_flow_explain(neap_flow *flow, const char *bytes, size_t size, neap_view client);
+/* The newest exchange with that id, as text, or NULL. */
+struct json_t *neap_flow_recall(const neap_flow *flow, const char *id);
+/* The board of a parsed request, client aside. It points into the head. */
+void neap_flow_board(const neap_http_request *request, neap_request_board *board);
 
 /* An exchange for the client `user`, not yet started: its request is to be parsed into
  * neap_exchange_request(), prepared by this. NULL when out of memory. hot: */

@@ -130,6 +130,6 @@ neap_step neap_acts_run(neap_exchange *exchange) {
   if (split && !acts->pooled) exchange->pool_index = draw_share(exchange, &actions->split);
   if (!acts->rewritten && !rewrite(exchange, &actions->rewrite))
     return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
-  if (actions->mirror.pool >= 0) neap_acts_mirror(exchange, &actions->mirror);
+  if (actions->mirror.pool >= 0 && !exchange->explained) neap_acts_mirror(exchange, &actions->mirror);
   return NEAP_STEP_ROUTE;
 }

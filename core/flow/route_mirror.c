@@ -95,7 +95,7 @@ static bool make_copy(neap_exchange *copy, const neap_exchange *from) {
   const neap_slice *client = &from->board.client;
   const char *address = neap_acts_copy(copy, (neap_view){client->ptr, (size_t)client->size});
   if (address == NULL || !copy_request(copy, from) || !copy_acts(copy, from)) return false;
-  neap_exchange_fill_board(copy);
+  neap_flow_board(&copy->request, &copy->board);
   copy->board.client = (neap_slice){.ptr = address, .size = client->size};
   return true;
 }
@@ -104,6 +104,8 @@ static void start(neap_exchange *copy, const neap_exchange *from, int32_t pool) 
   neap_flow *flow = copy->flow;
   copy->client = copy;
   copy->mirror = true;
+  copy->id = from->id;
+  if (from->client_id.size) neap_exchange_identify(copy); /* which lies in the copy's own head */
   copy->generation = from->generation;
   neap_generation_count(copy->generation, 1);
   copy->rule = from->rule;

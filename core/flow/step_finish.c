@@ -52,7 +52,7 @@ static void count(neap_exchange *exchange, uint64_t now_ns) {
 }
 
 static void log_line(neap_exchange *exchange, uint64_t now_ns) {
-  char steps[TRACE_MAX * 8 + 1];
+  char steps[TRACE_MAX * 8 + 1], id[NEAP_ID_SIZE];
   write_steps(exchange, steps);
   const neap_http_request *request = &exchange->request;
   bool refused = exchange->refusal != NEAP_REASON_NONE;
@@ -60,6 +60,10 @@ static void log_line(neap_exchange *exchange, uint64_t now_ns) {
       .wall_ms = exchange->wall_ms,
       .duration_us = (now_ns - exchange->start_ns) / 1000,
       .client = exchange->client_vt->address(exchange->client),
+      .id = neap_exchange_id(exchange, id),
+      .lookup = exchange->unasked ? neap_reason_code(exchange->unasked) : NULL,
+      .first_byte_us =
+          exchange->head_ns > exchange->sent_ns ? (exchange->head_ns - exchange->sent_ns) / 1000 : 0,
       .method = refused ? NEAP_BYTES("") : view_of(request->method),
       .host = refused ? NEAP_BYTES("") : view_of(request->host),
       .target = refused ? NEAP_BYTES("") : view_of(request->target),
@@ -91,8 +95,11 @@ static void give_back(neap_exchange *exchange) {
 
 neap_step neap_step_finish(neap_exchange *exchange) {
   uint64_t now_ns = neap_clock_now_ns(NULL);
-  if (!exchange->mirror) count(exchange, now_ns);
-  if (exchange->flow->log && !exchange->mirror) log_line(exchange, now_ns);
+  if (NEAP_LIKELY(!exchange->explained && !exchange->mirror)) {
+    count(exchange, now_ns);
+    neap_exchange_remember(exchange, now_ns);
+    if (exchange->flow->log) log_line(exchange, now_ns);
+  }
   give_back(exchange);
   neap_generation *generation = exchange->generation;
   exchange->generation = NULL;

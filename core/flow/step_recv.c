@@ -7,7 +7,8 @@ neap_step neap_step_recv(neap_exchange *exchange) {
     neap_generation_set *set = atomic_load_explicit(flow->current, memory_order_acquire);
     exchange->generation = set->of_worker[flow->worker];
     neap_generation_count(exchange->generation, 1);
-    neap_count_add(&flow->tally->started, 1);
+    if (NEAP_LIKELY(!exchange->explained)) neap_count_add(&flow->tally->started, 1);
+    neap_exchange_identify(exchange);
     exchange->start_ns = neap_clock_now_ns(NULL);
     if (flow->log) exchange->wall_ms = neap_loop_wall_ms(flow->loop);
   }

@@ -5,9 +5,7 @@ static neap_slice slice(neap_http_slice from) {
   return (neap_slice){.ptr = from.ptr, .size = from.size};
 }
 
-void neap_exchange_fill_board(neap_exchange *exchange) {
-  const neap_http_request *request = &exchange->request;
-  neap_request_board *board = &exchange->board;
+void neap_flow_board(const neap_http_request *request, neap_request_board *board) {
   board->method = slice(request->method);
   board->target = slice(request->target);
   board->path = slice(request->path);
@@ -27,7 +25,7 @@ static bool takes(neap_exchange *exchange, int32_t rule) {
 
 static neap_step route(neap_exchange *exchange) {
   neap_generation *generation = exchange->generation;
-  neap_exchange_fill_board(exchange);
+  neap_flow_board(&exchange->request, &exchange->board);
   neap_route_walk walk;
   neap_routes_find(generation->routes, &exchange->board, &walk);
   int32_t rule;

@@ -50,9 +50,12 @@ struct neap_exchange {
   neap_end end;
   neap_reason refusal; /* recv */
   uint64_t start_ns, wall_ms;
-  int status;          /* sent, or about to be */
-  bool begun;          /* something of a response was handed to the client */
-  uint64_t body_bytes; /* of these, body */
+  uint64_t id;               /* recv: the client's X-Request-Id, hashed, or one of our own */
+  neap_http_slice client_id; /* the former; size 0: there is none */
+  bool explained;            /* ends where a backend would be asked: explain.c */
+  int status;                /* sent, or about to be */
+  bool begun;                /* something of a response was handed to the client */
+  uint64_t body_bytes;       /* of these, body */
 
   neap_generation *generation; /* recv */
   neap_request_board board;    /* route */
@@ -157,10 +160,19 @@ static inline void neap_exchange_read_tables(const neap_exchange *exchange, bool
   else
     neap_table_leave(generation->readers, exchange->flow->worker);
 }
-/* step_route.c: the board points into the parsed head: nothing is copied. */
-void neap_exchange_fill_board(neap_exchange *exchange);
 /* The client's address is put on the board when somebody is going to read it. */
 void neap_exchange_show_client(neap_exchange *exchange);
+
+/* recent.c: the id as text: the client's own, or 16 hexadecimal digits in `out`. */
+enum { NEAP_ID_SIZE = 16 };
+neap_view neap_exchange_id(const neap_exchange *exchange, char out[NEAP_ID_SIZE]);
+/* Takes the client's id where it is one, else makes one. hot: */
+void neap_exchange_identify(neap_exchange *exchange);
+/* Remembers how it went. hot: */
+void neap_exchange_remember(const neap_exchange *exchange, uint64_t now_ns);
+
+/* explain.c: tells what was decided. */
+void neap_exchange_explain(neap_exchange *exchange);
 
 /* answer.c: makes a response here and returns DELIVER. */
 neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end);

@@ -90,7 +90,8 @@ typedef struct neap_http_field {
   X(X_FORWARDED_FOR, "x-forwarded-for")                                                                      \
   X(X_FORWARDED_HOST, "x-forwarded-host")                                                                    \
   X(X_FORWARDED_PORT, "x-forwarded-port")                                                                    \
-  X(X_FORWARDED_PROTO, "x-forwarded-proto")
+  X(X_FORWARDED_PROTO, "x-forwarded-proto")                                                                  \
+  X(X_REQUEST_ID, "x-request-id")
 
 #define NEAP_HTTP_ENUM1(NAME, a)          NEAP_HTTP_METHOD_##NAME,
 #define NEAP_HTTP_ENUM2(NAME, a)          NEAP_HTTP_ID_##NAME,

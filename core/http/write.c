@@ -69,6 +69,7 @@ ssize_t neap_http_request_write(char *buffer, size_t capacity, const neap_http_r
   neap_http_hops hops;
   /* A trusted client's X-Forwarded-For is written below, together with ours. */
   dropped |= forward->trust_client ? NEAP_HTTP_BIT(X_FORWARDED_FOR) : FORWARDED;
+  if (forward->request_id.size) dropped |= NEAP_HTTP_BIT(X_REQUEST_ID);
   neap_http_hops_read(&hops, head, dropped);
   put_request_line(&out, request, forward->fallback_host);
   put_kept_fields(&out, head, &hops);
@@ -77,6 +78,11 @@ ssize_t neap_http_request_write(char *buffer, size_t capacity, const neap_http_r
   else
     NEAP_HTTP_PUT(&out, "Via: 1.1 neap\r\n");
   put_forwarded(&out, request, forward);
+  if (forward->request_id.size) {
+    NEAP_HTTP_PUT(&out, "X-Request-Id: ");
+    neap_http_put_view(&out, forward->request_id);
+    NEAP_HTTP_PUT(&out, "\r\n");
+  }
   if (head->framing == NEAP_HTTP_FRAMING_LENGTH)
     neap_http_put_length(&out, head->content_length);
   else if (head->framing == NEAP_HTTP_FRAMING_CHUNKED)

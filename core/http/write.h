@@ -16,6 +16,7 @@ typedef struct neap_http_forward {
   neap_view client;        /* address for X-Forwarded-For, at most 64 bytes */
   neap_view scheme;        /* "http" or "https", as the client came */
   neap_view fallback_host; /* Host for clients that sent none, at most 300 bytes: the backend's host:port */
+  neap_view request_id;    /* replaces the client's X-Request-Id; empty: that is kept */
   bool trust_client; /* keep X-Forwarded-* and Forwarded of the client and add to them; false: drop them */
 } neap_http_forward;
 

@@ -15,10 +15,10 @@
 enum {
   TARGET_MAX = 2048,
   TEXT_MAX = 256,
-  TEXTS = 12,  /* beside the target */
+  TEXTS = 14,  /* beside the target */
   ESCAPED = 6, /* bytes that one byte becomes at most */
   LINE_WORST = ESCAPED * (TARGET_MAX + TEXTS * TEXT_MAX) + 1024,
-  BUFFER = 64 << 10
+  BUFFER = 128 << 10
 };
 _Static_assert(BUFFER >= 2 * LINE_WORST, "the longest line fits into half the buffer");
 
@@ -118,6 +118,7 @@ static char *put_time(neap_access_log *log, char *at, uint64_t wall_ms) {
 
 static char *put_line(neap_access_log *log, char *at, const neap_access_record *record) {
   at = put_time(log, at, record->wall_ms);
+  at = put_view(at, ",\"id\":", record->id, TEXT_MAX);
   at = put_view(at, ",\"client\":", record->client, TEXT_MAX);
   at = put_view(at, ",\"method\":", record->method, TEXT_MAX);
   at = put_view(at, ",\"host\":", record->host, TEXT_MAX);
@@ -125,6 +126,7 @@ static char *put_line(neap_access_log *log, char *at, const neap_access_record *
   if (record->status > 0) at = put_number(put(at, ",\"status\":"), (uint64_t)record->status);
   at = put_number(put(at, ",\"bytes\":"), record->bytes);
   at = put_number(put(at, ",\"duration_us\":"), record->duration_us);
+  if (record->first_byte_us > 0) at = put_number(put(at, ",\"first_byte_us\":"), record->first_byte_us);
   if (record->generation > 0) at = put_number(put(at, ",\"generation\":"), record->generation);
   at = put_text(at, ",\"route\":", record->route);
   at = put_text(at, ",\"tag\":", record->tag);
@@ -132,6 +134,7 @@ static char *put_line(neap_access_log *log, char *at, const neap_access_record *
   at = put_text(at, ",\"backend\":", record->backend);
   if (record->tries > 0) at = put_number(put(at, ",\"tries\":"), record->tries);
   at = put_text(at, ",\"cache\":", record->cache);
+  at = put_text(at, ",\"lookup\":", record->lookup);
   at = put_text(at, ",\"stored\":", record->stored);
   at = put_text(at, ",\"reason\":", record->reason);
   at = put_text(at, ",\"steps\":", record->steps);

@@ -1,6 +1,6 @@
 /* The access log: one JSON object per line and exchange.
  *
- *   {"ts":"2026-01-02T03:04:05.678Z","client":"127.0.0.1","method":"GET","host":"a","target":"/x","status":200,
+ *   {"ts":"2026-01-02T03:04:05.678Z","id":"9f3c2a7d01b4e655","client":"127.0.0.1","method":"GET","host":"a","target":"/x","status":200,
  *    "bytes":5,"duration_us":812,"generation":1,"route":"/","pool":"app","backend":"127.0.0.1:9001","tries":1,
  *    "cache":"uri-miss","stored":"yes","reason":"ok","steps":"recv,route,lookup,balance,fetch,..."}
  */
@@ -18,15 +18,17 @@
 typedef struct neap_access_record {
   uint64_t wall_ms;     /* since 1970, when the request arrived */
   uint64_t duration_us; /* from the request's first byte to the response's last */
-  neap_view client, method, host, target;
-  int status;     /* as sent to the client; 0: nothing was answered */
-  uint64_t bytes; /* of the response body, sent to the client */
+  neap_view id, client, method, host, target;
+  uint64_t first_byte_us; /* of the backend's answer, from the request sent; 0: none */
+  int status;             /* as sent to the client; 0: nothing was answered */
+  uint64_t bytes;         /* of the response body, sent to the client */
   uint64_t generation;
   const char *route;   /* name */
   const char *tag;     /* what the route's actions call this request */
   const char *pool;    /* name */
   const char *backend; /* the last one tried */
   const char *cache;   /* "hit", "uri-miss", "bypass", ... */
+  const char *lookup;  /* why the cache was not asked */
   const char *stored;  /* "yes", or why not */
   const char *reason;  /* code: "ok", "no_route", "client_gone", ... */
   const char *steps;   /* "recv,route,lookup,deliver,finish" */

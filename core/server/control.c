@@ -21,6 +21,9 @@ static const control_row verbs[] = {
      neap_control_backends},
     {{"config", "", "Prints the configuration in force, secrets masked."}, neap_control_config},
     {{"drain", "POOL BACKEND [STATE]", "Sends a backend no new requests; off: again."}, neap_control_drain},
+    {{"explain", "[PATH] [HOST] [METHOD]",
+      "Tells what would be done with a request, or with id=ID what was done with one."},
+     neap_control_explain},
     {{"log", "[LEVEL]", "Shows or sets the log level: debug, info, warn or error."}, neap_control_log},
     {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
     {{"policies", "", "Shows the policies in force with their calls and faults."}, neap_control_policies},
@@ -83,6 +86,10 @@ static const json_t *take(neap_control_args *args, const char *name) {
   neap_assert(args->taken_count < NEAP_COUNT_OF(args->taken));
   args->taken[args->taken_count++] = name;
   return json_object_get(args->object, name);
+}
+
+const json_t *neap_control_any(neap_control_args *args, const char *name) {
+  return take(args, name);
 }
 
 const char *neap_control_text_or_none(neap_control_args *args, const char *name) {

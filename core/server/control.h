@@ -54,6 +54,8 @@ const char *neap_control_text_or_none(neap_control_args *args, const char *name)
 double neap_control_number(neap_control_args *args, const char *name, double least, double most);
 double neap_control_number_or(neap_control_args *args, const char *name, double least, double most,
                               double otherwise);
+/* Any value, or NULL. */
+const json_t *neap_control_any(neap_control_args *args, const char *name);
 /* Nothing is left that nobody took, and no problem was answered. */
 bool neap_control_args_end(neap_control_args *args);
 
@@ -79,6 +81,7 @@ void neap_control_ask(neap_gateway *gateway, const char *verb, const json_t *obj
 /* --- verbs, each in the file that its subject is in */
 void neap_control_backends(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_config(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_explain(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_log(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_add(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);

@@ -133,6 +133,7 @@ int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out,
 /* Stops it at once and waits for its end. */
 void neap_worker_destroy(neap_worker **worker);
 neap_loop *neap_worker_loop(neap_worker *worker);
+neap_flow *neap_worker_flow(neap_worker *worker); /* on its thread alone */
 uint32_t neap_worker_place(const neap_worker *worker);
 /* Orders are posted and done in order. */
 /* Takes on the listeners and the log (taken; NULL for none) of a new generation. `changes` is copied. */

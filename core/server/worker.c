@@ -237,6 +237,10 @@ uint32_t neap_worker_place(const neap_worker *worker) {
   return worker->place;
 }
 
+neap_flow *neap_worker_flow(neap_worker *worker) {
+  return &worker->flow;
+}
+
 neap_loop *neap_worker_loop(neap_worker *worker) {
   return worker->loop;
 }

@@ -296,6 +296,11 @@ void neap_pool_session_keep(neap_pool *pool, double key, int32_t member, uint64_
   neap_session_table_keep(pool->options.sessions, client_of(pool, key), name_of(pool, member), now_ms);
 }
 
+const neap_backend_row *neap_pool_rows(const neap_pool *pool, int32_t *count) {
+  *count = pool->board.count;
+  return pool->rows;
+}
+
 int32_t neap_pool_barred(neap_pool *pool, int32_t member, uint64_t now_ms) {
   read_rows(pool, now_ms);
   return pool->rows[member].barred;

@@ -221,6 +221,8 @@ ssize_t neap_pool_session_write(neap_pool *pool, int32_t member, int64_t wall_s,
 int32_t neap_pool_session_find(neap_pool *pool, double key, uint64_t now_ms);
 void neap_pool_session_keep(neap_pool *pool, double key, int32_t member, uint64_t now_ms);
 /* Why a member may not be picked now: NEAP_BAR_... bits, 0 where it may. */
+/* The rows that the policy sees, as of the last pick; *count of them. */
+const neap_backend_row *neap_pool_rows(const neap_pool *pool, int32_t *count);
 int32_t neap_pool_barred(neap_pool *pool, int32_t member, uint64_t now_ms);
 
 /* A request has come: it earns its share of the budgets. hot: */
