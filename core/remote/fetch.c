@@ -111,6 +111,13 @@ static size_t split_head(const neap_fetch *fetch, neap_fetch_field *fields) {
   return count;
 }
 
+/* The time was over: before there was a connection, or after. */
+static neap_fetch_end late(const neap_fetch *fetch) {
+  curl_off_t connected_us = 0;
+  curl_easy_getinfo(fetch->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+  return connected_us > 0 ? NEAP_FETCH_LATE : NEAP_FETCH_UNREACHABLE;
+}
+
 static neap_fetch_end end_of(const neap_fetch *fetch, CURLcode code) {
   if (fetch->cut) return NEAP_FETCH_CUT;
   switch (code) {
@@ -118,7 +125,7 @@ static neap_fetch_end end_of(const neap_fetch *fetch, CURLcode code) {
   case CURLE_COULDNT_CONNECT:
   case CURLE_COULDNT_RESOLVE_HOST:
   case CURLE_COULDNT_RESOLVE_PROXY: return NEAP_FETCH_UNREACHABLE;
-  case CURLE_OPERATION_TIMEDOUT: return NEAP_FETCH_LATE;
+  case CURLE_OPERATION_TIMEDOUT: return late(fetch);
   default: return NEAP_FETCH_BROKEN;
   }
 }

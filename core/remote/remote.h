@@ -30,8 +30,8 @@ enum { NEAP_FETCH_FIELDS_MAX = 64, NEAP_FETCH_HEAD_MAX = 16384 };
 typedef enum neap_fetch_end {
   NEAP_FETCH_DONE,        /* head and body came to their end */
   NEAP_FETCH_CUT,         /* the body is longer than wanted: its beginning is here */
-  NEAP_FETCH_UNREACHABLE, /* no connection: refused, no route, no such name */
-  NEAP_FETCH_LATE,        /* the time was over */
+  NEAP_FETCH_UNREACHABLE, /* no connection: refused, no route, no such name, or not in time */
+  NEAP_FETCH_LATE,        /* connected, but the time was over */
   NEAP_FETCH_BROKEN       /* connected, but this was no response */
 } neap_fetch_end;
 

@@ -150,6 +150,28 @@ static void test_silence_is_late(void **state) {
   assert_int_equal(the.end, NEAP_FETCH_LATE);
 }
 
+/* A listener whose queue is full: connections hang. */
+static void test_no_connection_in_time_is_unreachable(void **state) {
+  (void)state;
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), filling[4];
+  assert_int_equal(bind(full, (struct sockaddr *)&address, sizeof address), 0);
+  assert_int_equal(listen(full, 0), 0);
+  assert_int_equal(getsockname(full, (struct sockaddr *)&address, &size), 0);
+  for (int i = 0; i < 4; i++) {
+    filling[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    (void)!connect(filling[i], (struct sockaddr *)&address, sizeof address);
+  }
+  snprintf(the.url, sizeof the.url, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+  neap_fetch_request request = ask();
+  request.timeout_ms = 100;
+  run(&request);
+  for (int i = 0; i < 4; i++) close(filling[i]);
+  close(full);
+  assert_int_equal(the.end, NEAP_FETCH_UNREACHABLE);
+}
+
 static void test_what_is_no_response_is_broken(void **state) {
   (void)state;
   serve_once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
@@ -227,6 +249,7 @@ int main(void) {
       TEST(test_a_long_body_is_cut),
       TEST(test_nobody_listening_is_unreachable),
       TEST(test_silence_is_late),
+      TEST(test_no_connection_in_time_is_unreachable),
       TEST(test_what_is_no_response_is_broken),
       TEST(test_an_endless_head_is_bounded),
       TEST(test_a_stream_is_told_in_pieces_until_refused),
