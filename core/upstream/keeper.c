@@ -3,6 +3,7 @@
 #include "upstream/keeper.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base.h"
 
@@ -59,6 +60,37 @@ static void adjust_shares(const neap_keeper_pool *pool, uint64_t now_ms) {
   free(weights);
 }
 
+/* Would a worker ignore health now? Not before every backend has been probed: that is how a pool starts. */
+static bool is_in_panic(neap_keeper *keeper, const neap_keeper_pool *pool, uint64_t now_ms) {
+  neap_backend_row *rows = calloc(pool->member_count + 1, sizeof *rows);
+  bool known = rows != NULL;
+  for (size_t i = 0; known && i < pool->member_count; i++) {
+    const neap_pool_member *member = &pool->members[i];
+    rows[i].weight = member->weight;
+    rows[i].priority = member->priority;
+    neap_vitals_row(&member->backend->vitals, pool->care,
+                    atomic_load_explicit(&member->backend->down_until_ms, memory_order_relaxed), now_ms,
+                    &rows[i]);
+    known = pool->care->health.kind == NEAP_PROBE_NONE || rows[i].state != NEAP_BACKEND_UNKNOWN;
+    if (member->draining) rows[i].barred |= NEAP_BAR_DRAINING;
+  }
+  bool panic = known && neap_vitals_pool(pool->care, rows, (int32_t)pool->member_count, &keeper->random);
+  free(rows);
+  return panic;
+}
+
+static void tell_panic(neap_keeper *keeper, size_t index, uint64_t now_ms) {
+  const neap_keeper_pool *pool = &keeper->pools[index];
+  bool panic = is_in_panic(keeper, pool, now_ms);
+  if (panic == keeper->panics[index]) return;
+  keeper->panics[index] = panic;
+  if (panic)
+    neap_host_log(keeper->host, NEAP_LOG_ERROR, "upstream panic pool=%s threshold=%g", pool->name,
+                  pool->care->panic);
+  else
+    neap_host_log(keeper->host, NEAP_LOG_INFO, "upstream panic_over pool=%s", pool->name);
+}
+
 /* Workers eject and open breakers without a word; it is told here. */
 static void tell(const neap_keeper *keeper, const neap_keeper_pool *pool, neap_backend *backend,
                  uint64_t now_ms) {
@@ -86,6 +118,7 @@ static void sweep(neap_timer *timer) {
     if (pool->care->eject.enabled) eject_by_rate(pool, now_ms);
     if (pool->care->dynamic_weight) adjust_shares(pool, now_ms);
     for (size_t j = 0; j < pool->member_count; j++) tell(keeper, pool, pool->members[j].backend, now_ms);
+    tell_panic(keeper, i, now_ms);
   }
   neap_timer_set(keeper->loop, timer, SWEEP_MS);
 }
@@ -118,17 +151,29 @@ static void drop_unwanted(neap_keeper *keeper) {
   }
 }
 
+static bool was_in_panic(const neap_keeper *keeper, const char *name) {
+  for (size_t i = 0; i < keeper->pool_count; i++)
+    if (keeper->panics[i] && strcmp(keeper->pools[i].name, name) == 0) return true;
+  return false;
+}
+
 void neap_keeper_set(neap_keeper *keeper, const neap_keeper_pool *pools, size_t count) {
   neap_keeper_pool *copy = calloc(count + 1, sizeof *copy);
-  neap_assert(copy != NULL); /* the old list is about to go: there is no way back */
-  for (size_t i = 0; i < count; i++) copy[i] = pools[i];
+  bool *panics = calloc(count + 1, sizeof *panics);
+  neap_assert(copy != NULL && panics != NULL); /* the old list is about to go: there is no way back */
+  for (size_t i = 0; i < count; i++) {
+    copy[i] = pools[i];
+    panics[i] = was_in_panic(keeper, pools[i].name);
+  }
   for (neap_probe *probe = keeper->probes; probe; probe = probe->next) probe->wanted = false;
   for (size_t i = 0; i < count; i++)
     for (size_t j = 0; copy[i].care->health.kind != NEAP_PROBE_NONE && j < copy[i].member_count; j++)
       want_probe(keeper, copy[i].members[j].backend, &copy[i]);
   drop_unwanted(keeper);
   free(keeper->pools);
+  free(keeper->panics);
   keeper->pools = copy;
+  keeper->panics = panics;
   keeper->pool_count = count;
 }
 
@@ -159,5 +204,6 @@ void neap_keeper_destroy(neap_keeper **keeper_ptr) {
   neap_timer_clear(&keeper->sweep);
   neap_fetcher_destroy(&keeper->fetcher);
   free(keeper->pools);
+  free(keeper->panics);
   free(keeper);
 }

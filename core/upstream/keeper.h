@@ -30,6 +30,7 @@ struct neap_keeper {
   neap_random random;
   neap_timer sweep;
   neap_keeper_pool *pools;
+  bool *panics; /* by pool: health is ignored there, and that was told */
   size_t pool_count;
   neap_probe *probes;
 };

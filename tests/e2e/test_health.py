@@ -365,6 +365,10 @@ class Health(unittest.TestCase):
         for origin in origins:
             gateway.wait_line("backend_down pool=app backend=" + origin.address)
         self.assertEqual(set(self.bodies(gateway)), {b"0", b"1", b"2"})
+        gateway.wait_line("upstream panic pool=app threshold=0.5")
+        for origin in origins:
+            origin.on("/health", wire.response())
+        gateway.wait_line("upstream panic_over pool=app")
 
     def test_a_backup_takes_over_and_gives_back(self):
         first, spare = self.make_origin(b"first"), self.make_origin(b"spare")
