@@ -230,6 +230,29 @@ static void check_worker(check *c, const neap_config *config) {
     neap_worker_vm_destroy(&vm);
 }
 
+/* Asks the checks of probes what they think of two answers, a good one and one with nothing in it. */
+static void check_judges(check *c, const neap_config *config) {
+  static const neap_header_row headers[] = {{{"Content-Type", 12, 0}, {"application/json", 16, 0}}};
+  static const neap_probe_board answers[] = {{.status = 200,
+                                              .header_count = 1,
+                                              .took_ms = 1,
+                                              .body = {"{\"status\":\"ok\"}", 15, 0},
+                                              .headers = headers},
+                                             {.status = 503, .took_ms = 1000, .body = {"", 0, 0}}};
+  neap_judge *judge;
+  neap_err err = {0};
+  if (neap_judge_create(config, c->host, &judge, &err)) {
+    tell_error(c, err.text);
+    return;
+  }
+  for (size_t i = 0; i < config->pool_count; i++) {
+    if (!config->pools[i].care.health.scripted) continue;
+    for (size_t j = 0; j < NEAP_COUNT_OF(answers); j++)
+      if (neap_judge_ask(judge, (int32_t)i, &answers[j]) < 0) tell_error(c, neap_judge_fault(judge));
+  }
+  neap_judge_destroy(&judge);
+}
+
 static int check_configuration(check *c, const neap_script_text *text) {
   extern char **environ;
   const neap_config_source source = {.name = text->name,
@@ -252,6 +275,7 @@ static int check_configuration(check *c, const neap_script_text *text) {
     check_named(c, config->pools[i].balance, config->pools[i].source, config->pools[i].params,
                 config->pools[i].param_count, check_balance);
   check_worker(c, config);
+  check_judges(c, config);
   neap_config_destroy(&config);
   return 0;
 }

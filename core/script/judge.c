@@ -121,3 +121,7 @@ int neap_judge_ask(neap_judge *judge, int32_t pool, const neap_probe_board *prob
   judge->of_pool[pool].streak = 0;
   return judge->views.answer;
 }
+
+const char *neap_judge_fault(const neap_judge *judge) {
+  return neap_vm_fault(judge->vm);
+}

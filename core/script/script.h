@@ -257,6 +257,8 @@ void neap_judge_destroy(neap_judge **judge);
  * NEAP_E... there is none, since the function failed (which was logged), was taken out after three failures
  * in a row, or is not there: the plain rules are to judge. */
 int neap_judge_ask(neap_judge *judge, int32_t pool, const neap_probe_board *probe);
+/* The newest fault, "file:line: text"; "" before the first. Valid until the next ask. */
+const char *neap_judge_fault(const neap_judge *judge);
 
 typedef struct neap_worker_counters {
   uint64_t asks, faults, trips; /* of predicates and actions */

@@ -152,6 +152,16 @@ static void test_balance_policies_are_asked_odd_questions(void **state) {
           "error: an outcome has no \"stauts\"");
 }
 
+static void test_checks_of_probes_are_asked_about_answers_with_nothing_in_them(void **state) {
+  (void)state;
+  refuses(
+      "local neap = require 'neap' neap.listen { http = ':8080' } neap.route { path = '/', pool = 'app' }\n"
+      "neap.pool { name = 'app', backends = 'a:1', health = { check = function(reply)\n"
+      "  return reply:header 'content-type':eq 'application/json'\n"
+      "end } }\n",
+      "p.lua:3: error: attempt to index");
+}
+
 static void test_configurations_are_checked_with_the_policies_they_name(void **state) {
   (void)state;
   FILE *file = fopen("mine.lua", "w");
@@ -197,6 +207,7 @@ int main(void) {
       cmocka_unit_test(test_a_trace_abort_in_a_hot_function_is_a_warning),
       cmocka_unit_test(test_a_file_that_is_not_there_is_told),
       cmocka_unit_test(test_balance_policies_are_asked_odd_questions),
+      cmocka_unit_test(test_checks_of_probes_are_asked_about_answers_with_nothing_in_them),
       cmocka_unit_test(test_configurations_are_checked_with_the_policies_they_name),
   };
   return cmocka_run_group_tests(tests, enter, leave);
