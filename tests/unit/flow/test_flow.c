@@ -316,7 +316,7 @@ static void test_what_is_over_the_limit_waits_its_turn(void **state) {
   backend = talk_accept(g->backend_sockets[0]);
   talk_head(backend, head, sizeof head);
   for (int i = 1; i < 3; i++) { /* these wait: the backend has its one */
-    char target[8];
+    char target[16];
     clients[i] = talk_connect(g->port);
     snprintf(target, sizeof target, "/%d", i);
     get(clients[i], target, "");
@@ -325,7 +325,7 @@ static void test_what_is_over_the_limit_waits_its_turn(void **state) {
   talk_send(backend, EMPTY);
   expect_status(clients[0], "200");
   for (int i = 1; i < 3; i++) { /* in the order in which they came, on the connection that is kept */
-    char line[16];
+    char line[24];
     snprintf(line, sizeof line, "GET /%d ", i);
     talk_head(backend, head, sizeof head);
     assert_memory_equal(head, line, 7);
