@@ -221,7 +221,7 @@ class RealNginx(unittest.TestCase):
 
     def test_one_of_two_killed_and_brought_back_under_load_costs_nothing(self):
         nginxes = [self.start_nginx(), self.start_nginx()]
-        gateway = self.start(*nginxes, workers=2, cache="false", pool='down_time = "100ms"')
+        gateway = self.start(*nginxes, workers=2, cache="false", pool='down_time = "100ms", eject = { time = "100ms" }')
         stop, failures, counts = threading.Event(), [], [0]
 
         def keep_asking():
