@@ -352,6 +352,34 @@ static void test_bombs_end_by_memory_and_the_first_takes_the_policy_out(void **s
   IN_STEP(bombs);
   IN_HIT(bombs);
 }
+/* Debian's LuaJIT crashed on the second out-of-memory in compiled code: there must be no second. Each of
+ * these is hot long before it wants too much. */
+static const attack compiled_bombs[] = {
+    {"array in a function called again and again",
+     POLICY("local function f() local t = {} for i = 1, 1e7 do t[i] = i end end for i = 1, 200 do f() end"),
+     "memory"},
+    {"text in a function called again and again",
+     POLICY("local function f() local s = 'x' for i = 1, 60 do s = s .. s end end for i = 1, 200 do f() end"),
+     "memory"},
+};
+
+/* Generations one after another, as an operator who tries again would load them, in one process. */
+static void test_a_vm_is_never_asked_again_after_it_wanted_too_much_memory(void **state) {
+  (void)state;
+  enum { GENERATIONS = 60 };
+  for (int i = 0; i < GENERATIONS; i++) {
+    const attack *at = &compiled_bombs[(size_t)i % NEAP_COUNT_OF(compiled_bombs)];
+    start(at);
+    until_tripped(at);
+    fallback_works();
+    neap_policy_counters c;
+    neap_policy_counters_get(w.policy, &c);
+    if (c.faults_memory != 1 || c.trips != 1)
+      fail_msg("%s: %d faults of memory, %d trips", at->name, (int)c.faults_memory, (int)c.trips);
+    world_fini(&w);
+  }
+}
+
 static void test_error_storms_are_counted_and_taken_out(void **state) {
   (void)state;
   IN_STEP(errors);
@@ -457,6 +485,7 @@ int main(void) {
       cmocka_unit_test(test_runaways_end_by_fuel_and_are_taken_out),
       cmocka_unit_test(test_runaways_among_hits_end_too),
       cmocka_unit_test(test_bombs_end_by_memory_and_the_first_takes_the_policy_out),
+      cmocka_unit_test(test_a_vm_is_never_asked_again_after_it_wanted_too_much_memory),
       cmocka_unit_test(test_error_storms_are_counted_and_taken_out),
       cmocka_unit_test(test_forged_victims_are_never_evicted),
       cmocka_unit_test(test_what_may_end_either_way_hurts_nobody),

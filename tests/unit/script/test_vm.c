@@ -184,6 +184,27 @@ static void test_a_vm_without_memory_is_refused_and_not_half_made(void **state) 
   }
 }
 
+static void test_a_vm_that_wanted_too_much_memory_never_runs_again(void **state) {
+  (void)state;
+  neap_vm *vm = make(0, NULL);
+  int bomb, good;
+  neap_err err;
+  assert_int_equal(load(vm, "return function() local t = {} for i = 1, 1e7 do t[i] = i end end", &bomb, &err),
+                   0);
+  assert_int_equal(load(vm, "return function() end", &good, &err), 0);
+  assert_int_equal(neap_vm_call(vm, good), 0);
+  assert_int_equal(neap_vm_call(vm, bomb), NEAP_EMEMCAP);
+  assert_string_equal(neap_vm_fault(vm), "p.lua:1: out of its memory");
+  size_t memory = neap_vm_memory(vm);
+  for (int i = 0; i < 200; i++) {
+    assert_int_equal(neap_vm_call(vm, bomb), NEAP_EMEMCAP);
+    assert_int_equal(neap_vm_call(vm, good), NEAP_EMEMCAP);
+    assert_int_equal(load(vm, "return function() end", &good, &err), NEAP_EMEMCAP);
+  }
+  assert_int_equal(neap_vm_memory(vm), memory);
+  neap_vm_destroy(&vm);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_function_is_loaded_and_called),
@@ -195,6 +216,7 @@ int main(void) {
       cmocka_unit_test(test_a_module_is_found_beside_the_file_and_loaded_once),
       cmocka_unit_test(test_the_public_modules_are_there),
       cmocka_unit_test(test_a_vm_without_memory_is_refused_and_not_half_made),
+      cmocka_unit_test(test_a_vm_that_wanted_too_much_memory_never_runs_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
