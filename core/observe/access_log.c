@@ -202,6 +202,10 @@ static int lose_buffer(neap_access_log *log) {
   return NEAP_EIO;
 }
 
+bool neap_access_log_pending(const neap_access_log *log) {
+  return log->used > 0;
+}
+
 int neap_access_log_flush(neap_access_log *log) {
   size_t written = 0;
   while (written < log->used) {

@@ -7,6 +7,7 @@
 #ifndef NEAP_OBSERVE_ACCESS_LOG_H
 #define NEAP_OBSERVE_ACCESS_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ typedef struct neap_access_record {
 } neap_access_record;
 
 /* One worker's side of the log: a buffer that lines are put into without allocation, and a descriptor that it
- * is written to when the worker has time (flush), or when it is full. Lines of several workers on one file do
+ * is written to when the worker says so (flush), or when it is full. Lines of several workers on one file do
  * not mix: it is opened for appending, and written in whole lines. A worker never waits for a reader of its
  * log: what a pipe does not take stays in the buffer; a line for which there is no room is lost and counted.
  * One thread at a time. */
@@ -50,6 +51,9 @@ void neap_access_log_close(neap_access_log **log);
 
 /* hot: Gathers a line. Long texts are cut: the target after 2 KiB, others after 256 bytes. */
 void neap_access_log_add(neap_access_log *log, const neap_access_record *record);
+
+/* Whether there is something to write. hot: */
+bool neap_access_log_pending(const neap_access_log *log);
 
 /* Writes what is gathered. 0, or NEAP_EIO when some of it stays for the next time or was lost. */
 int neap_access_log_flush(neap_access_log *log);

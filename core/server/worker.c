@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+enum { LOG_WAIT_MS = 100 }; /* a line waits for others: a write for each would be a third call of every hit */
+
 typedef struct worker_mouth { /* a listener of this worker with what speaks to its clients */
   struct worker_mouth *next;
   uint32_t id;
@@ -19,6 +21,7 @@ struct neap_worker {
   neap_connections *connections;
   neap_queues *queues;
   neap_flow flow;
+  neap_timer log_wait;
   worker_mouth *mouths;
   bool draining, told;
   neap_worker_done done;
@@ -149,11 +152,17 @@ int neap_worker_tell(neap_worker *worker, neap_worker_order what) {
 
 /* --- the thread */
 
+static void on_log_wait(neap_timer *timer) {
+  neap_worker *worker = NEAP_CONTAINER_OF(timer, neap_worker, log_wait);
+  if (worker->flow.log) (void)neap_access_log_flush(worker->flow.log);
+}
+
 /* Once per turn, before the wait. */
 static void on_turn(void *user) {
   neap_worker *worker = user;
   neap_queues_turn(worker->queues);
-  if (worker->flow.log) neap_access_log_flush(worker->flow.log);
+  if (worker->flow.log && neap_access_log_pending(worker->flow.log) && !neap_timer_is_set(&worker->log_wait))
+    neap_timer_set(worker->loop, &worker->log_wait, LOG_WAIT_MS);
   sweep(worker);
   if (worker->draining && worker->mouths == NULL) neap_flow_drop_mirrors(&worker->flow);
   if (worker->draining && !worker->told && worker->mouths == NULL && worker->flow.exchanges == 0) {
@@ -177,6 +186,7 @@ static void *run(void *user) {
   neap_loop_run(worker->loop);
   sweep(worker);
   neap_flow_drop_mirrors(&worker->flow);
+  neap_timer_clear(&worker->log_wait);
   neap_access_log_close(&worker->flow.log);
   neap_flow_stop_probes(&worker->flow);
   neap_connections_destroy(&worker->connections);
@@ -201,6 +211,7 @@ int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out,
   worker->gateway = gateway;
   worker->place = place;
   worker->stop.run = on_stop;
+  neap_timer_init(&worker->log_wait, on_log_wait);
   neap_tally *tally;
   if (neap_tallies_worker(gateway->tallies, place, &tally)) goto fail_loop;
   if (neap_loop_create(&worker->loop)) goto fail_loop;
