@@ -52,21 +52,21 @@ static int connect_to(const char *path, uint64_t timeout_s) {
 }
 
 /* Where it was said to be, or the first place where somebody answers. */
-static int find_gateway(const neap_verb *verb, const ctl_wish *wish) {
-  const char *named = wish->socket ? wish->socket : getenv("NEAP_CONTROL_SOCKET");
+int neap_ctl_connect(const neap_verb *verb, const char *config, const char *socket_path, uint64_t timeout_s) {
+  const char *named = socket_path ? socket_path : getenv("NEAP_CONTROL_SOCKET");
   char path[512], first[640] = "";
   if (named && named[0]) {
-    int fd = connect_to(named, wish->timeout_s);
+    int fd = connect_to(named, timeout_s);
     if (fd < 0) neap_verb_fail(verb, "cannot reach a gateway at %s: %s", named, strerror(errno));
     return fd;
   }
   for (size_t i = 0; i < NEAP_CONTROL_PLACES; i++) {
-    if (!neap_control_place(wish->config, (const char *const *)environ, i, path, sizeof path)) continue;
-    int fd = connect_to(path, wish->timeout_s);
+    if (!neap_control_place(config, (const char *const *)environ, i, path, sizeof path)) continue;
+    int fd = connect_to(path, timeout_s);
     if (fd >= 0) return fd;
     if (first[0] == '\0') snprintf(first, sizeof first, "%s: %s", path, strerror(errno));
   }
-  neap_verb_fail(verb, "no gateway runs %s (%s); --socket says where another is", wish->config, first);
+  neap_verb_fail(verb, "no gateway runs %s (%s); --socket says where another is", config, first);
   return -1;
 }
 
@@ -184,7 +184,7 @@ static int run(neap_args *args) {
   const neap_verb *verb = args->verb;
   json_t *operands = read_operands(args, verb->operands);
   if (operands == NULL) return NEAP_EXIT_USAGE;
-  int fd = find_gateway(verb, &wish);
+  int fd = neap_ctl_connect(verb, wish.config, wish.socket, wish.timeout_s);
   if (fd < 0) {
     json_decref(operands);
     return NEAP_EXIT_FAILED;

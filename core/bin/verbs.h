@@ -10,5 +10,6 @@ extern const neap_verb neap_verb_proxy;
 extern const neap_verb neap_verb_replay;
 extern const neap_verb neap_verb_run;
 extern const neap_verb neap_verb_simulate;
+extern const neap_verb neap_verb_top;
 
 #endif

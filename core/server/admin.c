@@ -215,7 +215,8 @@ static int refuse(const admin_client *client, bool changes) {
 
 /* Verbs that only look: GET. */
 static bool only_looks(const char *verb) {
-  static const char *const verbs[] = {"backends", "config", "explain", "policies", "status", "top", "verbs"};
+  static const char *const verbs[] = {"backends", "config", "explain", "policies",
+                                      "snapshot", "status", "verbs"};
   for (size_t i = 0; i < NEAP_COUNT_OF(verbs); i++)
     if (strcmp(verbs[i], verb) == 0) return true;
   return false;

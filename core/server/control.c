@@ -31,6 +31,7 @@ static const control_row verbs[] = {
     {{"remove", "POOL BACKEND", "Takes a backend out of a pool, over reloads too."}, neap_control_remove},
     {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
      neap_control_rollback},
+    {{"snapshot", "", "Tells all figures at once, as `neap top` reads them."}, neap_control_snapshot},
     {{"status", "", "Shows generations, workers, listeners and the last reload."}, neap_control_status},
     {{"verbs", "", "Lists what this gateway can be asked."}, neap_control_verbs},
     {{"weight", "POOL BACKEND WEIGHT", "Sets the weight of a backend; 0: as configured."},

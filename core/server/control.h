@@ -92,6 +92,7 @@ void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_c
 void neap_control_verbs(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_snapshot(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 
 /* --- the socket */

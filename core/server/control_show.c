@@ -90,6 +90,50 @@ void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_
   neap_control_done(reply, json_pack("{s:o}", "policies", neap_policies_json(gateway)));
 }
 
+/* --- all at once */
+
+static json_t *took_of(const neap_timing_sum *sum) {
+  json_t *list = json_array();
+  for (unsigned i = 0; i <= NEAP_TIMING_EDGE_COUNT; i++)
+    json_array_append_new(list, json_integer((json_int_t)sum->cells[i]));
+  return list;
+}
+
+static json_t *cache_json(neap_cache *cache) {
+  neap_cache_stats stats;
+  if (cache == NULL) return json_null();
+  neap_cache_stats_get(cache, &stats);
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "policy", stats.policy, "entries",
+                   (json_int_t)stats.entries, "bytes", (json_int_t)stats.memory, "limit",
+                   (json_int_t)stats.max_memory, "hits", (json_int_t)stats.hits, "misses",
+                   (json_int_t)stats.misses, "evictions",
+                   (json_int_t)(stats.evictions_policy + stats.evictions_fallback), "fallback_share",
+                   stats.fallback_share);
+}
+
+void neap_control_snapshot(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
+  if (!neap_control_args_end(args)) return;
+  uint64_t now_ms = gateway->host->now_ms(gateway->host->user);
+  const neap_reload_result *last = &gateway->last_reload;
+  neap_tally_sum sum;
+  neap_tallies_sum(gateway->tallies, &sum);
+  json_t *out =
+      json_pack("{s:s, s:I, s:I, s:I, s:i, s:b, s:b}", "version", neap_version(), "at_ms", (json_int_t)now_ms,
+                "uptime_ms", (json_int_t)(now_ms - gateway->started_ms), "generation",
+                (json_int_t)gateway->last_generation, "workers", (int)gateway->worker_count, "stopping",
+                gateway->stopping, "reload_refused", last->at_ms != 0 && !last->ok);
+  json_t *requests = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "requests", (json_int_t)sum.requests,
+                               "errors", (json_int_t)sum.errors, "hits", (json_int_t)sum.hits, "lookups",
+                               (json_int_t)sum.lookups, "in_flight", (json_int_t)sum.in_flight, "clients",
+                               (json_int_t)sum.clients, "took", took_of(&sum.took));
+  if (out && requests) json_object_update(out, requests);
+  json_decref(requests);
+  json_object_set_new(out, "backends", neap_backends_json(gateway, NULL));
+  json_object_set_new(out, "cache", cache_json(atomic_load(&gateway->cache)));
+  json_object_set_new(out, "policies", neap_policies_json(gateway));
+  neap_control_done(reply, out);
+}
+
 /* --- the configuration in force, its secrets masked */
 
 static bool is_secret(const char *key) {
