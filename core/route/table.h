@@ -36,7 +36,7 @@ size_t neap_rows_count(const neap_rows *rows);
 size_t neap_rows_bytes(const neap_rows *rows);
 
 /* --- publishing */
-enum { NEAP_TABLE_READERS = 256 };
+enum { NEAP_TABLE_READERS = 257 }; /* workers, and the control thread */
 
 /* Who reads: a place each, written by its reader alone. */
 typedef struct neap_table_readers {

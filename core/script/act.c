@@ -48,8 +48,9 @@ static bool is_token(const char *name, int32_t size) {
 
 /* What frames a message or belongs to one connection is the engine's: as lua/neap/schema.lua has it. */
 static bool is_framing(const char *name, int32_t size) {
-  static const char *const names[] = {"connection", "keep-alive", "proxy-connection",  "te",
-                                      "trailer",    "upgrade",    "transfer-encoding", "content-length"};
+  static const char *const names[] = {
+      "host", "expect",  "connection", "keep-alive",        "proxy-connection",
+      "te",   "trailer", "upgrade",    "transfer-encoding", "content-length"};
   for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
     if (strlen(names[i]) == (size_t)size && strncasecmp(names[i], name, (size_t)size) == 0) return true;
   return false;

@@ -177,6 +177,8 @@ int neap_tables_take(neap_loaded *loaded, neap_err *err);
 void neap_tables_give(neap_loaded *loaded);
 /* Lets the functions of a part's VM read them. */
 void neap_tables_show(neap_loaded_part *part);
+/* Control thread: name, rows, age and newest error of each, as JSON. */
+struct json_t *neap_tables_status(neap_tables *tables);
 neap_table_readers *neap_tables_readers(neap_tables *tables);
 
 /* --- history: what earlier generations were made of, oldest first. Control thread only. */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,6 +258,7 @@ void neap_tables_show(neap_loaded_part *part) {
 
 static void *build(void *user) {
   neap_tables *tables = user;
+  setpriority(PRIO_PROCESS, 0, 10); /* of this thread: where cores are few, requests go first */
   neap_table_seat *seat = tables->seat;
   neap_rows *rows = NULL;
   version seen;
@@ -328,6 +330,34 @@ static void on_watch(neap_timer *timer) {
   neap_tables *tables = NEAP_CONTAINER_OF(timer, neap_tables, watch);
   neap_tables_look(tables);
   neap_timer_set(tables->gateway->loop, timer, WATCH_MS);
+}
+
+/* --- what is told of them ------------------------------------------------------------------------------ */
+
+/* Under the lock: nothing is freed that is in the list, though rows may be swapped. So their number is read
+ * as a reader reads them, in the place of nobody's worker. */
+static json_t *show(neap_tables *tables, neap_table_seat *seat) {
+  enum { NOBODY = NEAP_WORKERS_MAX };
+  _Static_assert((int)NOBODY < (int)NEAP_TABLE_READERS, "a place beside the workers'");
+  neap_table_enter(&tables->readers, NOBODY);
+  const neap_rows *rows = neap_table_rows(&seat->table);
+  size_t count = neap_rows_count(rows), bytes = neap_rows_bytes(rows);
+  neap_table_leave(&tables->readers, NOBODY);
+  json_t *out = json_pack("{s:s, s:I, s:I, s:I, s:f}", "name", seat->name, "rows", (json_int_t)count, "bytes",
+                          (json_int_t)bytes, "loaded_ms", (json_int_t)seat->loaded_ms, "took_ms",
+                          (double)seat->took_us / 1e3);
+  if (seat->path) json_object_set_new(out, "file", neap_control_string(seat->path));
+  if (seat->error[0]) json_object_set_new(out, "error", neap_control_string(seat->error));
+  return out;
+}
+
+json_t *neap_tables_status(neap_tables *tables) {
+  json_t *list = json_array();
+  pthread_mutex_lock(&tables->lock);
+  for (neap_table_seat *seat = tables->list; seat; seat = seat->next)
+    json_array_append_new(list, show(tables, seat));
+  pthread_mutex_unlock(&tables->lock);
+  return list;
 }
 
 /* --- life ---------------------------------------------------------------------------------------------- */

@@ -75,8 +75,8 @@ local function field_value(value)
 end
 
 -- What frames a message or belongs to one connection is the engine's.
-local FRAMING = { connection = true, ["keep-alive"] = true, ["proxy-connection"] = true, te = true, trailer = true,
-                  upgrade = true, ["transfer-encoding"] = true, ["content-length"] = true }
+local FRAMING = { host = true, expect = true, connection = true, ["keep-alive"] = true, ["proxy-connection"] = true,
+                  te = true, trailer = true, upgrade = true, ["transfer-encoding"] = true, ["content-length"] = true }
 
 local function header_name(value)
   local name, hint = check.token(value)

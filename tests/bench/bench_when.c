@@ -1,4 +1,4 @@
-/* What a predicate of a route and a pick in Lua cost, sandbox and fuel on.
+/* What a predicate and an action of a route and a pick in Lua cost, sandbox and fuel on.
  * Usage: bench_when [SECONDS]. Prints nanoseconds of thread CPU time per call and trace aborts. */
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +18,15 @@ static const char *const predicates[ROUTES] = {
     "function(req) local v = req:header 'x-none' return v and v:eq 'beta' end",
     "function(req) local v = req:cookie 'group' return v ~= nil and v:hash() % 100 < 5 end",
 };
+
+static const char *const actions[] = {
+    "action = function() end",
+    "action = function(req, res) res:pool 'inline' end",
+    "action = function(req, res) res:set_header('x-group', 'b') end",
+    "action = function(req, res) res:set_header('x-group', req:header 'x-version') res:tag(req.method) end",
+    "cache = { key = function(req) return req:header 'x-version' end }",
+};
+enum { ACTIONS = sizeof actions / sizeof *actions };
 
 static const char config_text[] =
     "local neap = require 'neap'\n"
@@ -66,6 +75,9 @@ static neap_config *load_config(void) {
   for (int i = 0; i < ROUTES; i++)
     used += (size_t)snprintf(text + used, sizeof text - used,
                              "neap.route { path = '/%d', pool = 'inline', when = %s }\n", i, predicates[i]);
+  for (int i = 0; i < ACTIONS; i++)
+    used += (size_t)snprintf(text + used, sizeof text - used,
+                             "neap.route { path = '/a%d', pool = 'inline', %s }\n", i, actions[i]);
   const neap_config_source source = {.name = "bench.lua", .text = text, .size = used};
   neap_config *config;
   char *report;
@@ -94,6 +106,13 @@ typedef struct asking {
 static void ask(void *user, int i) {
   const asking *a = user;
   if (neap_worker_when(a->worker, a->route, &requests[i % REQUESTS]) < 0) fail(neap_worker_fault(a->worker));
+}
+
+static void act(void *user, int i) {
+  const asking *a = user;
+  const neap_act_board *decided;
+  if (neap_worker_act(a->worker, a->route, &requests[i % REQUESTS], &decided))
+    fail(neap_worker_fault(a->worker));
 }
 
 typedef struct picking {
@@ -146,6 +165,10 @@ int main(int argc, char **argv) {
   for (int32_t route = 0; route < ROUTES; route++) {
     asking a = {worker, route};
     printf("%7.1f ns  when = %s\n", measure(ask, &a, seconds), predicates[route]);
+  }
+  for (int32_t i = 0; i < ACTIONS; i++) {
+    asking a = {worker, ROUTES + i};
+    printf("%7.1f ns  %s\n", measure(act, &a, seconds), actions[i]);
   }
   bench_pick(worker, "inline:inline", seconds);
   bench_pick(worker, "p2c", seconds);

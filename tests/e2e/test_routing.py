@@ -10,6 +10,7 @@ import threading
 import unittest
 
 from harness import Gateway, Origin, TIMEOUT, wire
+from test_control import Line
 
 FRESH = ("Cache-Control", "max-age=60")
 
@@ -541,6 +542,10 @@ class Tables(unittest.TestCase):
         self.write("de,three\nat,x,y\n")
         gateway.wait_line(r'table refused name=country error=".*country\.csv:2: there is a second comma')
         self.assertEqual(self.look(gateway, "de"), "two")
+        with Line(os.path.join(gateway.folder, "neap.sock")) as line:
+            table = [one for one in line.ask("status")["tables"] if one["name"] == "country"][0]
+        self.assertEqual(table["rows"], 1)
+        self.assertRegex(table["error"], r"country\.csv:2: there is a second comma")
         self.write("de,four\n")
         gateway.wait_line("table loaded", len(gateway.lines))
         self.assertEqual(self.look(gateway, "de"), "four")
