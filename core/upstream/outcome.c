@@ -74,11 +74,12 @@ static bool can_spare(const neap_pool *pool, uint64_t now_ms) {
   return neap_eject_allows(&pool->options.care->eject, members, ejected);
 }
 
-/* An outcome that speaks against it: ejects it where that is one too many and the pool can spare it. */
-static void hold_against(neap_pool *pool, int32_t member, uint64_t now_ms) {
+/* An outcome that speaks against it, with an answer or without: ejects it where that is one too many and the
+ * pool can spare it. */
+static void hold_against(neap_pool *pool, int32_t member, bool answered, uint64_t now_ms) {
   const neap_care *care = pool->options.care;
   neap_vitals *vitals = &pool->members[member].backend->vitals;
-  bool eject = neap_vitals_bad(vitals, care, now_ms);
+  bool eject = answered ? neap_vitals_bad(vitals, care, now_ms) : neap_vitals_broken(vitals, care, now_ms);
   if (care->breaker.enabled) neap_pool_look_again(pool); /* it may have opened */
   if (!eject) return;
   neap_vitals_eject(vitals, &care->eject, now_ms);
@@ -121,7 +122,7 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
       atomic_store_explicit(&backend->vitals.up_since_ms, now_ms, memory_order_relaxed);
   }
   if (NEAP_UNLIKELY(is_error(outcome->status)))
-    hold_against(pool, member, now_ms);
+    hold_against(pool, member, true, now_ms);
   else
     neap_vitals_good(&backend->vitals, pool->options.care, now_ms);
   if (NEAP_UNLIKELY(pool->rows[member].barred & NEAP_BAR_OPEN))
@@ -131,7 +132,7 @@ void neap_pool_answered(neap_pool *pool, int32_t member, const neap_pool_outcome
 void neap_pool_failed(neap_pool *pool, int32_t member, const neap_pool_outcome *outcome, uint64_t now_ms) {
   count_error(pool->members[member].backend, true);
   tell_outcome(pool, member, NEAP_EVENT_FAILED, outcome);
-  hold_against(pool, member, now_ms);
+  hold_against(pool, member, false, now_ms);
 }
 
 void neap_pool_reported(neap_pool *pool, int32_t member, const neap_report *report, uint64_t now_ms) {

@@ -9,7 +9,7 @@
 
 #include "base/base.h"
 
-enum { REPORT_FRESH_MS = 5000 };
+enum { REPORT_FRESH_MS = 5000, BURST_MS = 50 };
 #define SLOW_START_LEAST 0.1 /* share of its share that a newcomer begins with */
 #define SPARE_ROOM       1.4 /* a priority carries all as long as 1 / 1.4 = 71 % of it are well */
 
@@ -176,6 +176,19 @@ void neap_vitals_good(neap_vitals *vitals, const neap_care *care, uint64_t now_m
 void neap_vitals_absent(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {
   atomic_fetch_add_explicit(&vitals->errors, 1, memory_order_relaxed);
   if (care->breaker.enabled) neap_breaker_end(&vitals->breaker, &care->breaker, false, now_ms);
+}
+
+/* A process that dies breaks all its connections at once, which is one thing that happened. */
+static bool is_of_a_burst(neap_vitals *vitals, uint64_t now_ms) {
+  if (now_ms < atomic_load_explicit(&vitals->broken_ms, memory_order_relaxed) + BURST_MS) return true;
+  atomic_store_explicit(&vitals->broken_ms, now_ms, memory_order_relaxed);
+  return false;
+}
+
+bool neap_vitals_broken(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {
+  if (!is_of_a_burst(vitals, now_ms)) return neap_vitals_bad(vitals, care, now_ms);
+  neap_vitals_absent(vitals, care, now_ms);
+  return false;
 }
 
 bool neap_vitals_bad(neap_vitals *vitals, const neap_care *care, uint64_t now_ms) {

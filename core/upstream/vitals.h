@@ -66,6 +66,7 @@ typedef struct neap_vitals {
   _Atomic uint64_t checked_ms;       /* the last probe's end; 0: none yet */
   _Atomic uint64_t ejected_until_ms; /* 0: never */
   _Atomic uint32_t errors_in_row, ejected_times;
+  _Atomic uint64_t broken_ms; /* the last broken exchange that counted in the row */
   neap_breaker breaker;
   _Atomic int32_t load, capacity; /* by its newest report; load -1: not said */
   _Atomic double utilization;     /* -1: not said */
@@ -98,6 +99,8 @@ void neap_vitals_good(neap_vitals *vitals, const neap_care *care, uint64_t now_m
 void neap_vitals_absent(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
 /* True where the errors in a row suffice to eject it. */
 bool neap_vitals_bad(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
+/* The same for what broke off or was late: of many at once one counts in the row. */
+bool neap_vitals_broken(neap_vitals *vitals, const neap_care *care, uint64_t now_ms);
 void neap_vitals_report(neap_vitals *vitals, const neap_report *report, uint64_t now_ms);
 
 /* --- outlier.c */

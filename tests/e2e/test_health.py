@@ -390,6 +390,30 @@ class Health(unittest.TestCase):
         gateway = self.start(backends='"127.0.0.1:%d", "%s backup"' % (free_port(), spare.address))
         self.assertEqual(set(self.bodies(gateway)), {b"spare"})
 
+    def test_a_process_that_dies_under_load_and_comes_back_is_not_ejected_for_it(self):
+        stays, dies = self.make_server("stays"), self.make_server("dies")
+        gateway = self.start(stays, dies, pool='down_time = "100ms"')
+        stop, seen = threading.Event(), []
+
+        def ask():
+            with gateway.client() as client:
+                while not stop.is_set():
+                    seen.append(client.ask("/").body)
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            wire.wait_until(lambda: seen.count(b"dies") > 100, "load on both")
+            dies.kill()
+            dies.start()
+            mark = len(seen)
+            wire.wait_until(lambda: b"dies" in seen[mark:], "the one that died to be used again")
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(set(seen), {b"stays", b"dies"})
+
     def test_killed_processes_are_left_alone_and_taken_back(self):
         servers = [self.make_server(name) for name in ("a", "b", "c", "d")]
         gateway = self.start(*servers, pool='health = { interval = "50ms", rise = 2, fall = 2 }, max_retries = 3')

@@ -224,6 +224,15 @@ static void test_errors_in_a_row_ask_for_ejection_and_good_ones_between_do_not(v
   assert_false(err(1, 100, 1));
 }
 
+static void test_connections_that_break_together_count_once(void **state) {
+  (void)state;
+  for (uint64_t t = 0; t < 4; t++)
+    for (int n = 0; n < 100; n++) assert_false(neap_vitals_broken(&vitals[0], &care, 1000 + t * 50));
+  assert_false(neap_vitals_broken(&vitals[0], &care, 1199));
+  assert_true(neap_vitals_broken(&vitals[0], &care, 1200));
+  assert_int_equal(vitals[0].errors, 402); /* all of them count elsewhere */
+}
+
 static void test_each_time_it_is_out_twice_as_long_and_on_probation_after(void **state) {
   (void)state;
   uint64_t now_ms = 1000;
@@ -494,6 +503,7 @@ int main(void) {
       TEST(test_one_of_four_away_needs_no_overflow),
       TEST(test_where_nobody_of_any_priority_is_well_the_first_is_tried),
       TEST(test_errors_in_a_row_ask_for_ejection_and_good_ones_between_do_not),
+      TEST(test_connections_that_break_together_count_once),
       TEST(test_each_time_it_is_out_twice_as_long_and_on_probation_after),
       TEST(test_a_long_time_without_ejection_is_to_its_credit),
       TEST(test_never_more_than_its_share_and_never_all),
