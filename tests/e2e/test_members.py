@@ -85,15 +85,18 @@ class Members(unittest.TestCase):
 
     def test_weights_are_set_and_go_back(self):
         gateway = self.start(*self.origins[:2], pool='balance = "weighted_round_robin"')
-        self.neap("weight", "app", self.origins[1].address, "3")
-        counts = [gateway.ask("/").body for _ in range(40)]
-        self.assertEqual(counts.count(b"1"), 30)
+        address = self.origins[1].address
+
+        def share(wanted):  # what was gained before the change is still owed: one more or less
+            counts = [gateway.ask("/").body for _ in range(40)]
+            self.assertAlmostEqual(counts.count(b"1"), wanted, delta=2)
+
+        self.neap("weight", "app", address, "3")
+        share(30)
         self.neap("reload")
-        counts = [gateway.ask("/").body for _ in range(40)]
-        self.assertEqual(counts.count(b"1"), 30)
-        self.neap("weight", "app", self.origins[1].address, "0")
-        counts = [gateway.ask("/").body for _ in range(40)]
-        self.assertEqual(counts.count(b"1"), 20)
+        share(30)
+        self.neap("weight", "app", address, "0")
+        share(20)
 
     def test_changes_under_load_lose_no_request(self):
         gateway = self.start(*self.origins[:2], workers=2)
