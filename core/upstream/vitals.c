@@ -9,7 +9,7 @@
 
 #include "base/base.h"
 
-enum { REPORT_FRESH_MS = 5000, BURST_MS = 50 };
+enum { REPORT_FRESH_MS = 5000, BURST_MS = 20 };
 #define SLOW_START_LEAST 0.1 /* share of its share that a newcomer begins with */
 #define SPARE_ROOM       1.4 /* a priority carries all as long as 1 / 1.4 = 71 % of it are well */
 

@@ -227,9 +227,9 @@ static void test_errors_in_a_row_ask_for_ejection_and_good_ones_between_do_not(v
 static void test_connections_that_break_together_count_once(void **state) {
   (void)state;
   for (uint64_t t = 0; t < 4; t++)
-    for (int n = 0; n < 100; n++) assert_false(neap_vitals_broken(&vitals[0], &care, 1000 + t * 50));
-  assert_false(neap_vitals_broken(&vitals[0], &care, 1199));
-  assert_true(neap_vitals_broken(&vitals[0], &care, 1200));
+    for (int n = 0; n < 100; n++) assert_false(neap_vitals_broken(&vitals[0], &care, 1000 + t * 20));
+  assert_false(neap_vitals_broken(&vitals[0], &care, 1079));
+  assert_true(neap_vitals_broken(&vitals[0], &care, 1080));
   assert_int_equal(vitals[0].errors, 402); /* all of them count elsewhere */
 }
 
