@@ -165,6 +165,14 @@ int neap_listener_open(neap_loop *loop, int socket, void (*accepted)(void *user,
 /* Stops accepting. Connections that the kernel has already taken for this socket are accepted first. */
 void neap_listener_close(neap_listener **listener);
 
+/* --- folders */
+typedef struct neap_folder neap_folder;
+/* Tells that something in the folder at `path` was made, changed, renamed or removed; maybe several times for
+ * one change. NEAP_EIO where it cannot be watched. */
+int neap_folder_watch(neap_loop *loop, const char *path, void (*changed)(void *user), void *user,
+                      neap_folder **out);
+void neap_folder_forget(neap_folder **folder);
+
 /* --- listening sockets in the file system */
 enum { NEAP_LOCAL_PATH = 108 }; /* of a path, NUL included */
 typedef struct neap_local {

@@ -33,6 +33,7 @@ static void stop(neap_gateway *gateway, bool bounded) {
   neap_gateway_await_reload(gateway); /* what it has prepared is dropped */
   neap_listeners_close(gateway);
   neap_gateway_log(gateway, NEAP_LOG_INFO, "server stopping");
+  neap_notify(gateway, "STOPPING=1");
   tell_all(gateway, NEAP_WORKER_DRAIN);
   if (bounded) neap_timer_set(gateway->loop, &gateway->grace, gateway->loaded->config->grace_ms);
 }
@@ -185,10 +186,12 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_sessions_destroy(&gateway->sessions);
   neap_tables_destroy(&gateway->tables);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
+  neap_file_watch_stop(gateway);
   neap_control_close(&gateway->control, true);
   neap_admin_close(&gateway->admin);
   neap_timer_clear(&gateway->cache_tick);
   neap_timer_clear(&gateway->grace);
+  neap_timer_clear(&gateway->watchdog);
   neap_loop_destroy(&gateway->loop);
   neap_tallies_destroy(&gateway->tallies);
   neap_listeners_close(gateway);
@@ -199,6 +202,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
 }
 
 void neap_gateway_run(neap_gateway *gateway) {
+  neap_notify_start(gateway);
   neap_timer_set(gateway->loop, &gateway->cache_tick, CACHE_TICK_MS);
   neap_tables_start(gateway->tables);
   neap_loop_run(gateway->loop);

@@ -256,6 +256,19 @@ typedef struct neap_reload_result {
   char *report, *error; /* or NULL */
 } neap_reload_result;
 
+/* --- the service manager, where there is one. Control thread. */
+void neap_notify(const neap_gateway *gateway, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* `what` ("READY=1\n") with a line for people. */
+void neap_notify_state(const neap_gateway *gateway, const char *what);
+/* It serves: says so, and from now on that it lives. */
+void neap_notify_start(neap_gateway *gateway);
+
+/* --- the file watch. Control thread. */
+typedef struct neap_file_watch neap_file_watch;
+/* At a commit: watches what the generation in force is made of, where its configuration says so. */
+void neap_file_watch_set(neap_gateway *gateway);
+void neap_file_watch_stop(neap_gateway *gateway);
+
 /* --- the gateway */
 struct neap_gateway {
   neap_engine *engine;
@@ -283,13 +296,15 @@ struct neap_gateway {
   neap_reload *reloads; /* the first is under way */
   neap_reload_result last_reload;
   neap_history history;
+  neap_file_watch *watch; /* NULL: nothing is watched */
   uint64_t reloads_taken, reloads_refused;
   neap_control *control; /* NULL: none */
   neap_admin *admin;     /* NULL: none */
   pthread_mutex_t limiters_lock;
   neap_limiter_seat *limiters;
   neap_tables *tables;
-  neap_timer cache_tick, grace;
+  neap_timer cache_tick, grace, watchdog;
+  uint64_t watchdog_ms; /* 0: none */
   bool stopping;
 };
 

@@ -142,7 +142,7 @@ static void forget(neap_reload *reload) {
   free(reload);
 }
 
-/* Prepared, or not. */
+/* Prepared, or not. The service manager hears of it as of a reload of its own. */
 static void finish(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
   if (reload->code == 0 && gateway->stopping)
@@ -155,6 +155,7 @@ static void finish(neap_reload *reload) {
     tell_step(reload->reply, "commit", (now_ns(gateway) - reload->step_ns) / 1000);
     tell_done(reload);
   }
+  neap_notify_state(gateway, "READY=1\n");
 }
 
 static void join(neap_reload *reload) {
@@ -200,6 +201,7 @@ static int start(neap_reload *reload) {
     reload->plan.record = neap_config_record_ref(past->record);
     reload->plan.source = past->generation;
   }
+  neap_notify(gateway, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(reload->start_ns / 1000));
   reload->running = start_thread(reload) == 0;
   return reload->running ? 0 : neap_fail(&reload->err, NEAP_EIO, "cannot start a thread");
 }

@@ -333,4 +333,5 @@ void neap_plan_commit(neap_reload_plan *plan) {
   plan->loaded = NULL;
   neap_members_catch_up(gateway);
   neap_discovery_follow(gateway->discovery);
+  neap_file_watch_set(gateway);
 }

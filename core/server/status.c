@@ -3,6 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/figures.h"
 #include "server/gateway.h"
 
 /* "2026-11-25T22:44:23Z" */
@@ -87,6 +88,7 @@ void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_co
   json_object_set_new(body, "reloading", json_boolean(gateway->reloads != NULL));
   json_object_set_new(body, "last_reload", last_reload_of(gateway));
   json_object_set_new(body, "generations", generations_of(gateway));
+  json_object_set_new(body, "policies", neap_policies_json(gateway));
   json_object_set_new(body, "threads", workers_of(gateway));
   json_object_set_new(body, "listeners", listeners_of(gateway));
   json_object_set_new(body, "tables", neap_tables_status(gateway->tables));

@@ -174,6 +174,33 @@ class Control(unittest.TestCase):
             self.assertTrue(line.ask("reload")["ok"])
         self.assertFalse(os.path.exists(other))
 
+    def test_the_service_manager_hears_what_happens(self):
+        folder = tempfile.mkdtemp(prefix="neap-e2e-")
+        self.addCleanup(shutil.rmtree, folder)
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.settimeout(TIMEOUT)
+        manager.bind(folder + "/notify")
+        origin = Origin()
+        self.addCleanup(origin.close)
+        gateway = Gateway(config(origin), environment={"NOTIFY_SOCKET": folder + "/notify", "WATCHDOG_USEC": "100000"})
+        self.addCleanup(gateway.stop)
+        heard = []
+
+        def hear(word):
+            while True:
+                heard.append(manager.recv(1024).decode())
+                if word in heard[-1]:
+                    return heard[-1]
+        hear("WATCHDOG=1")
+        self.assertIn("STATUS=generation 1 serves", hear("READY=1"))
+        hear("WATCHDOG=1")
+        gateway.signal(1)
+        self.assertIn("MONOTONIC_USEC=", hear("RELOADING=1"))
+        self.assertIn("STATUS=generation 2 serves", hear("READY=1"))
+        gateway.signal(15)
+        hear("STOPPING=1")
+
     def test_the_program_says_what_the_gateway_says(self):
         gateway = self.start()
         status = self.run_program(gateway, "status", "--json")

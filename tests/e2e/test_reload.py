@@ -317,6 +317,98 @@ class Reload(unittest.TestCase):
         self.unload(loads)
         self.assert_nothing_lost(loads)
 
+    # --- the file watch
+
+    def test_a_changed_file_is_loaded_by_itself(self):
+        self.start()
+        watch = "neap.reload { watch = true }"
+        loads = self.load()
+        self.assertTrue(self.reload(self.text(2, more=watch))["ok"])
+        self.gateway.write_config(self.text(3, more=watch))  # written in place
+        self.gateway.wait_line("reloaded generation=3 by=watch")
+        self.assertEqual(self.route(), "3")
+        aside = self.gateway.config + ".new"
+        with open(aside, "w") as file:
+            file.write(self.text(4, more=watch))
+        os.rename(aside, self.gateway.config)  # put in its place, as editors do
+        self.gateway.wait_line("reloaded generation=4 by=watch")
+        self.gateway.write_config(self.text(5, more=watch) + "\nlocal = 1")
+        self.gateway.wait_line("reload_refused generation=4 by=watch")
+        self.assertEqual(self.route(), "4")
+        self.assertTrue(self.line.ask("rollback")["ok"])  # and the file, which is newer, is let
+        self.assertEqual(self.route(), "3")
+        self.gateway.write_config(self.text(6))
+        self.gateway.wait_line("reloaded generation=6 by=watch")
+        self.assertEqual(self.route(), "6")
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+
+    def test_policies_and_what_they_require_are_watched_too(self):
+        self.start(workers=1)
+        folder = os.path.join(self.gateway.folder, "policies/balance")
+        os.makedirs(folder)
+
+        def write(name, text):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(text)
+        write("number.lua", "return 2")
+        write("mine.lua", "return function(req, pool) return 1 end")
+        text = self.text(2, 1, more="neap.reload { watch = true }").replace(
+            "balance = function(req, pool) return 2 % 2 + 1 end", 'balance = neap.custom "mine"')
+        self.assertTrue(self.reload(text)["ok"])
+        write("mine.lua", 'local number = require "number" return function(req, pool) return number end')
+        self.gateway.wait_line("reloaded generation=3 by=watch")
+        write("number.lua", "return 1")
+        self.gateway.wait_line("reloaded generation=4 by=watch")
+        self.assertEqual(self.gateway.ask("/").get("X-Backend"), "1")
+
+    # --- a thousand
+
+    def memory_kb(self):
+        with open("/proc/%d/status" % self.gateway.process.pid) as status:
+            return int(next(line for line in status if line.startswith("VmRSS")).split()[1])
+
+    def backends(self):
+        return {one["backend"]: one for one in self.line.ask("backends", pool="app")["backends"]}
+
+    def test_a_thousand_reloads_lose_nothing_and_keep_what_is_known(self):
+        """One in ten is broken. In the short mode a hundred and fifty."""
+        count = 1000 if FULL else 150
+        self.start()
+        for origin in self.origins:
+            origin.on("/kept", wire.response(body=b"kept"))
+        sticky = 'neap.pool { name = "sticky", backends = { "%s", "%s" }, session = "cookie" }\n' \
+                 'neap.route { path = "/sticky", pool = "sticky" }' % tuple(one.address for one in self.origins)
+        for number, origin in enumerate(self.origins, 1):
+            origin.on("/sticky", echo(number))
+        breaks = ["\nlocal = 1", "\nerror 'no'", "\nneap.nonsense {}", "\nwhile true do end"]
+        self.assertTrue(self.reload(self.text(1, more=sticky))["ok"])
+        first = self.gateway.ask("/sticky")
+        cookie, home = first.get("Set-Cookie").partition(";")[0], first.get("X-Backend")
+        loads = self.load()
+        before, memory, committed = self.backends(), 0, 2
+        for number in range(2, count + 2):
+            broken = number % 10 == 0
+            answer = self.reload(self.text(number, more=sticky) + (breaks[number // 10 % 4] if broken else ""))
+            self.assertEqual(answer["ok"], not broken, answer)
+            committed += not broken
+            self.assertEqual(self.gateway.ask("/sticky", fields=[("Cookie", cookie)]).get("X-Backend"), home)
+            self.assertEqual(self.gateway.ask("/kept").body, b"kept")
+            if number == count // 10:
+                memory = self.memory_kb()
+        wire.wait_until(lambda: all(one.newest == count + 1 for one in loads), "the last generation")
+        self.unload(loads)
+        self.assert_nothing_lost(loads)
+        self.assertEqual(self.line.ask("status")["generation"], committed)
+        self.assertEqual(sum(len(origin.for_path("/kept")) for origin in self.origins), 1)
+        after = self.backends()
+        for address, was in before.items():
+            self.assertGreater(after[address]["requests"], was["requests"])
+            self.assertGreater(after[address]["ewma_ms"], 0)
+        wire.wait_until(lambda: [one["state"] for one in self.line.ask("status")["generations"]].count("finishing") == 0,
+                        "old generations to be freed")
+        self.assertLess(self.memory_kb(), memory * 1.1 + 2048)
+
     # --- rollback
 
     def test_rollback_goes_back_when_the_files_are_gone(self):
