@@ -45,7 +45,8 @@ int neap_acts_edit(neap_exchange *exchange, neap_acts_edits **edits, neap_acts_c
                    const char *name, const char *value);
 /* A copy of `text` in the exchange's arena, ended by NUL; NULL when out of memory. */
 char *neap_acts_copy(neap_exchange *exchange, neap_view text);
-/* The lines of a stored head that the response's edits leave, and those that they add. NEAP_ENOMEM. */
+/* The lines of a stored head that the edits of the route and of this exchange leave, and those that they add.
+ * NEAP_ENOMEM. */
 int neap_acts_lines(neap_exchange *exchange, neap_view *head, neap_view *added);
 
 /* route_key.c: the cache key by a route's rule, without its space. In the arena. NEAP_ENOMEM, NEAP_EINVAL

@@ -39,7 +39,7 @@ void neap_edits_index(neap_http_head *head) {
 }
 
 int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head) {
-  if (edits->remove_count + edits->set_count + edits->add_count == 0) return 0;
+  if (!neap_edits_any(edits)) return 0;
   for (size_t i = 0; i < edits->remove_count; i++) drop_name(head, edits->remove[i]);
   for (size_t i = 0; i < edits->set_count; i++) drop_name(head, edits->set[i].name);
   int code = 0;

@@ -50,12 +50,12 @@ static bool is_edited(const neap_flow_edits *edits, const char *line, size_t siz
 }
 
 /* Copies the lines that stay. */
-static size_t filter(const neap_flow_edits *edits, neap_view head, char *out) {
+static size_t filter(const neap_flow_edits *route, const neap_flow_edits *own, neap_view head, char *out) {
   size_t used = 0;
   for (const char *at = head.ptr, *end = at + head.size; at < end;) {
     const char *stop = memchr(at, '\n', (size_t)(end - at));
     size_t size = (size_t)((stop ? stop + 1 : end) - at);
-    if (!is_edited(edits, at, size)) {
+    if (!is_edited(route, at, size) && !is_edited(own, at, size)) {
       memcpy(out + used, at, size);
       used += size;
     }
@@ -64,22 +64,35 @@ static size_t filter(const neap_flow_edits *edits, neap_view head, char *out) {
   return used;
 }
 
-static size_t put_lines(const neap_match_field *fields, size_t count, char *out, size_t capacity) {
+/* Those that `later` does not change again. */
+static size_t put_fields(const neap_match_field *fields, size_t count, const neap_flow_edits *later,
+                         char *out, size_t capacity) {
   size_t used = 0;
-  for (size_t i = 0; i < count; i++)
-    used += (size_t)snprintf(out + used, capacity - used, "%s: %s\r\n", fields[i].name, fields[i].value);
+  for (size_t i = 0; i < count; i++) {
+    size_t size =
+        (size_t)snprintf(out + used, capacity - used, "%s: %s\r\n", fields[i].name, fields[i].value);
+    if (!is_edited(later, out + used, size)) used += size;
+  }
   return used;
 }
 
+static size_t put_lines(const neap_flow_edits *edits, const neap_flow_edits *later, char *out,
+                        size_t capacity) {
+  size_t used = put_fields(edits->set, edits->set_count, later, out, capacity);
+  return used + put_fields(edits->add, edits->add_count, later, out + used, capacity - used);
+}
+
 int neap_acts_lines(neap_exchange *exchange, neap_view *head, neap_view *added) {
-  const neap_flow_edits *edits = neap_acts_response(exchange);
-  size_t capacity = neap_edits_bytes(edits) + 1;
+  static const neap_flow_edits none = {0};
+  const neap_flow_edits *route = &exchange->route->response, *own = neap_acts_response(exchange);
+  if (own == NULL) own = &none;
+  size_t capacity = neap_edits_bytes(route) + neap_edits_bytes(own) + 1;
   char *lines = neap_arena_take(&exchange->arena, capacity);
   char *kept = neap_arena_take(&exchange->arena, head->size);
   if (lines == NULL || kept == NULL) return NEAP_ENOMEM;
-  *head = (neap_view){kept, filter(edits, *head, kept)};
-  size_t size = put_lines(edits->set, edits->set_count, lines, capacity);
-  size += put_lines(edits->add, edits->add_count, lines + size, capacity - size);
+  *head = (neap_view){kept, filter(route, own, *head, kept)};
+  size_t size = put_lines(route, own, lines, capacity);
+  size += put_lines(own, &none, lines + size, capacity - size);
   *added = (neap_view){lines, size};
   return 0;
 }

@@ -37,7 +37,8 @@ static int hit_head(neap_exchange *exchange, struct iovec *pieces) {
   int count = 0;
   bool whole = exchange->serve != NEAP_HTTP_SERVE_NOT_MODIFIED;
   neap_view lines = whole ? stored->head : stored->lines_304, added = {NULL, 0};
-  if (neap_acts_response(exchange) && neap_acts_lines(exchange, &lines, &added)) return 0;
+  bool edited = neap_edits_any(&exchange->route->response) || neap_acts_response(exchange);
+  if (edited && neap_acts_lines(exchange, &lines, &added)) return 0;
   exchange->status = whole ? stored->status : 304;
   if (!whole) pieces[count++] = piece_of(NEAP_BYTES(NEAP_HTTP_LINE_304));
   if (lines.size) pieces[count++] = piece_of(lines);

@@ -45,12 +45,24 @@ static int put_marker(neap_exchange *exchange, uint64_t ttl_ms) {
                         &(neap_put_options){.ttl_ms = ttl_ms, .meta = {meta, (size_t)size}});
 }
 
-static int open_fill(neap_exchange *exchange, const neap_http_decision *decision) {
+/* What is stored is as the backend sent it: the route's edits are made to every answer anew, so that a reload
+ * changes them for what is stored too. */
+static ssize_t write_meta(neap_exchange *exchange, const neap_http_head *plain,
+                          const neap_http_decision *decision, char *meta, size_t capacity) {
+  neap_http_head edited = exchange->response->head;
+  exchange->response->head = *plain;
+  ssize_t size = neap_http_stored_write(meta, capacity, exchange->response, decision, &exchange->times);
+  exchange->response->head = edited;
+  return size;
+}
+
+static int open_fill(neap_exchange *exchange, const neap_http_head *plain,
+                     const neap_http_decision *decision) {
   const neap_http_head *head = &exchange->response->head;
   size_t capacity = head->cursor + META_EXTRA;
   char *meta = neap_arena_take(&exchange->arena, capacity);
   if (meta == NULL) return NEAP_ENOMEM;
-  ssize_t size = neap_http_stored_write(meta, capacity, exchange->response, decision, &exchange->times);
+  ssize_t size = write_meta(exchange, plain, decision, meta, capacity);
   if (size < 0) return NEAP_ESMALL;
   if (decision->vary) {
     int code = put_marker(exchange, decision->ttl_ms);
@@ -74,7 +86,8 @@ neap_reason neap_reason_not_stored(int code) {
   }
 }
 
-static void decide(neap_exchange *exchange) {
+/* `plain`: the head without the edits that the decision is made by. */
+static void decide(neap_exchange *exchange, const neap_http_head *plain) {
   if (exchange->cache == NULL || exchange->unasked) return;
   /* Cookies are not stored, and lifetimes not guessed from Last-Modified. */
   const neap_acts *acts = exchange->acts;
@@ -84,7 +97,7 @@ static void decide(neap_exchange *exchange) {
   neap_http_store_decide(&decision, &exchange->request, exchange->response, &rules, &exchange->times);
   exchange->stored_as = (neap_reason)(NEAP_REASON_STORE_YES + (int)decision.store);
   if (decision.store != NEAP_HTTP_STORE_YES) return;
-  int code = open_fill(exchange, &decision);
+  int code = open_fill(exchange, plain, &decision);
   if (code) exchange->stored_as = neap_reason_not_stored(code);
 }
 
@@ -122,13 +135,24 @@ static neap_step refuse(neap_exchange *exchange) {
   return neap_answer_error(exchange, 502, NEAP_END_TOO_LARGE);
 }
 
-/* What is stored has the route's edits; this exchange's own are for its client alone. */
+/* A copy whose rows stay as they are when the head's are edited. NULL rows: out of memory. */
+static neap_http_head copy_head(neap_exchange *exchange, const neap_http_head *head) {
+  neap_http_head copy = *head;
+  if (exchange->cache == NULL || !neap_edits_any(&exchange->route->response)) return copy;
+  size_t bytes = (size_t)head->field_count * sizeof *head->fields;
+  copy.fields = neap_arena_take(&exchange->arena, bytes + 1);
+  if (copy.fields) memcpy(copy.fields, head->fields, bytes);
+  return copy;
+}
+
+/* Whether it is stored is decided by what the route makes of it. */
 neap_step neap_step_store(neap_exchange *exchange) {
   neap_http_head *head = &exchange->response->head;
   const neap_flow_edits *own = neap_acts_response(exchange);
-  if (neap_edits_apply(&exchange->route->response, head)) return refuse(exchange);
+  const neap_http_head plain = copy_head(exchange, head);
+  if (plain.fields == NULL || neap_edits_apply(&exchange->route->response, head)) return refuse(exchange);
   invalidate(exchange);
-  decide(exchange);
+  decide(exchange, &plain);
   if (own && neap_edits_apply(own, head)) return refuse(exchange);
   neap_session_tell(exchange); /* after what is stored was decided: the cookie is this client's alone */
   neap_http_body_init(&exchange->body, head);

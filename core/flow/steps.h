@@ -182,6 +182,9 @@ bool neap_answer_keep_alive(const neap_exchange *exchange);
 
 /* edits.c: applies a route's edits to a parsed head. NEAP_ETOOLARGE when there are no rows left. */
 int neap_edits_apply(const neap_flow_edits *edits, neap_http_head *head);
+static inline bool neap_edits_any(const neap_flow_edits *edits) {
+  return edits->remove_count + edits->set_count + edits->add_count > 0;
+}
 /* Most bytes that they add. */
 size_t neap_edits_bytes(const neap_flow_edits *edits);
 /* Adds one field behind the others; its texts are borrowed. NEAP_ETOOLARGE. */

@@ -177,6 +177,20 @@ class Reload(unittest.TestCase):
         self.unload(loads)
         self.assert_nothing_lost(loads)
 
+    def test_what_is_stored_gets_the_headers_of_the_generation_in_force(self):
+        self.start()
+        for origin in self.origins:
+            origin.on("/kept", wire.response(fields=[("X-Old", "1"), ("Cache-Control", "max-age=60")], body=b"kept"))
+        edits = 'ttl = "1h" }, response_headers = { set = { ["X-Kept"] = "%s" }, remove = { %s } }'
+        for number, removed in ((2, '"X-Old"'), (3, ""), (4, '"X-Kept-Not"'), (5, '"x-old", "ETag"')):
+            self.assertTrue(self.reload(self.text(number).replace('ttl = "1h" }', edits % (number, removed)))["ok"])
+            for _ in range(3):
+                answer = self.gateway.ask("/kept")
+                self.assertEqual(answer.get("X-Kept"), str(number))
+                self.assertEqual("X-Old" in answer, "old" not in removed.lower())
+                self.assertEqual(answer.body, b"kept")
+        self.assertEqual(sum(len(origin.for_path("/kept")) for origin in self.origins), 1)
+
     def test_two_reloads_at_once_are_two_reloads(self):
         self.start()
         loads = self.load()
