@@ -174,6 +174,10 @@ static void try_route(dry_run *run, int32_t route) {
   }
 }
 
+static bool is_native(const neap_config_pool *pool) {
+  return strncmp(pool->balance, "native:", 7) == 0;
+}
+
 /* The policy's guard answers for it; what it did wrong is in its counters. A pick that may not be taken is no
  * fault here: many a function leaves that to the guard. */
 static bool pick(neap_pool *pool, const neap_request_board *board, uint64_t now_ms) {
@@ -194,7 +198,7 @@ static void try_pool(dry_run *run, size_t index) {
   static const neap_match any = {.path_how = NEAP_PATH_ANY};
   neap_pool *pool = run->part->generation.pools[index];
   const neap_host *host = run->part->loaded->gateway->host;
-  if (strncmp(run->config->pools[index].balance, "native:", 7) == 0) return;
+  if (is_native(&run->config->pools[index])) return;
   for (size_t i = 0; i < NEAP_COUNT_OF(spices); i++) {
     make_sample(&any, &spices[i], &run->sample);
     for (int round = 0; round < run->rounds; round++) {
@@ -206,13 +210,18 @@ static void try_pool(dry_run *run, size_t index) {
   }
 }
 
+size_t neap_dry_run_subjects(const neap_config *config) {
+  size_t count = 0;
+  for (size_t i = 0; i < config->pool_count; i++) count += !is_native(&config->pools[i]);
+  for (size_t i = 0; i < config->route_count; i++)
+    count += config->routes[i].match.conditional || config->routes[i].actions;
+  return count;
+}
+
 /* So many asks in all, whatever there is to be asked: a fault that shows after some time is worth the wait,
  * but not for a thousand routes. */
 static int rounds_for(const neap_config *config) {
-  size_t subjects = config->pool_count;
-  for (size_t i = 0; i < config->route_count; i++)
-    subjects += config->routes[i].match.conditional || config->routes[i].actions;
-  size_t rounds = ASKS / (NEAP_COUNT_OF(spices) * (subjects + 1));
+  size_t rounds = ASKS / (NEAP_COUNT_OF(spices) * (neap_dry_run_subjects(config) + 1));
   return (int)NEAP_MAX(1, NEAP_MIN(rounds, (size_t)ROUNDS_MAX));
 }
 

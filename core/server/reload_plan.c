@@ -37,7 +37,8 @@ static int choose_workers(neap_reload_plan *plan, neap_err *err) {
 
 /* In a place of its own, for which there always is room: see wanted_workers. */
 static int dry_run(neap_reload_plan *plan, uint32_t place, char **report, neap_err *err) {
-  if (!plan->loaded->config->reload_dry_run || place == NEAP_WORKERS_MAX) return 0;
+  const neap_config *config = plan->loaded->config;
+  if (!config->reload_dry_run || neap_dry_run_subjects(config) == 0 || place == NEAP_WORKERS_MAX) return 0;
   int code = neap_loaded_open_part(plan->loaded, place, err);
   if (code == 0) code = neap_dry_run(&plan->loaded->parts[place], place, report, err);
   neap_loaded_close_part(plan->loaded, place);
