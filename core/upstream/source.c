@@ -74,7 +74,8 @@ static bool is_address(neap_view word) {
     port = port * 10 + (*at - '0');
   }
   for (const char *at = word.ptr; at < colon; at++)
-    if (!isalnum((unsigned char)*at) && strchr("._-:[]", *at) == NULL) return false;
+    if (!isalnum((unsigned char)*at) && memchr("._-:[]", *at, 6) == NULL)
+      return false; /* NUL is none of them */
   return port >= 1 && port <= 65535;
 }
 

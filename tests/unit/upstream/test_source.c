@@ -62,6 +62,14 @@ static void test_other_lines_are_refused(void **state) {
   }
 }
 
+static void test_a_nul_is_part_of_no_address(void **state) {
+  (void)state;
+  neap_backend_source_list list = {0};
+  neap_err err;
+  assert_int_equal(neap_backend_source_add_line(&list, (neap_view){"a\0b:80", 6}, &err), NEAP_EINVAL);
+  assert_int_equal(list.count, 0);
+}
+
 static void test_specs(void **state) {
   (void)state;
   const char *const good[] = {"dns:app.example.com:80", "srv:_http._tcp.app.example.com",
@@ -205,6 +213,7 @@ int main(void) {
       cmocka_unit_test(test_a_line_is_an_address_with_weight_and_priority),
       cmocka_unit_test(test_empty_lines_and_notes_say_nothing),
       cmocka_unit_test(test_other_lines_are_refused),
+      cmocka_unit_test(test_a_nul_is_part_of_no_address),
       cmocka_unit_test(test_specs),
       cmocka_unit_test(test_a_file_is_read_again_when_it_changes_and_not_when_it_is_wrong),
       cmocka_unit_test(test_a_source_may_be_destroyed_by_who_is_told),
