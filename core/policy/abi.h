@@ -310,6 +310,10 @@ typedef struct neap_act_board {
   int32_t (*put)(struct neap_act_board *board, int32_t what, const char *text, int32_t size);
   int32_t (*edit)(struct neap_act_board *board, int32_t change, const char *name, int32_t name_size,
                   const char *value, int32_t value_size);
+  /* The same with a value of the request, which need not become a string of Lua. */
+  int32_t (*put_view)(struct neap_act_board *board, int32_t what, const neap_view_board *views, int32_t view);
+  int32_t (*edit_view)(struct neap_act_board *board, int32_t change, const char *name, int32_t name_size,
+                       const neap_view_board *views, int32_t view);
 } neap_act_board;
 /* neap-abi: end */
 

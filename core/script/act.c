@@ -37,22 +37,36 @@ static bool may_stand(int32_t what, const char *text, int32_t size) {
   }
 }
 
+/* The letters of tokens, by bits: "!#$%&'*+-.^_`|~", digits, letters. */
 static bool is_token(const char *name, int32_t size) {
+  static const uint64_t letters[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
   for (int32_t i = 0; i < size; i++) {
     unsigned char c = (unsigned char)name[i];
-    bool word = (c | 0x20u) - 'a' < 26u || (unsigned)c - '0' < 10u;
-    if (!word && (c == 0 || strchr("!#$%&'*+-.^_`|~", c) == NULL)) return false;
+    if (c >= 128 || !(letters[c >> 6] >> (c & 63) & 1)) return false;
   }
   return size > 0;
 }
 
 /* What frames a message or belongs to one connection is the engine's: as lua/neap/schema.lua has it. */
 static bool is_framing(const char *name, int32_t size) {
-  static const char *const names[] = {
-      "host", "expect",  "connection", "keep-alive",        "proxy-connection",
-      "te",   "trailer", "upgrade",    "transfer-encoding", "content-length"};
+#define NAME(text)                                                                                           \
+  { text, sizeof(text) - 1 }
+  static const struct {
+    const char *text;
+    int32_t size;
+  } names[] = {NAME("host"),
+               NAME("expect"),
+               NAME("connection"),
+               NAME("keep-alive"),
+               NAME("proxy-connection"),
+               NAME("te"),
+               NAME("trailer"),
+               NAME("transfer-encoding"),
+               NAME("content-length"),
+               NAME("upgrade")};
+#undef NAME
   for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
-    if (strlen(names[i]) == (size_t)size && strncasecmp(names[i], name, (size_t)size) == 0) return true;
+    if (names[i].size == size && strncasecmp(names[i].text, name, (size_t)size) == 0) return true;
   return false;
 }
 
@@ -87,6 +101,22 @@ static int32_t edit(neap_act_board *board, int32_t change, const char *name, int
   return NEAP_ACT_OK;
 }
 
+static neap_slice slice_at(const neap_view_board *views, int32_t view) {
+  bool valid = view >= 0 && view < NEAP_VIEWS_MAX && views->slices[view].ptr != NULL;
+  return valid ? views->slices[view] : (neap_slice){.ptr = ""};
+}
+
+static int32_t put_view(neap_act_board *board, int32_t what, const neap_view_board *views, int32_t view) {
+  neap_slice text = slice_at(views, view);
+  return put(board, what, text.ptr, text.size);
+}
+
+static int32_t edit_view(neap_act_board *board, int32_t change, const char *name, int32_t name_size,
+                         const neap_view_board *views, int32_t view) {
+  neap_slice value = slice_at(views, view);
+  return edit(board, change, name, name_size, value.ptr, value.size);
+}
+
 void neap_act_clear(neap_act_board *board) {
   board->pool = -1;
   board->status = board->bypass = board->edit_count = board->used = 0;
@@ -95,6 +125,6 @@ void neap_act_clear(neap_act_board *board) {
 }
 
 void neap_act_init(neap_act_board *board) {
-  *board = (neap_act_board){.put = put, .edit = edit};
+  *board = (neap_act_board){.put = put, .edit = edit, .put_view = put_view, .edit_view = edit_view};
   neap_act_clear(board);
 }

@@ -43,18 +43,31 @@ local RESPONSE_TYPE = ffi.typeof "struct { const int32_t nothing; }"
 -- The methods of `res`; `board` is what they write on.
 local function methods_of(board)
   local methods = {}
+  local views, index = request.board(), request.index
 
   local function want(value, method)
-    return request.text(value) or error(format("%s wants a text, not a %s", method, type(value)), 3)
+    return request.text(value) or error(format("%s wants a text, not a %s", method, type(value)), 4)
   end
+  -- A value of the request goes from view to board; texts and numbers as texts.
   local function put(what, value, method)
-    local text = want(value, method)
-    local problem = board.put(board, what, text, #text)
+    local view, problem = index(value)
+    if view then
+      problem = board.put_view(board, what, views, view)
+    else
+      local text = want(value, method)
+      problem = board.put(board, what, text, #text)
+    end
     if problem ~= 0 then error(format("%s: %s", method, PROBLEMS[problem]), 3) end
   end
   local function edit(change, name, value, method)
     if type(name) ~= "string" then error(format("%s wants the name of a header", method), 3) end
-    local problem = board.edit(board, change, name, #name, value, #value)
+    local view, problem = index(value)
+    if view then
+      problem = board.edit_view(board, change, name, #name, views, view)
+    else
+      local text = want(value, method)
+      problem = board.edit(board, change, name, #name, text, #text)
+    end
     if problem ~= 0 then error(format("%s %s: %s", method, name, PROBLEMS[problem]), 3) end
   end
   local function want_status(status, least, most, method)
@@ -65,21 +78,20 @@ local function methods_of(board)
   end
 
   function methods.pool(_, name)
-    local index = M.pools[want(name, "pool")]
-    if not index then error(format("there is no pool %q", tostring(name)), 2) end
-    board.pool = index
+    local text = request.text(name) or error(format("pool wants a name, not a %s", type(name)), 2)
+    board.pool = M.pools[text] or error(format("there is no pool %q", text), 2)
   end
   function methods.path(_, path) put(PATH, path, "path") end
   function methods.query(_, query) put(QUERY, query, "query") end
   function methods.set_request_header(_, name, value)
-    edit(SET, name, want(value, "set_request_header"), "set_request_header")
+    edit(SET, name, value, "set_request_header")
   end
   function methods.remove_request_header(_, name) edit(REMOVE, name, "", "remove_request_header") end
   function methods.set_header(_, name, value)
-    edit(SET + RESPONSE, name, want(value, "set_header"), "set_header")
+    edit(SET + RESPONSE, name, value, "set_header")
   end
   function methods.add_header(_, name, value)
-    edit(ADD + RESPONSE, name, want(value, "add_header"), "add_header")
+    edit(ADD + RESPONSE, name, value, "add_header")
   end
   function methods.remove_header(_, name) edit(REMOVE + RESPONSE, name, "", "remove_header") end
   function methods.respond(_, status, body, content_type)

@@ -167,7 +167,7 @@ function M.board() return board end
 function M.text(value)
   if type(value) == "string" then return value end
   if type(value) == "number" then return tostring(value) end
-  if type(value) == "cdata" then return tostring(value) end
+  if M.index(value) then return tostring(value) end
 end
 
 --- Called by core/script/worker.c: what C is to call for each predicate and each action of a configuration.
