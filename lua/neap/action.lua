@@ -50,7 +50,8 @@ local function methods_of(board)
   end
   -- A value of the request goes from view to board; texts and numbers as texts.
   local function put(what, value, method)
-    local view, problem = index(value)
+    local view = index(value)
+    local problem
     if view then
       problem = board.put_view(board, what, views, view)
     else
@@ -61,7 +62,8 @@ local function methods_of(board)
   end
   local function edit(change, name, value, method)
     if type(name) ~= "string" then error(format("%s wants the name of a header", method), 3) end
-    local view, problem = index(value)
+    local view = index(value)
+    local problem
     if view then
       problem = board.edit_view(board, change, name, #name, views, view)
     else
