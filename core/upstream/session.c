@@ -166,10 +166,16 @@ static int find_signer(const neap_session *session, const char *value) {
   return -1;
 }
 
+/* What is not signed has one spelling. */
+static bool has_shape(neap_view value) {
+  return value.size == VALUE_SIZE && memcmp(value.ptr, "v1.", KEY_AT) == 0 &&
+         value.ptr[BACKEND_AT - 1] == '.' && value.ptr[MAC_AT - 1] == '.';
+}
+
 int32_t neap_session_read(neap_session *session, neap_view value, int64_t wall_s,
                           const neap_pool_member *members, int32_t count, bool *renew) {
   neap_check_magic(session, SESSION_MAGIC);
-  if (value.size != VALUE_SIZE || memcmp(value.ptr, "v1.", KEY_AT) != 0) return -1;
+  if (!has_shape(value)) return -1;
   int by = find_signer(session, value.ptr);
   if (by < 0) return -1;
   int64_t age_ms = (wall_s - read_issued(value.ptr + ISSUED_AT)) * 1000;
