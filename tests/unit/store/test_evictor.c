@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "rig.h"
+#include "script/script.h"
 
 static int set_up(void **state) {
   static rig r;
@@ -219,15 +220,20 @@ static void *keep_busy(void *arg) {
   return NULL;
 }
 
-static void test_evictor_is_replaced_with_a_million_entries_and_no_operation_fails(void **state) {
-  (void)state;
-  static rig r;
-  rig_init(&r);
+static void open_million(rig *r) {
+  rig_init(r);
+  neap_script_register(r->registry, &r->host);
   neap_cache_options options = rig_options();
   options.max_memory = 512u << 20;
   options.evict = "native:sieve";
-  rig_open(&r, &options);
-  put_numbered(&r, 0, 1000000);
+  rig_open(r, &options);
+  put_numbered(r, 0, 1000000);
+}
+
+static void test_evictor_is_replaced_with_a_million_entries_and_no_operation_fails(void **state) {
+  (void)state;
+  static rig r;
+  open_million(&r);
   load l = {.rig = &r};
   pthread_t threads[2];
   for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, keep_busy, &l);
@@ -239,6 +245,47 @@ static void test_evictor_is_replaced_with_a_million_entries_and_no_operation_fai
   assert_true(l.done > 100);
   assert_int_equal(l.failed, 0);
   assert_int_equal(rig_stats(&r).entries, 1000000);
+  rig_fini(&r);
+}
+
+static void *keep_reading(void *arg) {
+  load *l = arg;
+  for (unsigned i = 0; !l->stop; i++) {
+    char key[16];
+    const neap_entry *entry;
+    snprintf(key, sizeof key, "k%u", i * 7919 % 1000000);
+    neap_cache_enter(l->rig->cache);
+    if (neap_cache_get(l->rig->cache, neap_view_of(key), &entry)) l->failed++;
+    neap_cache_leave(l->rig->cache);
+    l->done++;
+  }
+  return NULL;
+}
+
+/* A reader that is paused makes one get per replacement, however often it is given the processor. How long
+ * gets take meanwhile is what bench_switch measures. */
+static void test_readers_get_on_while_the_evictor_is_replaced(void **state) {
+  (void)state;
+  enum { GETS = 10000, REPLACED_MOST = 40 };
+  static rig r;
+  open_million(&r);
+  load l = {.rig = &r};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, keep_reading, &l);
+  static const char *const next[] = {"sieve", "native:lru"};
+  for (int policy = 0; policy < 2; policy++) {
+    uint64_t meanwhile = 0;
+    for (int i = 0; i < REPLACED_MOST && meanwhile < GETS; i++) {
+      neap_err err = {0};
+      uint64_t before = l.done;
+      if (neap_cache_set_evict(r.cache, next[policy], NULL, 0, &err)) fail_msg("%s", err.text);
+      meanwhile += l.done - before;
+    }
+    if (meanwhile < GETS) fail_msg("%s: only %d gets meanwhile", next[policy], (int)meanwhile);
+  }
+  l.stop = true;
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+  assert_int_equal(l.failed, 0);
   rig_fini(&r);
 }
 
@@ -254,6 +301,7 @@ int main(void) {
       T(test_replay_counts_the_sizes_it_is_told),
       T(test_replay_batches_stay_near_to_exact),
       cmocka_unit_test(test_evictor_is_replaced_with_a_million_entries_and_no_operation_fails),
+      cmocka_unit_test(test_readers_get_on_while_the_evictor_is_replaced),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
