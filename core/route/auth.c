@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/base.h"
+#include "base/plain.h"
 #include "base/sha256.h"
 #include "policy/policy.h"
 
@@ -41,12 +42,6 @@ static int hex_of(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c |= 0x20;
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool is_plain(const char *text, int size) {
-  for (int i = 0; i < size; i++)
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
-  return true;
 }
 
 /* --- digests */
@@ -94,7 +89,7 @@ static bool check_basic(const neap_auth *auth, const neap_rows *rows, neap_slice
   const char *colon = size > 0 ? memchr(plain, ':', (size_t)size) : NULL;
   int name = colon ? (int)(colon - plain) : 0;
   bool right = false;
-  if (name > 0 && name < NEAP_AUTH_USER_MAX && is_plain(plain, name)) {
+  if (name > 0 && name < NEAP_AUTH_USER_MAX && neap_plain_text(plain, name)) {
     neap_slice stored, secret = {.ptr = colon + 1, .size = size - name - 1};
     bool known = find_user(auth, rows, (neap_slice){.ptr = plain, .size = name}, &stored);
     right = is_secret(known ? stored : slice_of(nobody), secret) && known;

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/hash.h"
+#include "base/plain.h"
 
 #define ROWS_MAGIC 0x4e726f77u /* "Nrow" */
 
@@ -75,16 +76,11 @@ static int read_field(reader *in, char **at, char *end, neap_slice *out) {
   return 0;
 }
 
-static bool is_plain(const char *text, int32_t size) {
-  for (int32_t i = 0; i < size; i++)
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
-  return true;
-}
-
 static int check_row(reader *in, neap_table_kind kind, neap_slice key, neap_slice value, bool has_value) {
   if (key.size == 0 && kind != NEAP_TABLE_PREFIX) return refuse(in, "the key is empty");
   if (key.size > NEAP_TABLE_KEY_MAX || value.size > NEAP_TABLE_VALUE_MAX) return refuse(in, "it is too long");
-  if (!is_plain(key.ptr, key.size) || !is_plain(value.ptr, value.size)) return refuse(in, "a control byte");
+  if (!neap_plain_text(key.ptr, key.size) || !neap_plain_text(value.ptr, value.size))
+    return refuse(in, "a control byte");
   if (kind == NEAP_TABLE_SET && has_value) return refuse(in, "a row of a set is a key alone");
   if (!has_value && (kind == NEAP_TABLE_MAP || kind == NEAP_TABLE_WEIGHTS))
     return refuse(in, "a row is a key, a comma and a value");

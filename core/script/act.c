@@ -6,18 +6,13 @@
 #include <strings.h>
 
 #include "base/base.h"
+#include "base/plain.h"
 
 enum { TEXTS = sizeof(((neap_act_board *)0)->texts) / sizeof(neap_act_text) };
 enum { EDITS = sizeof(((neap_act_board *)0)->edits) / sizeof(neap_act_edit) };
 enum { ROOM = sizeof(((neap_act_board *)0)->text) };
 
 /* --- what may stand where */
-
-static bool is_plain(const char *text, int32_t size) {
-  for (int32_t i = 0; i < size; i++)
-    if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) return false;
-  return true;
-}
 
 /* Bytes of a target: printable ASCII, without `but`. */
 static bool is_target(const char *text, int32_t size, const char *but) {
@@ -33,7 +28,7 @@ static bool may_stand(int32_t what, const char *text, int32_t size) {
   case NEAP_ACT_LOCATION: return size > 0 && is_target(text, size, "");
   case NEAP_ACT_KEY: return size > 0;
   case NEAP_ACT_BODY: return true;
-  default: return is_plain(text, size);
+  default: return neap_plain_text(text, size);
   }
 }
 
@@ -93,7 +88,7 @@ static int32_t put(neap_act_board *board, int32_t what, const char *text, int32_
 static int32_t edit(neap_act_board *board, int32_t change, const char *name, int32_t name_size,
                     const char *value, int32_t value_size) {
   if (!is_token(name, name_size) || is_framing(name, name_size)) return NEAP_ACT_BAD_NAME;
-  if (!is_plain(value, value_size)) return NEAP_ACT_BAD_TEXT;
+  if (!neap_plain_text(value, value_size)) return NEAP_ACT_BAD_TEXT;
   if (board->edit_count < 0 || board->edit_count >= EDITS) return NEAP_ACT_FULL;
   int32_t name_at = keep(board, name, name_size), value_at = keep(board, value, value_size);
   if (name_at < 0 || value_at < 0) return NEAP_ACT_FULL;

@@ -25,14 +25,14 @@ local function origin(value)
   return nil, 'write an origin: "https://a.example", "https://*.example.com", or "*" for any'
 end
 
-local function method(value)
+function M.method(value)
   if type(value) == "string" and #value <= 32 and match(value, "^[%u-]+$") then return value end
   return nil, "write a method in capital letters"
 end
 
 local CORS = record {
   { name = "origins", kind = list(origin, 1), default = { "*" }, text = "whose pages may: origins, or *" },
-  { name = "methods", kind = list(method, 1), default = { "GET", "HEAD", "POST" }, text = "what they may ask with" },
+  { name = "methods", kind = list(M.method, 1), default = { "GET", "HEAD", "POST" }, text = "what they may ask with" },
   { name = "headers", kind = list(check.token), default = {}, text = "that they may send; default: what is asked for" },
   { name = "expose", kind = list(check.token), default = {}, text = "headers of responses that they may read" },
   { name = "credentials", kind = check.boolean, default = false, text = "cookies and credentials are sent along" },

@@ -106,11 +106,6 @@ local function host(value)
   return nil, 'write a host without port, or "*.example.com" for all below one'
 end
 
-local function method(value)
-  if type(value) == "string" and #value <= 32 and match(value, "^[%u-]+$") then return value end
-  return nil, "write a method in capital letters"
-end
-
 local function key(value)
   if type(value) ~= "string" then value = "" end
   if match(value, "^%a+$") and (value == "client" or value == "path" or value == "query" or value == "host") then
@@ -319,7 +314,7 @@ M.route = {
   { name = "prefix", kind = path, text = '"/a": this path and all below it, not "/ab"' },
   { name = "exact", kind = path, text = 'this path, "/" too' },
   { name = "host", kind = host, text = '"example.com", or "*.example.com" for all below it' },
-  { name = "method", kind = list(method, 1), text = "method or methods" },
+  { name = "method", kind = list(access.method, 1), text = "method or methods" },
   { name = "header", kind = map(check.token, field_value), default = {},
     text = "headers that must be there: name and value, or true for any" },
   { name = "query", kind = map(text {}, field_value), default = {}, text = "parameters of the query, likewise" },
