@@ -209,6 +209,7 @@ end
 
 ---@class neap.Log
 ---@field access? string the access log: a file, "stdout" or "off" (stdout)
+---@field format? "json"|"combined" of its lines ("json")
 
 --- Logs.
 ---@param options neap.Log
