@@ -289,6 +289,21 @@ static bool requires(const char *text, const char *module) {
   return strstr(text, quoted) != NULL;
 }
 
+static neap_file_kind kind_of(const char *text) {
+  if (requires(text, "neap.policy"))
+    return strstr(text, ".balance") && !strstr(text, ".evict") ? NEAP_FILE_BALANCE : NEAP_FILE_EVICT;
+  return requires(text, "neap") ? NEAP_FILE_CONFIGURATION : NEAP_FILE_BALANCE;
+}
+
+int neap_script_kind(const char *path, neap_file_kind *out, neap_err *err) {
+  neap_config_files files = {0};
+  neap_err why = {0};
+  const neap_config_file *file = neap_config_read_file(&files, path, &why);
+  if (file) *out = kind_of(file->text);
+  neap_config_files_fini(&files);
+  return file ? 0 : neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, why.text);
+}
+
 int neap_script_check(const neap_host *host, const char *path, neap_check_tell told, void *user) {
   check c = {.host = host, .name = path, .tell = told, .user = user};
   neap_config_files files = {0};
@@ -304,12 +319,11 @@ int neap_script_check(const neap_host *host, const char *path, neap_check_tell t
   if (slash != NULL) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
   const neap_script_text source = {
       .name = path, .text = file->text, .size = strlen(file->text), .folder = folder};
-  if (requires(file->text, "neap.policy") && strstr(file->text, "policy.balance") == NULL)
-    check_evict(&c, &source, NULL, 0);
-  else if (requires(file->text, "neap") && !requires(file->text, "neap.policy"))
-    check_configuration(&c, &source);
-  else
-    check_balance(&c, &source, NULL, 0);
+  switch (kind_of(file->text)) {
+  case NEAP_FILE_EVICT: check_evict(&c, &source, NULL, 0); break;
+  case NEAP_FILE_BALANCE: check_balance(&c, &source, NULL, 0); break;
+  case NEAP_FILE_CONFIGURATION: check_configuration(&c, &source); break;
+  }
   neap_config_files_fini(&files);
   return c.failed ? NEAP_EINVAL : 0;
 }

@@ -25,11 +25,27 @@ static char **copy_environment(const char *const *from) {
   return copy;
 }
 
+static void free_instead(const neap_config_instead *one) {
+  free((char *)(uintptr_t)one->pool);
+  free((char *)(uintptr_t)one->policy);
+}
+
+static bool add_instead(neap_config_record *record, const neap_config_instead *from) {
+  neap_config_instead *list = realloc(record->instead, (record->instead_count + 1) * sizeof *list);
+  if (list == NULL) return false;
+  record->instead = list;
+  neap_config_instead *added = &list[record->instead_count++];
+  *added = (neap_config_instead){.pool = strdup(from->pool), .policy = strdup(from->policy)};
+  return added->pool && added->policy;
+}
+
 void neap_config_record_unref(neap_config_record **record_ptr) {
   neap_config_record *record = *record_ptr;
   *record_ptr = NULL;
   if (record == NULL || atomic_fetch_sub(&record->holders, 1) > 1) return;
   for (char **variable = record->environment; variable && *variable; variable++) free(*variable);
+  for (size_t i = 0; i < record->instead_count; i++) free_instead(&record->instead[i]);
+  free(record->instead);
   neap_config_files_fini(&record->files);
   free(record->environment);
   free(record->name);
@@ -50,6 +66,8 @@ static neap_config_record *make_record(const neap_config_source *source) {
   if (record->text) memcpy(record->text, source->text, source->size);
   bool whole =
       record->name && record->text && record->environment && (record->folder || source->folder == NULL);
+  for (size_t i = 0; i < source->instead_count && whole; i++)
+    whole = add_instead(record, &source->instead[i]);
   if (!whole) neap_config_record_unref(&record);
   return record;
 }
@@ -63,6 +81,30 @@ neap_config_record *neap_config_record_of(const neap_config *config) {
   return neap_config_record_ref(neap_config_box_of(config)->record);
 }
 
+neap_config_record *neap_config_record_with(const neap_config_record *record,
+                                            const neap_config_instead *instead) {
+  neap_config_source source = neap_config_source_of(record);
+  source.instead = NULL;
+  source.instead_count = 0;
+  neap_config_record *made = make_record(&source);
+  bool whole = made && neap_config_files_copy(&made->files, &record->files) == 0;
+  for (size_t i = 0; i < record->instead_count && whole; i++)
+    if (strcmp(record->instead[i].pool, instead->pool) != 0) whole = add_instead(made, &record->instead[i]);
+  if (whole) neap_config_files_forget(&made->files, instead->policy);
+  whole = whole && add_instead(made, instead);
+  if (!whole) neap_config_record_unref(&made);
+  return made;
+}
+
+const neap_config_instead *neap_config_record_instead(const neap_config_record *record, size_t *count) {
+  *count = record->instead_count;
+  return record->instead;
+}
+
+const char *neap_config_record_name(const neap_config_record *record) {
+  return record->name;
+}
+
 void neap_config_seal(neap_config *config) {
   neap_config_box_of(config)->record->files.sealed = true;
 }
@@ -73,9 +115,17 @@ static bool has_file(const neap_config_files *files, const neap_config_file *wan
   return false;
 }
 
+static bool same_instead(const neap_config_record *a, const neap_config_record *b) {
+  bool same = a->instead_count == b->instead_count;
+  for (size_t i = 0; i < a->instead_count && same; i++)
+    same = strcmp(a->instead[i].pool, b->instead[i].pool) == 0 &&
+           strcmp(a->instead[i].policy, b->instead[i].policy) == 0;
+  return same;
+}
+
 bool neap_config_record_same(const neap_config_record *a, const neap_config_record *b) {
-  bool same =
-      a->size == b->size && memcmp(a->text, b->text, a->size) == 0 && a->files.count == b->files.count;
+  bool same = a->size == b->size && memcmp(a->text, b->text, a->size) == 0 &&
+              a->files.count == b->files.count && same_instead(a, b);
   for (size_t i = 0; i < a->files.count && same; i++) same = has_file(&b->files, &a->files.list[i]);
   return same;
 }
@@ -92,7 +142,9 @@ neap_config_source neap_config_source_of(const neap_config_record *record) {
                               .folder = record->folder,
                               .text = record->text,
                               .size = record->size,
-                              .environment = (const char *const *)record->environment};
+                              .environment = (const char *const *)record->environment,
+                              .instead = record->instead,
+                              .instead_count = record->instead_count};
 }
 
 /* --- loading --- */

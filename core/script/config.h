@@ -31,6 +31,10 @@ const neap_config_file *neap_config_read_file(neap_config_files *files, const ch
 const char *neap_config_require(neap_config_files *files, const char *path);
 /* The loader of Lua policies over a configuration's files, which are borrowed. */
 void neap_script_register_record(neap_registry *registry, neap_config_files *files);
+/* Adds copies of all that `from` has. NEAP_ENOMEM. */
+int neap_config_files_copy(neap_config_files *to, const neap_config_files *from);
+/* The file at `path` is to be read again when it is asked for. */
+void neap_config_files_forget(neap_config_files *files, const char *path);
 void neap_config_files_fini(neap_config_files *files);
 
 /* All that a generation is made of, so that it can be made again when the files are gone. */
@@ -39,6 +43,8 @@ struct neap_config_record {
   char *name, *folder, *text; /* as in neap_config_source */
   size_t size;
   char **environment;
+  neap_config_instead *instead;
+  size_t instead_count;
   neap_config_files files;
 };
 

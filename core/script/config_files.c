@@ -118,6 +118,25 @@ const char *neap_config_require(neap_config_files *files, const char *path) {
   return files->list[files->count - 1].text;
 }
 
+int neap_config_files_copy(neap_config_files *to, const neap_config_files *from) {
+  for (size_t i = 0; i < from->count; i++) {
+    char *text = strdup(from->list[i].text);
+    if (text == NULL || add(to, from->list[i].path, text) == NULL) return NEAP_ENOMEM;
+    to->list[to->count - 1].required = from->list[i].required;
+  }
+  return 0;
+}
+
+void neap_config_files_forget(neap_config_files *files, const char *path) {
+  for (size_t i = 0; i < files->count; i++) {
+    if (strcmp(files->list[i].path, path) != 0) continue;
+    free(files->list[i].path);
+    free(files->list[i].text);
+    files->list[i] = files->list[--files->count];
+    return;
+  }
+}
+
 void neap_config_files_fini(neap_config_files *files) {
   for (size_t i = 0; i < files->count; i++) {
     free(files->list[i].path);

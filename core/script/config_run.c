@@ -115,6 +115,19 @@ static void push_environment(lua_State *L, const char *const *environment) {
   }
 }
 
+/* { { pool = "app", policy = "p2c" }, ... } */
+static void push_instead(lua_State *L, const neap_config_source *source) {
+  lua_createtable(L, (int)source->instead_count, 0);
+  for (size_t i = 0; i < source->instead_count; i++) {
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, source->instead[i].pool);
+    lua_setfield(L, -2, "pool");
+    lua_pushstring(L, source->instead[i].policy);
+    lua_setfield(L, -2, "policy");
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+}
+
 static void push_input(lua_State *L, session *s) {
   const neap_config_source *source = s->run->source;
   lua_newtable(L);
@@ -124,6 +137,8 @@ static void push_input(lua_State *L, session *s) {
   lua_setfield(L, -2, "text");
   push_environment(L, source->environment);
   lua_setfield(L, -2, "environment");
+  push_instead(L, source);
+  lua_setfield(L, -2, "instead");
   lua_newtable(L);
   push_shipped(L, "evict", NEAP_EVICT);
   lua_setfield(L, -2, "evict");

@@ -170,3 +170,11 @@ void neap_script_register_record(neap_registry *registry, neap_config_files *fil
   const neap_loader loader = {.name = "lua", .user = files, .open = open_from_record};
   neap_registry_add(registry, &loader);
 }
+
+bool neap_script_ships(neap_domain domain, const char *name) {
+  if (shipped(DOMAINS[domain], name)) return true;
+  if (strncmp(name, "native:", 7) == 0) name += 7;
+  for (const neap_policy_vt *const *native = neap_native_policies; *native; native++)
+    if ((*native)->domain == domain && strcmp((*native)->name, name) == 0) return true;
+  return false;
+}

@@ -26,6 +26,13 @@ void neap_script_register(neap_registry *registry, const neap_host *host);
  * "file:line: warning: text" (a trace abort in a hot function), "file: note: text" (cost per decision). */
 typedef void (*neap_check_tell)(void *user, const char *line);
 
+/* What a file is, by what it requires. */
+typedef enum neap_file_kind { NEAP_FILE_EVICT, NEAP_FILE_BALANCE, NEAP_FILE_CONFIGURATION } neap_file_kind;
+/* NEAP_EIO with the reason in `err`. Any thread. */
+int neap_script_kind(const char *path, neap_file_kind *out, neap_err *err);
+/* Whether a policy of that name comes with the engine, native or not. Any thread. */
+bool neap_script_ships(neap_domain domain, const char *name);
+
 /* Checks a policy file of any domain, or a configuration with the policies it names: compiles, validates
  * parameters, dry-runs, measures. `host` is complete and borrowed during the call. 0: usable, though there
  * may be warnings; NEAP_EINVAL: errors were told; NEAP_EIO: not readable (told too); NEAP_ENOMEM. */
@@ -165,10 +172,15 @@ typedef struct neap_config {
   bool reload_watch, reload_dry_run;
   uint32_t reload_keep;   /* old generations for a rollback */
   const char *access_log; /* a file's path; "-": standard output; "" none */
-  bool access_combined;   /* else JSON */
   uint64_t hash;          /* of all of the above: equal tables hash alike */
   uint64_t generation;
 } neap_config;
+
+/* A policy in the place of the one that the file names. */
+typedef struct neap_config_instead {
+  const char *pool; /* "": what evicts from the cache */
+  const char *policy;
+} neap_config_instead;
 
 /* Where a configuration comes from. Borrowed during the call, kept as a copy in the neap_config. */
 typedef struct neap_config_source {
@@ -176,7 +188,9 @@ typedef struct neap_config_source {
   const char *folder; /* relative policy files and `require` start here; NULL: neither is allowed */
   const char *text;
   size_t size;
-  const char *const *environment; /* "NAME=value", ended by NULL: overrides. NULL: none */
+  const char *const *environment;     /* "NAME=value", ended by NULL: overrides. NULL: none */
+  const neap_config_instead *instead; /* goes before file and environment */
+  size_t instead_count;
 } neap_config_source;
 
 /* Runs and checks a configuration in a scratch VM. `host` is complete and borrowed during the call.
@@ -194,6 +208,14 @@ typedef struct neap_config_record neap_config_record;
 neap_config_record *neap_config_record_of(const neap_config *config);
 neap_config_record *neap_config_record_ref(neap_config_record *record);
 void neap_config_record_unref(neap_config_record **record);
+/* The same once more but for one policy, which is read anew where it is a file: all else stays as the record
+ * has it. A reference; NULL when out of memory. */
+neap_config_record *neap_config_record_with(const neap_config_record *record,
+                                            const neap_config_instead *instead);
+/* The policies in the place of others. Borrowed from `record`. */
+const neap_config_instead *neap_config_record_instead(const neap_config_record *record, size_t *count);
+/* What messages call it: its file. Borrowed from `record`. */
+const char *neap_config_record_name(const neap_config_record *record);
 /* Byte for byte. */
 bool neap_config_record_same(const neap_config_record *a, const neap_config_record *b);
 /* Tells every file that was read, the configuration first. */

@@ -36,13 +36,41 @@ end
 
 M.count = count
 
+-- What is there instead of what the file names: the call that names it is read as if it said so. In the cache (pool
+-- "") or in a pool.
+local function put_instead(one, report, input)
+  local name, field, older = "pool", "balance", "algorithm"
+  if one.pool == "" then name, field, older = "cache", "evict", "strategy" end
+  if name == "cache" and count "cache" == 0 then M.declare("cache", {}, input.name, 1) end
+  for _, declaration in ipairs(declarations) do
+    local value = declaration.value
+    if declaration.name == name and type(value) == "table" and (name == "cache" or value.name == one.pool) then
+      local copy = {}
+      for key, field_value in pairs(value) do copy[key] = field_value end
+      copy[field], copy[older], copy.params = one.policy, nil, nil
+      declaration.value, declaration.instead = copy, field
+      return
+    end
+  end
+  check.problem({ declaration = { name = "pool", file = input.name, line = 1 }, report = report },
+                format("there is no pool %q", one.pool))
+end
+
+-- Nor does the environment have a word in it.
+local function overrides_of(declaration, overrides)
+  if not overrides or not declaration.instead then return overrides end
+  local rest = {}
+  for field, override in pairs(overrides) do rest[field] = field ~= declaration.instead and override or nil end
+  return rest
+end
+
 -- Checks all calls of `name`; each result has its scope beside it.
 local function check_all(name, report, overrides)
   local out = {}
   for _, declaration in ipairs(declarations) do
     if declaration.name == name then
       local scope = { declaration = declaration, report = report }
-      local value, hint = records[name](declaration.value, scope, overrides[name])
+      local value, hint = records[name](declaration.value, scope, overrides_of(declaration, overrides[name]))
       if value then out[#out + 1] = { value = value, scope = scope } else check.problem(scope, hint) end
     end
   end
@@ -331,12 +359,13 @@ local function check_admin(report, overrides)
 end
 
 --- Checks everything that was declared.
----@param input table name, text, environment, shipped, files, nearest(word, words), find_policy(domain, name)
+---@param input table name, text, environment, instead, shipped, files, nearest(word, words), find_policy(domain, name)
 ---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
 --- table<integer, function> checks, table<integer, table> act
 function M.finish(input)
   local report = { problems = {}, nearest = input.nearest, shipped = input.shipped, find_policy = input.find_policy }
   local overrides = environment.overrides(input.environment)
+  for _, one in ipairs(input.instead or {}) do put_instead(one, report, input) end
   local listens = check_listeners(report, overrides)
   local pools = check_all("pool", report, overrides)
   local routes = check_all("route", report, overrides)

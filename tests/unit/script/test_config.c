@@ -476,6 +476,63 @@ static void test_policy_files_are_found_beside_the_configuration_and_read_once(v
   assert_int_equal(rmdir(folder), 0);
 }
 
+/* The record of `from` with that policy in the place of the pool's ("": of the cache's), loaded. */
+static loaded load_with(const neap_config *from, const char *pool, const char *policy) {
+  neap_config_record *record = neap_config_record_of(from);
+  const neap_config_instead instead = {.pool = pool, .policy = policy};
+  neap_config_record *with = neap_config_record_with(record, &instead);
+  assert_non_null(with);
+  assert_false(neap_config_record_same(record, with));
+  loaded l = {0};
+  l.status = neap_config_load_record(&host, with, 8, &l.config, &l.report);
+  neap_config_record_unref(&with);
+  neap_config_record_unref(&record);
+  return l;
+}
+
+static void test_one_policy_may_stand_in_the_place_of_another(void **state) {
+  (void)state;
+  static const char *const environment[] = {"LB_ALGORITHM=random", NULL};
+  loaded first = load_at(NULL,
+                         START POOL "neap.pool { name = 'b', backends = { '127.0.0.1:1' }, balance = "
+                                    "'consistent_hash', params = { load = 1.5 } } "
+                                    "neap.cache { evict = 'lru' } " ROUTE,
+                         environment);
+  loaded second = load_with(first.config, "b", "p2c");
+  assert_int_equal(second.status, 0);
+  assert_true(is_policy(second.config->pools[0].balance, "random"));
+  assert_true(is_policy(second.config->pools[1].balance, "p2c"));
+  assert_int_equal(second.config->pools[1].param_count, 0);
+  loaded third = load_with(second.config, "", "sieve");
+  assert_int_equal(third.status, 0);
+  assert_true(is_policy(third.config->cache.evict, "sieve"));
+  assert_true(is_policy(third.config->pools[1].balance, "p2c")); /* the one before stays */
+  loaded last = load_with(third.config, "b", "round_robin");
+  neap_config_record *record = neap_config_record_of(last.config);
+  size_t count;
+  const neap_config_instead *instead = neap_config_record_instead(record, &count);
+  assert_int_equal(count, 2); /* and the same pool's goes */
+  assert_string_equal(instead[1].policy, "round_robin");
+  neap_config_record_unref(&record);
+  unload(&last);
+  unload(&third);
+  unload(&second);
+  unload(&first);
+}
+
+static void test_what_cannot_stand_there_is_refused(void **state) {
+  (void)state;
+  loaded first = load_good(START POOL ROUTE);
+  loaded bad = load_with(first.config, "nobody", "p2c");
+  assert_int_equal(bad.status, NEAP_EINVAL);
+  assert_non_null(strstr(bad.report, "there is no pool \"nobody\""));
+  unload(&bad);
+  bad = load_with(first.config, "app", "p2x");
+  assert_int_equal(bad.status, NEAP_EINVAL);
+  unload(&bad);
+  unload(&first);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_five_lines_are_enough),
@@ -493,6 +550,8 @@ int main(void) {
       cmocka_unit_test(test_environment_overrides_the_file),
       cmocka_unit_test(test_wrong_variables_are_errors_that_name_them),
       cmocka_unit_test(test_policy_files_are_found_beside_the_configuration_and_read_once),
+      cmocka_unit_test(test_one_policy_may_stand_in_the_place_of_another),
+      cmocka_unit_test(test_what_cannot_stand_there_is_refused),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
 }
