@@ -9,7 +9,7 @@ static const double ERROR_PART = 1.0 / 32; /* of one request in a backend's erro
 /* Of one that is leaving the policy knows nothing any more. */
 static void tell(neap_pool *pool, int32_t kind, int32_t member, int32_t in_flight, double took_us,
                  int32_t status) {
-  if (!pool->places[member].leaving) neap_policy_tell(pool->policy, kind, member, in_flight, took_us, status);
+  if (!pool->places[member].leaving) neap_pool_tell(pool, kind, member, in_flight, took_us, status);
 }
 
 /* What this worker itself does shows in its row at once. */

@@ -25,7 +25,7 @@ static void read_row(neap_pool *pool, int32_t member, uint64_t now_ms) {
   neap_vitals_row(&backend->vitals, pool->options.care, down_until_ms, now_ms, row);
   if (pool->places[member].leaving) row->barred |= NEAP_BAR_GONE;
   if (pool->members[member].draining) row->barred |= NEAP_BAR_DRAINING;
-  if (row->load_ms != told_ms) neap_policy_tell(pool->policy, NEAP_EVENT_REPORT, member, 0, 0, 0);
+  if (row->load_ms != told_ms) neap_pool_tell(pool, NEAP_EVENT_REPORT, member, 0, 0, 0);
   row->in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed);
   row->ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed);
   row->error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed);
@@ -90,7 +90,7 @@ static void take_place(neap_pool *pool, int32_t place, const neap_pool_member *m
                                          .limit = member->limit,
                                          .priority = member->priority,
                                          .load = -1,
-                                         .id = (double)(neap_hash_bytes(address, strlen(address)) >> 11)};
+                                         .id = neap_backend_id(address)};
   pool->top_share = NEAP_MAX(pool->top_share, pool->rows[place].share);
 }
 
@@ -123,7 +123,7 @@ int neap_pool_join(neap_pool *pool, const neap_pool_member *member) {
     take_place(pool, place, member);
   }
   neap_pool_look_again(pool);
-  neap_policy_tell(pool->policy, NEAP_EVENT_JOINED, place, 0, 0, 0);
+  neap_pool_tell(pool, NEAP_EVENT_JOINED, place, 0, 0, 0);
   return 0;
 }
 
@@ -143,7 +143,7 @@ int neap_pool_leave(neap_pool *pool, const char *address) {
   if (place < 0) return NEAP_ENOTFOUND;
   pool->places[place].leaving = true;
   pool->rows[place].barred |= NEAP_BAR_GONE;
-  neap_policy_tell(pool->policy, NEAP_EVENT_LEFT, place, 0, 0, 0);
+  neap_pool_tell(pool, NEAP_EVENT_LEFT, place, 0, 0, 0);
   if (pool->places[place].holds == 0) empty(pool, place);
   return 0;
 }
@@ -153,7 +153,7 @@ int neap_pool_set_weight(neap_pool *pool, const char *address, int32_t weight) {
   if (place < 0) return NEAP_ENOTFOUND;
   pool->members[place].weight = pool->rows[place].weight = weight;
   neap_pool_look_again(pool);
-  neap_policy_tell(pool->policy, NEAP_EVENT_WEIGHT, place, 0, 0, 0);
+  neap_pool_tell(pool, NEAP_EVENT_WEIGHT, place, 0, 0, 0);
   return 0;
 }
 
@@ -212,6 +212,7 @@ int32_t neap_pool_pick(neap_pool *pool, const neap_pool_ask *ask) {
   mark_tried(pool, ask, true);
   neap_pick_draw(board, &pool->random, pool->top_share);
   neap_policy_decide(pool->policy, NEAP_ASK_PICK);
+  if (NEAP_UNLIKELY(pool->shadow)) neap_pool_shadow_ask(pool);
   int32_t answer = board->answer == NEAP_PICK_NONE ? without_a_pick(pool) : board->answer;
   mark_tried(pool, ask, false);
   board->request = NULL;

@@ -9,6 +9,7 @@
 #ifndef NEAP_UPSTREAM_POOL_H
 #define NEAP_UPSTREAM_POOL_H
 
+#include "base/base.h"
 #include "base/random.h"
 #include "upstream/backend.h"
 #include "upstream/retry.h"
@@ -42,7 +43,8 @@ struct neap_pool {
   neap_pool_member *members; /* their backends are held; NULL: an empty place */
   pool_place *places;
   neap_backend_row *rows;
-  int32_t capacity; /* of the three */
+  int32_t capacity;         /* of the three */
+  neap_pool_shadow *shadow; /* asked beside the policy; NULL: none */
   pool_queue queue;
   neap_queues *queues; /* of the worker; NULL before the first ask, or where nobody waits */
 };
@@ -53,6 +55,17 @@ static inline void neap_pool_look_again(neap_pool *pool) {
 }
 static inline bool neap_pool_is_full(const neap_backend_row *row) {
   return row->limit > 0 && row->in_flight >= row->limit;
+}
+
+/* shadow.c: asks the shadow what the board asks, the answer being there; tells it an event. */
+void neap_pool_shadow_ask(neap_pool *pool);
+void neap_pool_shadow_tell(neap_pool *pool, int32_t kind, int32_t member, int32_t in_flight, double took_us,
+                           int32_t status);
+/* Tells the policy, and its shadow. hot: */
+static inline void neap_pool_tell(neap_pool *pool, int32_t kind, int32_t member, int32_t in_flight,
+                                  double took_us, int32_t status) {
+  neap_policy_tell(pool->policy, kind, member, in_flight, took_us, status);
+  if (NEAP_UNLIKELY(pool->shadow)) neap_pool_shadow_tell(pool, kind, member, in_flight, took_us, status);
 }
 
 /* queue.c: something ended that somebody may wait for. hot: */

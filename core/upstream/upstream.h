@@ -149,6 +149,34 @@ void neap_pool_destroy(neap_pool **pool);
 const neap_pool_options *neap_pool_options_of(const neap_pool *pool);
 neap_policy *neap_pool_policy(neap_pool *pool);
 
+/* --- a balance policy that is asked beside the pool's, and whose answers nobody follows */
+typedef struct neap_pool_shadow neap_pool_shadow;
+
+/* With the policy that `like` has, which nobody uses meanwhile and which outlives it. Any thread. */
+int neap_pool_shadow_create(const neap_pool *like, neap_pool_shadow **out, neap_err *err);
+/* No pool may have it. On the thread that uses the VM of its policy. */
+void neap_pool_shadow_destroy(neap_pool_shadow **shadow);
+/* From now on the shadow is asked after the pool's policy, with the same board, and told the same events;
+ * NULL: nobody is. Worker only. */
+void neap_pool_set_shadow(neap_pool *pool, neap_pool_shadow *shadow);
+
+typedef struct neap_pool_shadow_share {
+  double id; /* neap_backend_row.id; 0: of all that there was no room for */
+  uint64_t picks, would_be;
+} neap_pool_shadow_share;
+typedef struct neap_pool_shadow_sum {
+  uint64_t asked, agreed;
+  uint64_t failed; /* asks that its guard had to answer */
+  bool rests;      /* it has failed too often, and is asked no more */
+} neap_pool_shadow_sum;
+/* Adds what was counted. Any thread. */
+void neap_pool_shadow_gather(const neap_pool_shadow *shadow, neap_pool_shadow_sum *sum);
+/* The share at `index`; false after the last. Any thread. */
+bool neap_pool_shadow_share_at(const neap_pool_shadow *shadow, size_t index, neap_pool_shadow_share *out);
+const neap_policy *neap_pool_shadow_policy(const neap_pool_shadow *shadow);
+/* The id of the backend with that address. */
+double neap_backend_id(const char *address);
+
 /* Who is in it changes while it runs. Nothing that is known of the others is touched.
  * join: NEAP_EEXIST where the backend is in the pool already, NEAP_ENOMEM.
  * The others: NEAP_ENOTFOUND where no member has that address. */
