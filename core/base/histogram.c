@@ -40,6 +40,13 @@ uint64_t neap_histogram_count(const neap_histogram *histogram) {
   return count;
 }
 
+uint64_t neap_histogram_count_above(const neap_histogram *histogram, uint64_t value) {
+  uint64_t count = 0;
+  for (unsigned i = cell_of(value) + 1; i < NEAP_HISTOGRAM_CELLS; i++)
+    count += atomic_load_explicit(&histogram->cells[i], memory_order_relaxed);
+  return count;
+}
+
 uint64_t neap_histogram_quantile(const neap_histogram *histogram, uint32_t ppm) {
   uint64_t count = neap_histogram_count(histogram);
   uint64_t rank = (count * NEAP_MIN(ppm, 1000000u) + 999999) / 1000000, below = 0;

@@ -21,6 +21,8 @@ void neap_histogram_add(neap_histogram *histogram, uint64_t value);
 /* Adds what `from` holds to `into`. `into` belongs to the caller. */
 void neap_histogram_merge(neap_histogram *into, const neap_histogram *from);
 uint64_t neap_histogram_count(const neap_histogram *histogram);
+/* How many values were above `value`, but for those in its own cell. */
+uint64_t neap_histogram_count_above(const neap_histogram *histogram, uint64_t value);
 /* The value that `ppm` millionths of all values do not exceed (upper edge of its cell, at most the maximum);
  * 0 when empty. */
 uint64_t neap_histogram_quantile(const neap_histogram *histogram, uint32_t ppm);

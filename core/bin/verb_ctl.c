@@ -17,14 +17,14 @@
 #include "bin/show.h"
 #include "server/server.h"
 
-enum { OPT_CONFIG, OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, TIMEOUT_MAX = 86400, LINE_MAX_BYTES = 64 << 20 };
+enum { OPT_CONFIG, OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_OWN, OPTIONS_MAX = 24, TIMEOUT_MAX = 86400 };
 
-static const neap_option options[] = {
+/* From OPT_OWN on those of the verb. */
+static const neap_option common_options[OPT_OWN] = {
     [OPT_CONFIG] = {"config", 'c', "FILE", "the configuration that the gateway runs (neap.lua)"},
     [OPT_SOCKET] = {"socket", 's', "PATH", "its control socket (found by the configuration's name)"},
     [OPT_TIMEOUT] = {"timeout", 0, "SECONDS", "give up when nothing is heard for so long (60)"},
     [OPT_JSON] = {"json", 'j', NULL, "print the lines as they come, for programs"},
-    {0},
 };
 
 typedef struct ctl_wish {
@@ -91,9 +91,28 @@ static const char *next_operand(const char **words, char *out, size_t size, bool
   return out;
 }
 
-/* Operands in their order, and name=value for any. NULL: has said what is wrong. */
-static json_t *read_operands(const neap_args *args, const char *words) {
-  json_t *out = json_object();
+/* The gateway has a working directory of its own: what is a file here is named from the root. */
+static json_t *value_of(const char *name, const char *word) {
+  char *path = strcmp(name, "file") == 0 ? realpath(word, NULL) : NULL;
+  json_t *value = json_string(path ? path : word);
+  free(path);
+  return value;
+}
+
+/* An option of the verb: "--max-errors 1%" is the argument max_errors. */
+static bool add_own(const neap_args *args, int option, json_t *out) {
+  char name[64];
+  snprintf(name, sizeof name, "%s", args->verb->options[option].name);
+  for (char *c = name; *c; c++)
+    if (*c == '-') *c = '_';
+  if (json_object_set_new(out, name, args->value ? json_string(args->value) : json_true()) == 0) return true;
+  neap_args_fail(args, "'%s' is not UTF-8", args->value);
+  return false;
+}
+
+/* Operands in their order, and name=value for any, beside what `out` (taken) has. NULL: has said what is
+ * wrong. */
+static json_t *read_operands(const neap_args *args, const char *words, json_t *out) {
   char name[64];
   bool required = false;
   size_t size;
@@ -107,7 +126,7 @@ static json_t *read_operands(const neap_args *args, const char *words) {
       json_decref(out);
       return NULL;
     }
-    if (json_object_set_new(out, name, json_string(word))) {
+    if (json_object_set_new(out, name, value_of(name, word))) {
       neap_args_fail(args, "'%s' is not UTF-8", word);
       json_decref(out);
       return NULL;
@@ -172,17 +191,23 @@ static int read_answer(const neap_verb *verb, const ctl_wish *wish, int fd) {
 
 static int run(neap_args *args) {
   ctl_wish wish = {.config = "neap.lua", .timeout_s = 60};
+  json_t *own = json_object();
   for (int option; (option = neap_args_next(args)) != NEAP_ARGS_END;) switch (option) {
     case OPT_CONFIG: wish.config = args->value; break;
     case OPT_SOCKET: wish.socket = args->value; break;
     case OPT_TIMEOUT:
-      if (!neap_args_number(args, option, 1, TIMEOUT_MAX, &wish.timeout_s)) return NEAP_EXIT_USAGE;
-      break;
+      if (neap_args_number(args, option, 1, TIMEOUT_MAX, &wish.timeout_s)) break;
+      json_decref(own);
+      return NEAP_EXIT_USAGE;
     case OPT_JSON: wish.json = true; break;
-    case NEAP_ARGS_STOP: return args->status;
+    case NEAP_ARGS_STOP: json_decref(own); return args->status;
+    default:
+      if (add_own(args, option, own)) break;
+      json_decref(own);
+      return NEAP_EXIT_USAGE;
     }
   const neap_verb *verb = args->verb;
-  json_t *operands = read_operands(args, verb->operands);
+  json_t *operands = read_operands(args, verb->operands, own);
   if (operands == NULL) return NEAP_EXIT_USAGE;
   int fd = neap_ctl_connect(verb, wish.config, wish.socket, wish.timeout_s);
   if (fd < 0) {
@@ -194,13 +219,25 @@ static int run(neap_args *args) {
   return neap_verb_fail(verb, "cannot send: %s", strerror(errno));
 }
 
+/* The options of all these verbs with its own behind them. Kept until the next call: one verb runs. */
+static const neap_option *options_of(const neap_control_verb *verb) {
+  static neap_option all[OPTIONS_MAX];
+  size_t count = OPT_OWN;
+  memcpy(all, common_options, sizeof common_options);
+  for (const neap_control_option *one = neap_control_verb_options(verb);
+       one && one->name && count + 1 < OPTIONS_MAX; one++)
+    all[count++] = (neap_option){.name = one->name, .value = one->value, .text = one->text};
+  all[count] = (neap_option){0};
+  return all;
+}
+
 bool neap_verb_ctl_at(size_t index, neap_verb *out) {
   const neap_control_verb *verb = neap_control_verb_at(index);
   if (verb == NULL) return false;
   *out = (neap_verb){.name = verb->name,
                      .summary = verb->summary,
                      .operands = verb->operands,
-                     .options = options,
+                     .options = options_of(verb),
                      .run = run};
   return true;
 }

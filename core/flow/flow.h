@@ -14,6 +14,7 @@
 #include "base/match.h"
 #include "base/random.h"
 #include "flow/exchange.h"
+#include "flow/trial.h"
 #include "http/http.h"
 #include "loop/loop.h"
 #include "neap/cache.h"
@@ -94,8 +95,7 @@ enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or 
 
 typedef struct neap_load_probe neap_load_probe;
 
-/* What is remembered of an exchange: how it was decided and how it went. Texts are cut; names are those of
- * the generation, and told as long as it is in force. */
+/* What is remembered of an exchange: how it was decided and how it went. Texts are cut. */
 enum { NEAP_RECENT = 512 }; /* newest exchanges of a worker; a power of two */
 typedef struct neap_recent {
   uint64_t id;
@@ -104,9 +104,7 @@ typedef struct neap_recent {
   uint16_t status, tries;
   uint8_t cache, end, lookup, stored; /* neap_http_fwd; neap_reason */
   uint8_t steps[12];                  /* neap_step + 1, 0: none */
-  int32_t rule, pool, member;         /* -1: none */
-  uint8_t method_size, host_size, target_size;
-  char method[8], host[32], target[85];
+  char method[8], host[32], target[64], route[32], pool[24], backend[24];
 } neap_recent;
 
 typedef struct neap_flow {
@@ -118,6 +116,7 @@ typedef struct neap_flow {
   _Atomic(neap_cache *) *cache; /* points to NULL where there is none */
   neap_access_log *log;         /* NULL: none */
   neap_tally *tally;
+  neap_trial *trial; /* of a candidate; NULL: none */
   neap_blocks blocks;
   neap_exchange *free_exchanges;
   neap_exchange *mirrors; /* copies of requests, under way */

@@ -51,11 +51,6 @@ static void count(neap_exchange *exchange, uint64_t now_ns) {
     neap_timing_add(&tally->pools[record.pool]->phases[NEAP_PHASE_BODY], (now_ns - exchange->head_ns) / 1000);
 }
 
-static neap_view field_of(const neap_http_request *request, neap_http_id id) {
-  const neap_http_field *field = neap_http_field_first(&request->head, id);
-  return field ? view_of(field->value) : NEAP_BYTES("");
-}
-
 static void log_line(neap_exchange *exchange, uint64_t now_ns) {
   char steps[TRACE_MAX * 8 + 1], id[NEAP_ID_SIZE];
   write_steps(exchange, steps);
@@ -72,8 +67,6 @@ static void log_line(neap_exchange *exchange, uint64_t now_ns) {
       .method = refused ? NEAP_BYTES("") : view_of(request->method),
       .host = refused ? NEAP_BYTES("") : view_of(request->host),
       .target = refused ? NEAP_BYTES("") : view_of(request->target),
-      .referer = refused ? NEAP_BYTES("") : field_of(request, NEAP_HTTP_ID_REFERER),
-      .user_agent = refused ? NEAP_BYTES("") : field_of(request, NEAP_HTTP_ID_USER_AGENT),
       .status = exchange->status,
       .bytes = exchange->body_bytes,
       .generation = exchange->generation->number,
@@ -106,6 +99,7 @@ neap_step neap_step_finish(neap_exchange *exchange) {
     count(exchange, now_ns);
     neap_exchange_remember(exchange, now_ns);
     if (exchange->flow->log) log_line(exchange, now_ns);
+    if (NEAP_UNLIKELY(exchange->flow->trial)) neap_trial_finish(exchange, now_ns);
   }
   give_back(exchange);
   neap_generation *generation = exchange->generation;

@@ -95,6 +95,7 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
     if (exchange->serve != NEAP_HTTP_SERVE_FORWARD) {
       exchange->fwd = NEAP_HTTP_FWD_HIT;
       exchange->source = FROM_CACHE;
+      if (NEAP_UNLIKELY(flow->trial)) neap_trial_hit(exchange);
       return NEAP_STEP_DELIVER;
     }
     found = NEAP_HTTP_FWD_REQUEST;

@@ -6,6 +6,7 @@ neap_step neap_step_recv(neap_exchange *exchange) {
   if (exchange->generation == NULL) {
     neap_generation_set *set = atomic_load_explicit(flow->current, memory_order_acquire);
     exchange->generation = set->of_worker[flow->worker];
+    if (NEAP_UNLIKELY(flow->trial)) exchange->generation = neap_trial_choose(exchange, exchange->generation);
     neap_generation_count(exchange->generation, 1);
     if (NEAP_LIKELY(!exchange->explained)) neap_count_add(&flow->tally->started, 1);
     neap_exchange_identify(exchange);

@@ -174,6 +174,12 @@ void neap_exchange_remember(const neap_exchange *exchange, uint64_t now_ns);
 /* explain.c: tells what was decided. */
 void neap_exchange_explain(neap_exchange *exchange);
 
+/* trial.c: what there is to do where a candidate is tried: flow->trial is set. */
+neap_generation *neap_trial_choose(neap_exchange *exchange, neap_generation *in_force);
+void neap_trial_route(neap_exchange *exchange); /* routed, or answered */
+void neap_trial_hit(const neap_exchange *exchange);
+void neap_trial_finish(neap_exchange *exchange, uint64_t now_ns);
+
 /* answer.c: makes a response here and returns DELIVER. */
 neap_step neap_answer_error(neap_exchange *exchange, int status, neap_end end);
 neap_step neap_answer_make(neap_exchange *exchange, const neap_flow_answer *answer);

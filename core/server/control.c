@@ -14,11 +14,31 @@ typedef struct control_row {
   void (*run)(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 } control_row;
 
+static const neap_control_option shadow_options[] = {
+    {"pool", "NAME", "whose balance policy FILE is to be, where there are several"},
+    {"stop", NULL, "end it"},
+    {0},
+};
+
+static const neap_control_option canary_options[] = {
+    {"pool", "NAME", "whose balance policy FILE is to be, where there are several"},
+    {"share", "SHARE", "of the requests that it serves (5%), at most half"},
+    {"by", "KEY", "what is kept together: client, \"header NAME\", \"cookie NAME\" (client)"},
+    {"max-errors", "SHARE", "its share of errors may be greater by so much (+1%)"},
+    {"max-p99", "SHARE", "its 99th percentile may be greater by so much (+20%)"},
+    {"for", "TIME", "so long until it counts as healthy (60s)"},
+    {"min-requests", "N", "on each side, before anything is said of it (200)"},
+    {"promote", NULL, "make it the one in force when it is healthy"},
+    {0},
+};
+
 /* Sorted by name. */
 static const control_row verbs[] = {
     {{"add", "POOL BACKEND [WEIGHT]", "Adds a backend to a pool, over reloads too."}, neap_control_add},
     {{"backends", "[POOL]", "Shows the backends of pools: state, load, response times."},
      neap_control_backends},
+    {{"canary", "[FILE]", "Tries a configuration or a policy on a share of the requests."},
+     neap_control_canary},
     {{"config", "", "Prints the configuration in force, secrets masked."}, neap_control_config},
     {{"drain", "POOL BACKEND [STATE]", "Sends a backend no new requests; off: again."}, neap_control_drain},
     {{"explain", "[PATH] [HOST] [METHOD]",
@@ -27,16 +47,23 @@ static const control_row verbs[] = {
     {{"log", "[LEVEL]", "Shows or sets the log level: debug, info, warn or error."}, neap_control_log},
     {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
     {{"policies", "", "Shows the policies in force with their calls and faults."}, neap_control_policies},
+    {{"promote", "", "Makes the candidate of a shadow or a canary the one in force."}, neap_control_promote},
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
     {{"remove", "POOL BACKEND", "Takes a backend out of a pool, over reloads too."}, neap_control_remove},
-    {{"rollback", "[GENERATION]", "Goes back to an earlier generation, the last one by default."},
+    {{"rollback", "[GENERATION]", "Ends a canary, or goes back to an earlier generation."},
      neap_control_rollback},
+    {{"shadow", "[FILE]", "Asks a configuration or a policy beside the one in force."}, neap_control_shadow},
     {{"snapshot", "", "Tells all figures at once, as `neap top` reads them."}, neap_control_snapshot},
     {{"status", "", "Shows generations, workers, listeners and the last reload."}, neap_control_status},
     {{"verbs", "", "Lists what this gateway can be asked."}, neap_control_verbs},
     {{"weight", "POOL BACKEND WEIGHT", "Sets the weight of a backend; 0: as configured."},
      neap_control_weight},
 };
+
+const neap_control_option *neap_control_verb_options(const neap_control_verb *verb) {
+  if (strcmp(verb->name, "shadow") == 0) return shadow_options;
+  return strcmp(verb->name, "canary") == 0 ? canary_options : NULL;
+}
 
 const neap_control_verb *neap_control_verb_at(size_t index) {
   return index < NEAP_COUNT_OF(verbs) ? &verbs[index].verb : NULL;
@@ -132,6 +159,24 @@ static bool is_taken(const neap_control_args *args, const char *name) {
   for (size_t i = 0; i < args->taken_count; i++)
     if (strcmp(args->taken[i], name) == 0) return true;
   return false;
+}
+
+bool neap_control_flag(neap_control_args *args, const char *name) {
+  const json_t *value = take(args, name);
+  const char *text = json_string_value(value);
+  if (value == NULL || json_is_boolean(value)) return json_is_true(value);
+  if (text && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) return text[0] == 't';
+  wrong(args, "%s is true or false", name);
+  return false;
+}
+
+void neap_control_args_fail(neap_control_args *args, const char *format, ...) {
+  char text[200];
+  va_list list;
+  va_start(list, format);
+  vsnprintf(text, sizeof text, format, list);
+  va_end(list);
+  wrong(args, "%s", text);
 }
 
 bool neap_control_args_end(neap_control_args *args) {

@@ -41,7 +41,7 @@ struct neap_control_reply {
 typedef struct neap_control_args {
   const json_t *object;
   neap_control_reply *reply;
-  const char *taken[8];
+  const char *taken[16];
   size_t taken_count;
   bool failed;
 } neap_control_args;
@@ -56,6 +56,11 @@ double neap_control_number_or(neap_control_args *args, const char *name, double 
                               double otherwise);
 /* Any value, or NULL. */
 const json_t *neap_control_any(neap_control_args *args, const char *name);
+/* True, or "true" as a text; false where it is not given. */
+bool neap_control_flag(neap_control_args *args, const char *name);
+/* Answers a problem with an argument that was taken, unless there was one before. */
+void neap_control_args_fail(neap_control_args *args, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Nothing is left that nobody took, and no problem was answered. */
 bool neap_control_args_end(neap_control_args *args);
 
@@ -86,6 +91,9 @@ void neap_control_log(neap_gateway *gateway, neap_control_args *args, neap_contr
 void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_add(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_drain(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_canary(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_promote(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_shadow(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_remove(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_weight(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_metrics(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);

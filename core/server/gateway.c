@@ -1,5 +1,5 @@
 /* The gateway's control thread: start, signals, housekeeping, stop. Nothing here touches a request. */
-#include "server/gateway.h"
+#include "server/candidate.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -44,6 +44,7 @@ static void on_worker_done(neap_task *task) {
   neap_gateway *gateway = done->gateway;
   uint32_t place = neap_worker_place(done->worker);
   neap_worker_destroy(&gateway->workers[place]);
+  neap_candidate_worker_gone(gateway, place);
   neap_loaded_close_part(gateway->loaded, place);
   if (!gateway->stopping) neap_gateway_log(gateway, NEAP_LOG_INFO, "server worker_ended place=%u", place);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
@@ -172,6 +173,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_tables_stop(gateway->tables);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
   neap_keeper_destroy(&gateway->keeper);
+  neap_candidate_close(gateway);
   neap_loaded_destroy(&gateway->loaded);
   while (gateway->retired) {
     neap_loaded *loaded = gateway->retired;

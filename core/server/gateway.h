@@ -8,6 +8,7 @@
  *   discover.c        those that sources find
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
+ *   candidate.c       a generation beside the one in force: shadow.c, shadow_cache.c, canary.c
  *   control*.c        what operators ask
  *   admin.c           the same over HTTP
  *   metrics.c         all figures, as Prometheus reads them
@@ -65,10 +66,10 @@ struct neap_loaded {
   neap_loaded *next; /* of those that are retired and not yet drained */
 };
 
-/* Loads the configuration: its file, or `record` where there is one. Nothing is left on failure. Any thread.
- */
-int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_config_record *record,
-                       neap_loaded **out, char **report, neap_err *err);
+/* Loads the configuration: its file, another `file` where that is not NULL, or `record` where there is one.
+ * Nothing is left on failure. Any thread. */
+int neap_loaded_create(neap_gateway *gateway, uint64_t generation, const char *file,
+                       neap_config_record *record, neap_loaded **out, char **report, neap_err *err);
 /* Compiles its routes and takes its backends. Any thread. */
 int neap_loaded_build(neap_loaded *loaded, neap_err *err);
 /* Makes room for parts of `count` places, then opens one of them. Any thread. */
@@ -76,8 +77,9 @@ int neap_loaded_make_room(neap_loaded *loaded, uint32_t count, neap_err *err);
 int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err);
 /* A part that its worker does not use (any more). */
 void neap_loaded_close_part(neap_loaded *loaded, uint32_t place);
-/* Has its pools looked after from now on: those of the generation before may go. Control thread. */
-void neap_loaded_keep(const neap_loaded *loaded);
+/* Has its pools looked after from now on, and those of a canary `beside` it (or NULL): those of other
+ * generations may go. Control thread. */
+void neap_loaded_keep(const neap_loaded *loaded, const neap_loaded *beside);
 /* Retires it on every worker; frees it when all have let go of it. Control thread. */
 void neap_loaded_retire(neap_loaded *loaded);
 void neap_loaded_destroy(neap_loaded **loaded);
@@ -135,6 +137,7 @@ void neap_worker_destroy(neap_worker **worker);
 neap_loop *neap_worker_loop(neap_worker *worker);
 neap_flow *neap_worker_flow(neap_worker *worker); /* on its thread alone */
 uint32_t neap_worker_place(const neap_worker *worker);
+neap_flow *neap_worker_flow(neap_worker *worker); /* its own thread's */
 /* Orders are posted and done in order. */
 /* Takes on the listeners and the log (taken; NULL for none) of a new generation. `changes` is copied. */
 int neap_worker_commit(neap_worker *worker, const neap_listener_change *changes, size_t count,
@@ -208,6 +211,8 @@ struct neap_reload_plan {
   uint64_t generation;
   neap_config_record *record; /* referenced; NULL: the file is read */
   uint64_t source;            /* the generation that `record` is of */
+  const char *file;           /* to be read instead of the gateway's; NULL: that */
+  bool promotion;             /* of a candidate */
   /* Told at the end of each step, on whatever thread prepares. */
   void (*step)(neap_reload_plan *plan, const char *text);
   neap_loaded *loaded;
@@ -228,6 +233,8 @@ struct neap_reload_plan {
 void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t generation);
 /* Everything that can fail. On failure undo it. Any thread, one at a time. */
 int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err);
+/* What a candidate needs: its generation, and a part for every worker that there is. */
+int neap_plan_prepare_beside(neap_reload_plan *plan, char **report, neap_err *err);
 /* The end of a step, for those who wait. */
 void neap_plan_step(neap_reload_plan *plan, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Control thread, both of them. */
@@ -242,6 +249,11 @@ typedef struct neap_reload neap_reload;
 void neap_gateway_reload(neap_gateway *gateway, const char *by, neap_control_reply *reply);
 /* The same with what the generation `to` was made of, 0 for the one before. */
 void neap_gateway_rollback(neap_gateway *gateway, uint64_t to, neap_control_reply *reply);
+/* Has a candidate (taken) tried, as a reload is done. */
+typedef struct neap_candidate neap_candidate;
+void neap_gateway_try(neap_gateway *gateway, neap_candidate *candidate, neap_control_reply *reply);
+/* Makes the one that is tried the generation in force; `reply` as in reload. */
+void neap_gateway_promote(neap_gateway *gateway, neap_control_reply *reply);
 /* Waits until the one under way, where there is one, is prepared: nothing else reads what a plan reads. */
 void neap_gateway_await_reload(neap_gateway *gateway);
 /* When the loop runs no more: drops the one under way and answers all that wait. */
@@ -295,6 +307,10 @@ struct neap_gateway {
   uint32_t last_listener_id;
   neap_reload *reloads; /* the first is under way */
   neap_reload_result last_reload;
+  neap_candidate *candidate;        /* that is tried; NULL: none */
+  neap_candidate *ended_candidates; /* of which workers have not yet let go */
+  json_t *candidate_found;          /* by the last one that ended; NULL: there was none */
+  uint64_t last_candidate;          /* its generation */
   neap_history history;
   neap_file_watch *watch; /* NULL: nothing is watched */
   uint64_t reloads_taken, reloads_refused;

@@ -34,20 +34,23 @@ fail:
   return NEAP_EIO;
 }
 
-static int read_config(neap_loaded *loaded, uint64_t generation, char **report, neap_err *err) {
+/* `other`: a file instead of the gateway's own; NULL: that. */
+static int read_config(neap_loaded *loaded, uint64_t generation, const char *other, char **report,
+                       neap_err *err) {
   const neap_gateway_options *options = loaded->gateway->options;
   char *text = NULL, *folder = NULL;
-  neap_config_source source = {
-      .name = options->name, .text = options->text, .environment = options->environment};
-  if (options->text) {
-    source.size = strlen(options->text);
+  neap_config_source source = {.name = other ? other : options->name,
+                               .text = other ? NULL : options->text,
+                               .environment = options->environment};
+  if (source.text) {
+    source.size = strlen(source.text);
   } else {
-    int code = read_file(options->name, &text, &source.size, err);
+    int code = read_file(source.name, &text, &source.size, err);
     if (code) return code;
     source.text = text;
-    const char *slash = strrchr(options->name, '/');
-    folder = slash ? strndup(options->name, (size_t)(slash - options->name) + (slash == options->name))
-                   : strdup(".");
+    const char *slash = strrchr(source.name, '/');
+    folder =
+        slash ? strndup(source.name, (size_t)(slash - source.name) + (slash == source.name)) : strdup(".");
     source.folder = folder;
   }
   int code = neap_config_load(loaded->gateway->host, &source, generation, &loaded->config, report);
@@ -56,15 +59,15 @@ static int read_config(neap_loaded *loaded, uint64_t generation, char **report, 
   return code;
 }
 
-static int load_config(neap_loaded *loaded, uint64_t generation, neap_config_record *record, char **report,
-                       neap_err *err) {
+static int load_config(neap_loaded *loaded, uint64_t generation, const char *file, neap_config_record *record,
+                       char **report, neap_err *err) {
   neap_err why = {0};
   int code = record
                  ? neap_config_load_record(loaded->gateway->host, record, generation, &loaded->config, report)
-                 : read_config(loaded, generation, report, &why);
+                 : read_config(loaded, generation, file, report, &why);
   if (code == 0) return 0;
   if (why.text[0]) return neap_fail(err, code, "%s", why.text);
-  return neap_fail(err, code, "%s: %s", loaded->gateway->options->name,
+  return neap_fail(err, code, "%s: %s", file ? file : loaded->gateway->options->name,
                    code == NEAP_EINVAL ? "the configuration is wrong" : neap_strerror(code));
 }
 
@@ -276,13 +279,13 @@ void neap_loaded_close_part(neap_loaded *loaded, uint32_t place) {
 
 /* --- life */
 
-int neap_loaded_create(neap_gateway *gateway, uint64_t generation, neap_config_record *record,
-                       neap_loaded **out, char **report, neap_err *err) {
+int neap_loaded_create(neap_gateway *gateway, uint64_t generation, const char *file,
+                       neap_config_record *record, neap_loaded **out, char **report, neap_err *err) {
   neap_loaded *loaded = calloc(1, sizeof *loaded);
   if (loaded == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   loaded->gateway = gateway;
   loaded->source = generation;
-  int code = load_config(loaded, generation, record, report, err);
+  int code = load_config(loaded, generation, file, record, report, err);
   if (code)
     neap_loaded_destroy(&loaded);
   else
@@ -312,19 +315,26 @@ static int ask_judge(void *user, int32_t pool, const neap_probe_board *probe) {
   return neap_judge_ask(user, pool, probe);
 }
 
-void neap_loaded_keep(const neap_loaded *loaded) {
+static size_t keep_pools(const neap_loaded *loaded, neap_keeper_pool *out) {
   const neap_config *config = loaded->config;
-  neap_keeper_pool *pools = calloc(config->pool_count + 1, sizeof *pools);
-  neap_assert(pools != NULL);
   for (size_t i = 0; i < config->pool_count; i++)
-    pools[i] = (neap_keeper_pool){.name = config->pools[i].name,
-                                  .care = &config->pools[i].care,
-                                  .members = loaded->members[i].list,
-                                  .member_count = loaded->members[i].count,
-                                  .judge = loaded->judge ? ask_judge : NULL,
-                                  .judge_user = loaded->judge,
-                                  .index = (int32_t)i};
-  neap_keeper_set(loaded->gateway->keeper, pools, config->pool_count);
+    out[i] = (neap_keeper_pool){.name = config->pools[i].name,
+                                .care = &config->pools[i].care,
+                                .members = loaded->members[i].list,
+                                .member_count = loaded->members[i].count,
+                                .judge = loaded->judge ? ask_judge : NULL,
+                                .judge_user = loaded->judge,
+                                .index = (int32_t)i};
+  return config->pool_count;
+}
+
+void neap_loaded_keep(const neap_loaded *loaded, const neap_loaded *beside) {
+  size_t most = loaded->config->pool_count + (beside ? beside->config->pool_count : 0);
+  neap_keeper_pool *pools = calloc(most + 1, sizeof *pools);
+  neap_assert(pools != NULL);
+  size_t count = keep_pools(loaded, pools);
+  if (beside) count += keep_pools(beside, pools + count);
+  neap_keeper_set(loaded->gateway->keeper, pools, count);
   free(pools);
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/nearest.h"
-#include "server/gateway.h"
+#include "server/candidate.h"
 
 /* What differs from the configuration. */
 typedef struct member_change {
@@ -309,9 +309,8 @@ static int compare(neap_loaded *loaded, size_t pool, const neap_members *has, co
   return code;
 }
 
-/* Makes the generation in force what it is to be, on every worker or on none. */
-static int apply(neap_gateway *gateway, neap_err *err) {
-  neap_loaded *loaded = gateway->loaded;
+/* Makes a generation what it is to be, on every worker or on none. */
+static int apply_to(neap_gateway *gateway, neap_loaded *loaded, neap_err *err) {
   neap_members *wants;
   uint64_t serial;
   member_order *orders = NULL, **end = &orders;
@@ -328,14 +327,23 @@ static int apply(neap_gateway *gateway, neap_err *err) {
   neap_members *had = loaded->members;
   loaded->members = wants;
   loaded->members_serial = serial;
-  neap_loaded_keep(loaded);
+  neap_loaded_keep(gateway->loaded, neap_candidate_canary(gateway));
   give_all(loaded, had);
   return 0;
 }
 
+/* That which is in force, and a canary. */
+static int apply(neap_gateway *gateway, neap_err *err) {
+  neap_loaded *canary = neap_candidate_canary(gateway);
+  int code = apply_to(gateway, gateway->loaded, err);
+  return code || canary == NULL ? code : apply_to(gateway, canary, err);
+}
+
 void neap_members_catch_up(neap_gateway *gateway) {
   neap_err err;
-  if (gateway->loaded->members_serial == gateway->changes->serial) return;
+  const neap_loaded *canary = neap_candidate_canary(gateway);
+  bool canary_knows = canary == NULL || canary->members_serial == gateway->changes->serial;
+  if (gateway->loaded->members_serial == gateway->changes->serial && canary_knows) return;
   if (apply(gateway, &err))
     neap_gateway_log(gateway, NEAP_LOG_ERROR, "server member_changes_lost error=\"%s\"", err.text);
 }

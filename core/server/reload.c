@@ -5,7 +5,7 @@
  *   2 preparing  on a thread of its own, so that the control thread goes on; its steps are told as they end
  *   3 committed or refused, on the control thread; told and forgotten
  */
-#include "server/gateway.h"
+#include "server/candidate.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,8 +25,9 @@ struct neap_reload {
   neap_gateway *gateway;
   const char *by;
   neap_control_reply *reply; /* NULL: nobody waits */
-  bool rollback;
-  uint64_t to; /* of a rollback; 0: the generation before */
+  bool rollback, promotion;
+  uint64_t to;               /* of a rollback; 0: the generation before */
+  neap_candidate *candidate; /* to be tried; NULL: a generation is to be put in force */
   neap_reload_plan plan;
   pthread_t thread;
   bool running, joined;
@@ -82,6 +83,7 @@ static void log_report(const neap_gateway *gateway, const char *report) {
 }
 
 static void remember(neap_reload *reload, const char *error) {
+  if (reload->candidate) return;
   neap_reload_result *last = &reload->gateway->last_reload;
   free(last->report);
   free(last->error);
@@ -100,8 +102,9 @@ static void tell_refused(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
   const char *error = reload->err.text[0] ? reload->err.text : neap_strerror(reload->code);
   log_report(gateway, reload->report);
-  neap_gateway_log(gateway, NEAP_LOG_ERROR, "server reload_refused generation=%llu by=%s error=\"%s\"",
-                   (unsigned long long)gateway->last_generation, reload->by, error);
+  neap_gateway_log(gateway, NEAP_LOG_ERROR, "server %s_refused generation=%llu by=%s error=\"%s\"",
+                   reload->candidate ? "candidate" : "reload", (unsigned long long)gateway->last_generation,
+                   reload->by, error);
   if (reload->reply)
     neap_control_fail_with(reload->reply,
                            json_pack("{s:I, s:o}", "generation", (json_int_t)gateway->last_generation,
@@ -142,14 +145,24 @@ static void forget(neap_reload *reload) {
   free(reload);
 }
 
+/* The candidate and its generation are the gateway's from now on. */
+static void begin(neap_reload *reload) {
+  log_report(reload->gateway, reload->report);
+  neap_candidate_begin(reload->candidate, &reload->plan, reload->reply);
+  neap_plan_undo(&reload->plan);
+}
+
 /* Prepared, or not. The service manager hears of it as of a reload of its own. */
 static void finish(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
   if (reload->code == 0 && gateway->stopping)
     reload->code = neap_fail(&reload->err, NEAP_ECANCELED, "the gateway is stopping");
-  if (reload->code) {
-    neap_plan_undo(&reload->plan);
+  if (reload->code == 0 && reload->candidate) {
+    begin(reload);
+  } else if (reload->code) {
     tell_refused(reload);
+    neap_candidate_drop(&reload->candidate);
+    neap_plan_undo(&reload->plan);
   } else {
     neap_plan_commit(&reload->plan);
     tell_step(reload->reply, "commit", (now_ns(gateway) - reload->step_ns) / 1000);
@@ -174,7 +187,9 @@ static void on_prepared(neap_task *task) {
 
 static void *prepare(void *user) {
   neap_reload *reload = user;
-  reload->code = neap_plan_prepare(&reload->plan, &reload->report, &reload->err);
+  reload->code = reload->candidate
+                     ? neap_candidate_prepare(reload->candidate, &reload->plan, &reload->report, &reload->err)
+                     : neap_plan_prepare(&reload->plan, &reload->report, &reload->err);
   neap_loop_post(reload->gateway->loop, &reload->done);
   return NULL;
 }
@@ -188,12 +203,30 @@ static int start_thread(neap_reload *reload) {
   return failed;
 }
 
+/* What was tried, not what its files say by now. */
+static int plan_promotion(neap_reload *reload) {
+  const neap_candidate *candidate = reload->gateway->candidate;
+  if (candidate == NULL) return neap_fail(&reload->err, NEAP_ESTATE, "the candidate is gone");
+  reload->plan.record = neap_config_record_of(candidate->loaded->config);
+  reload->plan.source = reload->plan.generation;
+  reload->plan.promotion = true;
+  return 0;
+}
+
 static int start(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
-  neap_plan_init(&reload->plan, gateway, gateway->last_generation + 1);
+  uint64_t last = NEAP_MAX(gateway->last_generation, gateway->last_candidate);
+  neap_plan_init(&reload->plan, gateway, last + 1);
   reload->plan.step = end_step;
   reload->start_ns = reload->step_ns = now_ns(gateway);
   if (gateway->stopping) return neap_fail(&reload->err, NEAP_ECANCELED, "the gateway is stopping");
+  if (neap_candidate_canary(gateway) && !reload->promotion)
+    return neap_fail(&reload->err, NEAP_EBUSY,
+                     "a canary is under way: neap promote or neap rollback decides on it first");
+  int code = reload->candidate   ? neap_candidate_plan(reload->candidate, &reload->plan, &reload->err)
+             : reload->promotion ? plan_promotion(reload)
+                                 : 0;
+  if (code) return code;
   if (reload->rollback) {
     const neap_past *past =
         neap_history_find(&gateway->history, reload->to, gateway->loaded->source, &reload->err);
@@ -211,8 +244,9 @@ static void start_next(neap_gateway *gateway) {
     int code = start(reload); /* where it is 0, the rest is its thread's */
     if (code == 0) return;
     reload->code = code;
-    neap_plan_undo(&reload->plan);
     tell_refused(reload);
+    neap_candidate_drop(&reload->candidate);
+    neap_plan_undo(&reload->plan);
   }
 }
 
@@ -220,10 +254,12 @@ static void ask(neap_gateway *gateway, const neap_reload *wish) {
   neap_control_reply *reply = wish->reply;
   neap_reload **end = &gateway->reloads;
   for (; *end; end = &(*end)->next)
-    if (reply == NULL && !(*end)->running && (*end)->reply == NULL)
+    if (reply == NULL && !wish->promotion && !(*end)->running && (*end)->reply == NULL)
       return; /* one that has not begun will do */
   neap_reload *made = calloc(1, sizeof *made);
   if (made == NULL) {
+    neap_candidate *candidate = wish->candidate;
+    neap_candidate_drop(&candidate);
     if (reply) neap_control_fail(reply, "out of memory");
     return;
   }
@@ -245,13 +281,23 @@ void neap_gateway_rollback(neap_gateway *gateway, uint64_t to, neap_control_repl
   ask(gateway, &(neap_reload){.by = "rollback", .reply = reply, .rollback = true, .to = to});
 }
 
+void neap_gateway_try(neap_gateway *gateway, neap_candidate *candidate, neap_control_reply *reply) {
+  ask(gateway, &(neap_reload){.by = "control", .reply = reply, .candidate = candidate});
+}
+
+void neap_gateway_promote(neap_gateway *gateway, neap_control_reply *reply) {
+  ask(gateway, &(neap_reload){.by = "promote", .reply = reply, .promotion = true});
+}
+
 void neap_gateway_cancel_reloads(neap_gateway *gateway) {
   while (gateway->reloads) {
     neap_reload *reload = gateway->reloads;
     if (reload->running) {
       join(reload);
+      neap_candidate_drop(&reload->candidate);
       neap_plan_undo(&reload->plan);
     }
+    neap_candidate_drop(&reload->candidate);
     if (reload->reply) neap_control_fail(reload->reply, "the gateway is stopping");
     forget(reload);
   }
@@ -270,5 +316,11 @@ void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_co
 
 void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   double to = neap_control_number_or(args, "generation", 1, 0x1p53, 0);
-  if (neap_control_args_end(args)) neap_gateway_rollback(gateway, (uint64_t)to, reply);
+  if (!neap_control_args_end(args)) return;
+  if (neap_candidate_canary(gateway)) {
+    neap_candidate_end(gateway, "rolled back", "neap rollback");
+    neap_control_done(reply, json_deep_copy(gateway->candidate_found));
+  } else {
+    neap_gateway_rollback(gateway, (uint64_t)to, reply);
+  }
 }

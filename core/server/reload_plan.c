@@ -1,7 +1,7 @@
 /* A new generation: everything that can fail is done first and undone if the rest fails; then the switch,
  * which cannot fail. The first start goes the same way. */
+#include "server/candidate.h"
 #include "server/dry_run.h"
-#include "server/gateway.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,9 +73,7 @@ static int open_logs(neap_reload_plan *plan, neap_err *err) {
   const char *path = plan->loaded->config->access_log;
   int code = 0;
   for (uint32_t i = 0; i < plan->place_count && path[0] != '\0' && code == 0; i++)
-    code = neap_access_log_open(
-        path, plan->loaded->config->access_combined ? NEAP_ACCESS_COMBINED : NEAP_ACCESS_JSON,
-        &plan->logs[plan->places[i]], err);
+    code = neap_access_log_open(path, &plan->logs[plan->places[i]], err);
   return code;
 }
 
@@ -236,7 +234,8 @@ void neap_plan_init(neap_reload_plan *plan, neap_gateway *gateway, uint64_t gene
 }
 
 static int load(neap_reload_plan *plan, char **report, neap_err *err) {
-  int code = neap_loaded_create(plan->gateway, plan->generation, plan->record, &plan->loaded, report, err);
+  int code = neap_loaded_create(plan->gateway, plan->generation, plan->file, plan->record, &plan->loaded,
+                                report, err);
   if (code) return code;
   if (plan->record) plan->loaded->source = plan->source;
   neap_plan_step(plan, "compile");
@@ -256,6 +255,11 @@ int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
   if (code == 0) code = prepare_cache(plan, err);
   if (code == 0) neap_config_seal(plan->loaded->config);
   return code;
+}
+
+int neap_plan_prepare_beside(neap_reload_plan *plan, char **report, neap_err *err) {
+  int code = load(plan, report, err);
+  return code ? code : open_parts(plan, report, err);
 }
 
 int neap_plan_rehearse(neap_reload_plan *plan, char **report, neap_err *err) {
@@ -319,12 +323,13 @@ void neap_plan_commit(neap_reload_plan *plan) {
   forget_the_gone(plan);
   neap_listeners_let_go(plan);
   atomic_store_explicit(&gateway->current, plan->loaded->set, memory_order_release); /* the switch */
+  neap_candidate_end(gateway, plan->promotion ? "promoted" : "overtaken by a reload", NULL);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (gateway->workers[i]) tell_worker(plan, i, changes);
   free(changes);
   gateway->worker_count = plan->place_count;
   neap_listeners_commit(plan);
-  neap_loaded_keep(plan->loaded);
+  neap_loaded_keep(plan->loaded, NULL);
   if (gateway->loaded) {
     neap_history_note(&gateway->history, gateway->loaded, plan->loaded, plan->loaded->config->reload_keep);
     neap_loaded_retire(gateway->loaded);

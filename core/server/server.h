@@ -55,12 +55,19 @@ const char *neap_gateway_listener_address(const neap_gateway *gateway, size_t in
  * At a socket of the file system: one JSON object a line in, {"verb":"drain","args":{"pool":"app"}}; one or
  * more a line out, the last with "ok" and, where that is false, "error". Lines may have "text", the same for
  * people. A connection may ask again after the last line. */
+typedef struct neap_control_option {
+  const char *name;  /* of an argument, with dashes instead of underscores */
+  const char *value; /* what help calls its value; NULL: none, the argument is true */
+  const char *text;
+} neap_control_option;
 typedef struct neap_control_verb {
   const char *name;
   const char
       *operands; /* names of arguments in their order for command lines, optional ones last: "POOL [N]" */
   const char *summary; /* one line */
 } neap_control_verb;
+/* Its arguments that are no operands, ended by one without a name; NULL: none. Any thread. */
+const neap_control_option *neap_control_verb_options(const neap_control_verb *verb);
 /* The verbs, sorted by name; NULL after the last. Any thread. */
 const neap_control_verb *neap_control_verb_at(size_t index);
 

@@ -1,10 +1,11 @@
 /* neap status: what runs, and what became of the last reload. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "server/candidate.h"
 #include "server/figures.h"
-#include "server/gateway.h"
 
 /* "2026-11-25T22:44:23Z" */
 static json_t *wall_time(uint64_t ms) {
@@ -65,6 +66,38 @@ static json_t *generations_of(const neap_gateway *gateway) {
   return list;
 }
 
+/* --- what was promoted: in force until the file is loaded again */
+
+static void add_promoted(const neap_gateway *gateway, json_t *body) {
+  size_t count;
+  neap_config_record *record = neap_config_record_of(gateway->loaded->config);
+  const neap_config_instead *instead = neap_config_record_instead(record, &count);
+  const char *name = neap_config_record_name(record);
+  json_t *list = json_array();
+  for (size_t i = 0; i < count; i++)
+    json_array_append_new(list,
+                          json_pack("{s:s, s:o}", "pool", instead[i].pool[0] ? instead[i].pool : "(cache)",
+                                    "policy", neap_control_string(instead[i].policy)));
+  if (count > 0) json_object_set(body, "policies_until_reload", list);
+  if (strcmp(name, gateway->options->name) != 0)
+    json_object_set_new(body, "configuration_until_reload", neap_control_string(name));
+  json_decref(list);
+  neap_config_record_unref(&record);
+}
+
+/* --- the candidate that is tried */
+
+static void add_candidate(const neap_gateway *gateway, json_t *body) {
+  const neap_candidate *candidate = gateway->candidate;
+  if (candidate == NULL) return;
+  json_t *all = neap_candidate_json(candidate), *out = json_object();
+  static const char *const names[] = {"kind", "state", "file", "subject", "pool", "generation", "for_s"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    if (json_object_get(all, names[i])) json_object_set(out, names[i], json_object_get(all, names[i]));
+  json_object_set_new(body, "candidate", out);
+  json_decref(all);
+}
+
 /* --- the last reload */
 
 static json_t *last_reload_of(const neap_gateway *gateway) {
@@ -85,6 +118,8 @@ void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_co
                 (json_int_t)(uptime_ms / 1000), "stopping", gateway->stopping, "generation",
                 (json_int_t)gateway->last_generation, "workers", (int)gateway->worker_count);
   json_object_set_new(body, "configuration", neap_control_string(gateway->options->name));
+  add_promoted(gateway, body);
+  add_candidate(gateway, body);
   json_object_set_new(body, "reloading", json_boolean(gateway->reloads != NULL));
   json_object_set_new(body, "last_reload", last_reload_of(gateway));
   json_object_set_new(body, "generations", generations_of(gateway));

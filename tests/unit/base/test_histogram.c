@@ -36,11 +36,23 @@ static void test_histogram_merges(void **state) {
   assert_int_equal(neap_histogram_quantile(&a, 1000000), 1000);
 }
 
+static void test_histogram_counts_what_is_above(void **state) {
+  (void)state;
+  static neap_histogram h;
+  for (uint64_t i = 1; i <= 1000; i++) neap_histogram_add(&h, i);
+  assert_int_equal(neap_histogram_count_above(&h, 0), 1000);
+  assert_int_equal(neap_histogram_count_above(&h, 5), 995);
+  assert_in_range(neap_histogram_count_above(&h, 500), 500 - 64, 500);
+  assert_int_equal(neap_histogram_count_above(&h, 1000), 0);
+  assert_int_equal(neap_histogram_count_above(&h, UINT64_MAX), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_histogram_quantiles_are_within_a_step),
       cmocka_unit_test(test_histogram_keeps_small_values_exact_and_large_ones_in),
       cmocka_unit_test(test_histogram_merges),
+      cmocka_unit_test(test_histogram_counts_what_is_above),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
