@@ -95,7 +95,8 @@ enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or 
 
 typedef struct neap_load_probe neap_load_probe;
 
-/* What is remembered of an exchange: how it was decided and how it went. Texts are cut. */
+/* What is remembered of an exchange: how it was decided and how it went. Texts are cut; names are those of
+ * the generation, and told as long as it is in force. */
 enum { NEAP_RECENT = 512 }; /* newest exchanges of a worker; a power of two */
 typedef struct neap_recent {
   uint64_t id;
@@ -104,7 +105,9 @@ typedef struct neap_recent {
   uint16_t status, tries;
   uint8_t cache, end, lookup, stored; /* neap_http_fwd; neap_reason */
   uint8_t steps[12];                  /* neap_step + 1, 0: none */
-  char method[8], host[32], target[64], route[32], pool[24], backend[24];
+  int32_t rule, pool, member;         /* -1: none */
+  uint8_t method_size, host_size, target_size;
+  char method[8], host[32], target[85];
 } neap_recent;
 
 typedef struct neap_flow {

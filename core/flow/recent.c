@@ -42,18 +42,10 @@ neap_view neap_exchange_id(const neap_exchange *exchange, char out[NEAP_ID_SIZE]
 
 /* --- the ring */
 
-static void copy(char *out, size_t room, const char *bytes, size_t size) {
-  size = NEAP_MIN(size, room - 1);
-  memcpy(out, bytes, size);
-  out[size] = '\0';
-}
-
-static void copy_text(char *out, size_t room, const char *text) {
-  copy(out, room, text ? text : "", text ? strnlen(text, room) : 0);
-}
-
-static void copy_slice(char *out, size_t room, neap_http_slice slice) {
-  copy(out, room, slice.ptr ? slice.ptr : "", slice.size > 0 ? (size_t)slice.size : 0);
+static inline uint8_t copy(char *out, size_t room, neap_http_slice from) {
+  size_t size = NEAP_MIN((size_t)from.size, room);
+  memcpy(out, from.ptr, size);
+  return (uint8_t)size;
 }
 
 /* hot: */
@@ -77,25 +69,37 @@ void neap_exchange_remember(const neap_exchange *exchange, uint64_t now_ns) {
   memset(out->steps, 0, sizeof out->steps);
   for (size_t i = 0; i < NEAP_MIN(exchange->trace_count, sizeof out->steps); i++)
     out->steps[i] = (uint8_t)(exchange->trace[i] + 1);
-  out->method[0] = out->host[0] = out->target[0] = out->route[0] = out->pool[0] = out->backend[0] = '\0';
-  if (exchange->refusal == NEAP_REASON_NONE) {
-    copy_slice(out->method, sizeof out->method, request->method);
-    copy_slice(out->host, sizeof out->host, request->host);
-    copy_slice(out->target, sizeof out->target, request->target);
-  }
-  if (exchange->route) copy_text(out->route, sizeof out->route, exchange->route->name);
-  if (exchange->pool) copy_text(out->pool, sizeof out->pool, neap_pool_options_of(exchange->pool)->name);
-  if (exchange->tries > 0 && exchange->member >= 0)
-    copy_text(out->backend, sizeof out->backend,
-              neap_backend_address(neap_pool_backend(exchange->pool, exchange->member)));
+  out->rule = exchange->route ? exchange->rule : -1;
+  out->pool = exchange->pool ? exchange->pool_index : -1;
+  out->member = exchange->tries > 0 ? exchange->member : -1;
+  bool refused = exchange->refusal != NEAP_REASON_NONE; /* its views may be of nothing */
+  out->method_size = refused ? 0 : copy(out->method, sizeof out->method, request->method);
+  out->host_size = refused ? 0 : copy(out->host, sizeof out->host, request->host);
+  out->target_size = refused ? 0 : copy(out->target, sizeof out->target, request->target);
 }
+_Static_assert(sizeof(neap_recent) == 192, "three cache lines");
 _Static_assert(NEAP_REASON_COUNT <= UINT8_MAX, "a reason is a byte of a record");
 
 /* --- recalling */
 
-static json_t *text_of(const char *text) {
-  json_t *string = json_string(text);
+static json_t *text_of(const char *bytes, size_t size) {
+  json_t *string = json_stringn(bytes, size);
   return string ? string : json_string("?");
+}
+
+static void put_text(json_t *out, const char *key, const char *text) {
+  json_object_set_new(out, key, text_of(text, strlen(text)));
+}
+
+/* Names, where they still mean the same. */
+static void put_names(json_t *out, const neap_recent *record, const neap_generation *generation) {
+  if (generation->number != record->generation) return;
+  if (record->rule >= 0) put_text(out, "route", generation->rules[record->rule].name);
+  if (record->pool < 0) return;
+  const neap_pool *pool = generation->pools[record->pool];
+  const neap_backend *backend = record->member >= 0 ? neap_pool_backend(pool, record->member) : NULL;
+  put_text(out, "pool", neap_pool_options_of(pool)->name);
+  if (backend) put_text(out, "backend", neap_backend_address(backend));
 }
 
 static json_t *reason_of(uint8_t code) {
@@ -103,7 +107,7 @@ static json_t *reason_of(uint8_t code) {
   return json_pack("{s:s, s:s}", "code", neap_reason_code(reason), "text", neap_reason_text(reason));
 }
 
-static json_t *json_of(const neap_recent *record, const char *id, uint64_t now_ms) {
+static json_t *json_of(const neap_flow *flow, const neap_recent *record, const char *id) {
   static const char *const names[] = {
 #define STEP_NAME(NAME, name, text) #name,
       NEAP_STEPS(STEP_NAME)
@@ -112,13 +116,15 @@ static json_t *json_of(const neap_recent *record, const char *id, uint64_t now_m
   json_t *steps = json_array();
   for (size_t i = 0; i < sizeof record->steps && record->steps[i]; i++)
     json_array_append_new(steps, json_string(names[record->steps[i] - 1]));
-  json_t *out = json_pack(
-      "{s:s, s:I, s:I, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:i, s:o, s:o}", "id", id, "ago_ms",
-      (json_int_t)(now_ms - record->at_ms), "generation", (json_int_t)record->generation, "method",
-      text_of(record->method), "host", text_of(record->host), "target", text_of(record->target), "status",
-      (int)record->status, "route", text_of(record->route), "pool", text_of(record->pool), "backend",
-      text_of(record->backend), "tries", (int)record->tries, "end", reason_of(record->end), "steps", steps);
+  json_t *out =
+      json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "id", id, "ago_ms",
+                (json_int_t)(neap_loop_now_ms(flow->loop) - record->at_ms), "generation",
+                (json_int_t)record->generation, "method", text_of(record->method, record->method_size),
+                "host", text_of(record->host, record->host_size), "target",
+                text_of(record->target, record->target_size), "status", (int)record->status, "tries",
+                (int)record->tries, "end", reason_of(record->end), "steps", steps);
   if (out == NULL) return NULL;
+  put_names(out, record, atomic_load(flow->current)->of_worker[flow->worker]);
   json_object_set_new(out, "took_ms", json_real((double)record->took_us / 1e3));
   if (record->first_byte_us)
     json_object_set_new(out, "first_byte_ms", json_real((double)record->first_byte_us / 1e3));
@@ -135,7 +141,7 @@ json_t *neap_flow_recall(const neap_flow *flow, const char *id) {
   for (uint64_t i = 1; flow->recent && i <= known; i++) {
     const neap_recent *record = &flow->recent[(flow->recent_count - i) & (NEAP_RECENT - 1)];
     write_id(record->id, text);
-    if (record->id == hash || strcmp(text, id) == 0) return json_of(record, id, neap_loop_now_ms(flow->loop));
+    if (record->id == hash || strcmp(text, id) == 0) return json_of(flow, record, id);
   }
   return NULL;
 }

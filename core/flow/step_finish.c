@@ -51,6 +51,11 @@ static void count(neap_exchange *exchange, uint64_t now_ns) {
     neap_timing_add(&tally->pools[record.pool]->phases[NEAP_PHASE_BODY], (now_ns - exchange->head_ns) / 1000);
 }
 
+static neap_view field_of(const neap_http_request *request, neap_http_id id) {
+  const neap_http_field *field = neap_http_field_first(&request->head, id);
+  return field ? view_of(field->value) : NEAP_BYTES("");
+}
+
 static void log_line(neap_exchange *exchange, uint64_t now_ns) {
   char steps[TRACE_MAX * 8 + 1], id[NEAP_ID_SIZE];
   write_steps(exchange, steps);
@@ -67,6 +72,8 @@ static void log_line(neap_exchange *exchange, uint64_t now_ns) {
       .method = refused ? NEAP_BYTES("") : view_of(request->method),
       .host = refused ? NEAP_BYTES("") : view_of(request->host),
       .target = refused ? NEAP_BYTES("") : view_of(request->target),
+      .referer = refused ? NEAP_BYTES("") : field_of(request, NEAP_HTTP_ID_REFERER),
+      .user_agent = refused ? NEAP_BYTES("") : field_of(request, NEAP_HTTP_ID_USER_AGENT),
       .status = exchange->status,
       .bytes = exchange->body_bytes,
       .generation = exchange->generation->number,

@@ -1,10 +1,18 @@
-/* The access log: a line is built in the buffer that it will be written from. */
+/* The access log: a line is built in the buffer that it will be written from.
+ *
+ * There are two buffers. The worker fills one; the other is the writer's, a thread that may wait for a disk
+ * or a pipe. They are exchanged when the writer is idle and the worker says so. What both look at is under
+ * the lock, which nobody holds while he writes. */
 #include "observe/access_log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,15 +30,31 @@ enum {
 };
 _Static_assert(BUFFER >= 2 * LINE_WORST, "the longest line fits into half the buffer");
 
+enum { CHUNK = 4096, TURN_MS = 100, PATIENCE = 10 /* turns, when closing */ };
+
 struct neap_access_log {
-  int fd;
+  /* The worker's. */
   size_t used;
-  uint64_t lost;
-  _Atomic uint64_t *lost_count; /* NULL: nobody counts */
-  uint64_t stamp_s;             /* what `stamp` says */
-  char stamp[24];               /* "2026-01-02T03:04:05" */
+  char *buffer;
+  bool combined;
+  uint64_t stamp_s; /* what `stamp` says */
+  char stamp[24];   /* "2026-01-02T03:04:05" */
   char *path;
-  char buffer[BUFFER];
+  /* Both's, under the lock. */
+  pthread_mutex_t lock;
+  pthread_cond_t told;
+  size_t writing; /* bytes of `behind` to be written; 0: the writer is idle */
+  char *behind;
+  int next_fd; /* to be taken when idle; -1: none */
+  bool closing;
+  /* The writer's. */
+  pthread_t writer;
+  int fd;
+  bool may_block; /* standard output: its flags are shared with others */
+  /* Anybody's. */
+  _Atomic uint64_t lost;
+  _Atomic uint64_t *lost_count; /* NULL: nobody counts */
+  char buffers[2][BUFFER];
 };
 
 /* --- text -------------------------------------------------------------------------------------------- */
@@ -82,6 +106,23 @@ static char *put_string(char *at, neap_view text, size_t most) {
   }
   if (size < text.size) at = put(at, "...");
   *at++ = '"';
+  return at;
+}
+
+/* The bytes themselves, what is not printable ASCII as \\xXX; "-" for nothing. */
+static char *put_plain(char *at, neap_view text, size_t most) {
+  size_t size = NEAP_MIN(text.size, most);
+  if (size == 0) *at++ = '-';
+  for (size_t i = 0; i < size; i++) {
+    unsigned char byte = (unsigned char)text.ptr[i];
+    if (byte > ' ' - 1 && byte < 0x7f && byte != '"' && byte != '\\') {
+      *at++ = (char)byte;
+      continue;
+    }
+    at = put(at, "\\x");
+    *at++ = "0123456789abcdef"[byte >> 4];
+    *at++ = "0123456789abcdef"[byte & 15];
+  }
   return at;
 }
 
@@ -141,6 +182,122 @@ static char *put_line(neap_access_log *log, char *at, const neap_access_record *
   return put(at, "}\n");
 }
 
+/* The format of Apache and nginx, with the id and the time taken at its end:
+ *   client - - [26/Nov/2026:00:10:00 +0000] "GET /x HTTP/1.1" 200 5 "-" "-" id 0.000812 */
+static char *put_combined(neap_access_log *log, char *at, const neap_access_record *record) {
+  (void)log;
+  char when[40];
+  time_t clock = (time_t)(record->wall_ms / 1000);
+  struct tm tm;
+  gmtime_r(&clock, &tm);
+  strftime(when, sizeof when, "%d/%b/%Y:%H:%M:%S +0000", &tm);
+  at = put_plain(at, record->client, TEXT_MAX);
+  at = put(put(put(at, " - - ["), when), "] \"");
+  at = put_plain(at, record->method, TEXT_MAX);
+  *at++ = ' ';
+  at = put_plain(at, record->target, TARGET_MAX);
+  at = put_number(put(at, " HTTP/1.1\" "), (uint64_t)NEAP_MAX(record->status, 0));
+  at = put_number(put(at, " "), record->bytes);
+  at = put(at, " \"");
+  at = put_plain(at, record->referer, TEXT_MAX);
+  at = put(at, "\" \"");
+  at = put_plain(at, record->user_agent, TEXT_MAX);
+  at = put(at, "\" ");
+  at = put_plain(at, record->id, TEXT_MAX);
+  char took[32];
+  snprintf(took, sizeof took, " %llu.%06llu\n", (unsigned long long)(record->duration_us / 1000000),
+           (unsigned long long)(record->duration_us % 1000000));
+  return put(at, took);
+}
+
+/* --- writer ------------------------------------------------------------------------------------------ */
+
+static void lose(neap_access_log *log, uint64_t lines) {
+  atomic_fetch_add_explicit(&log->lost, lines, memory_order_relaxed);
+  if (log->lost_count) atomic_fetch_add_explicit(log->lost_count, lines, memory_order_relaxed);
+}
+
+static uint64_t lines_in(const char *bytes, size_t size) {
+  uint64_t lines = 0;
+  for (size_t i = 0; i < size; i++) lines += bytes[i] == '\n';
+  return lines;
+}
+
+static bool is_closing(neap_access_log *log) {
+  pthread_mutex_lock(&log->lock);
+  bool closing = log->closing;
+  pthread_mutex_unlock(&log->lock);
+  return closing;
+}
+
+/* Waits until the file takes something. False: it does not, and the log is to be closed. */
+static bool wait_for_room(neap_access_log *log) {
+  struct pollfd file = {.fd = log->fd, .events = POLLOUT};
+  for (int turns = 0; poll(&file, 1, TURN_MS) == 0; turns++)
+    if (turns >= PATIENCE && is_closing(log)) return false;
+  return true;
+}
+
+/* A disk that is full or a reader that is gone costs what lies here, not what comes later. */
+static void write_out(neap_access_log *log, const char *bytes, size_t size) {
+  while (size > 0) {
+    if (log->may_block && !wait_for_room(log)) break;
+    /* A pipe that has room for something has it for so much. */
+    ssize_t n = write(log->fd, bytes, log->may_block ? NEAP_MIN(size, (size_t)CHUNK) : size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN && wait_for_room(log)) continue;
+    if (n < 0) break;
+    bytes += n;
+    size -= (size_t)n;
+  }
+  if (size > 0) lose(log, lines_in(bytes, size));
+}
+
+static void *run_writer(void *user) {
+  neap_access_log *log = user;
+  pthread_mutex_lock(&log->lock);
+  for (;;) {
+    while (log->writing == 0 && log->next_fd < 0 && !log->closing) pthread_cond_wait(&log->told, &log->lock);
+    if (log->writing > 0) {
+      const char *bytes = log->behind;
+      size_t size = log->writing;
+      pthread_mutex_unlock(&log->lock);
+      write_out(log, bytes, size);
+      pthread_mutex_lock(&log->lock);
+      log->writing = 0;
+    } else if (log->next_fd >= 0) {
+      close(log->fd);
+      log->fd = log->next_fd;
+      log->next_fd = -1;
+    } else {
+      break;
+    }
+  }
+  pthread_mutex_unlock(&log->lock);
+  return NULL;
+}
+
+static int start_writer(neap_access_log *log) {
+  sigset_t all, before; /* signals are for others; a reader that is gone shows in errno */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failed = pthread_create(&log->writer, NULL, run_writer, log);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed ? NEAP_ENOMEM : 0;
+}
+
+/* Hands what is gathered to the writer. False: it is not done with what it got before. Under the lock. */
+static bool hand_over(neap_access_log *log) {
+  if (log->writing > 0) return false;
+  char *full = log->buffer;
+  log->buffer = log->behind;
+  log->behind = full;
+  log->writing = log->used;
+  log->used = 0;
+  pthread_cond_signal(&log->told);
+  return true;
+}
+
 /* --- file -------------------------------------------------------------------------------------------- */
 
 /* Standard output is duplicated: its flags are shared with others, so it is written to as it is. */
@@ -151,81 +308,86 @@ static int open_file(const char *path, neap_err *err) {
   return fd;
 }
 
-int neap_access_log_open(const char *path, neap_access_log **out, neap_err *err) {
+int neap_access_log_open(const char *path, neap_access_format format, neap_access_log **out, neap_err *err) {
   neap_access_log *log = calloc(1, sizeof *log);
   char *copy = strdup(path);
   int fd = log && copy ? open_file(path, err) : neap_fail(err, NEAP_ENOMEM, "access log: out of memory");
-  if (fd < 0) {
-    free(log);
-    free(copy);
-    return fd == NEAP_ENOMEM ? NEAP_ENOMEM : NEAP_EIO;
-  }
+  if (fd < 0) goto fail_file;
   log->fd = fd;
+  log->next_fd = -1;
   log->path = copy;
+  log->may_block = strcmp(path, "-") == 0;
+  log->combined = format == NEAP_ACCESS_COMBINED;
+  log->buffer = log->buffers[0];
+  log->behind = log->buffers[1];
+  pthread_mutex_init(&log->lock, NULL);
+  pthread_cond_init(&log->told, NULL);
+  if (start_writer(log)) goto fail_writer;
   *out = log;
   return 0;
+
+fail_writer:
+  neap_fail(err, NEAP_ENOMEM, "access log: cannot start a thread");
+  pthread_cond_destroy(&log->told);
+  pthread_mutex_destroy(&log->lock);
+  close(fd);
+fail_file:
+  free(log);
+  free(copy);
+  return fd < 0 && fd != NEAP_ENOMEM ? NEAP_EIO : NEAP_ENOMEM;
 }
 
-void neap_access_log_close(neap_access_log **log) {
-  if (*log == NULL) return;
-  (void)neap_access_log_flush(*log);
-  close((*log)->fd);
-  free((*log)->path);
-  free(*log);
-  *log = NULL;
-}
-
-static void lose(neap_access_log *log, uint64_t lines) {
-  log->lost += lines;
-  if (log->lost_count)
-    atomic_store_explicit(log->lost_count,
-                          atomic_load_explicit(log->lost_count, memory_order_relaxed) + lines,
-                          memory_order_relaxed);
+void neap_access_log_close(neap_access_log **log_ptr) {
+  neap_access_log *log = *log_ptr;
+  if (log == NULL) return;
+  *log_ptr = NULL;
+  pthread_mutex_lock(&log->lock);
+  log->closing = true;
+  pthread_cond_signal(&log->told);
+  pthread_mutex_unlock(&log->lock);
+  pthread_join(log->writer, NULL);
+  write_out(log, log->buffer, log->used); /* what was gathered while the writer was busy */
+  close(log->fd);
+  if (log->next_fd >= 0) close(log->next_fd);
+  pthread_cond_destroy(&log->told);
+  pthread_mutex_destroy(&log->lock);
+  free(log->path);
+  free(log);
 }
 
 /* hot: */
 void neap_access_log_add(neap_access_log *log, const neap_access_record *record) {
-  if (BUFFER - log->used < LINE_WORST) (void)neap_access_log_flush(log);
+  if (BUFFER - log->used < LINE_WORST) neap_access_log_flush(log);
   if (BUFFER - log->used < LINE_WORST) {
     lose(log, 1);
     return;
   }
-  char *end = put_line(log, log->buffer + log->used, record);
+  char *at = log->buffer + log->used;
+  char *end = log->combined ? put_combined(log, at, record) : put_line(log, at, record);
   log->used = (size_t)(end - log->buffer);
   neap_debug_assert(log->used <= BUFFER);
-}
-
-/* A disk that is full or a reader that is gone must not fill the buffer for good. */
-static int lose_buffer(neap_access_log *log) {
-  for (size_t i = 0; i < log->used; i++) lose(log, log->buffer[i] == '\n');
-  log->used = 0;
-  return NEAP_EIO;
 }
 
 bool neap_access_log_pending(const neap_access_log *log) {
   return log->used > 0;
 }
 
-int neap_access_log_flush(neap_access_log *log) {
-  size_t written = 0;
-  while (written < log->used) {
-    ssize_t n = write(log->fd, log->buffer + written, log->used - written);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) break;
-    if (n < 0) return lose_buffer(log);
-    written += (size_t)n;
-  }
-  log->used -= written;
-  memmove(log->buffer, log->buffer + written, log->used);
-  return log->used == 0 ? 0 : NEAP_EIO;
+void neap_access_log_flush(neap_access_log *log) {
+  if (log->used == 0) return;
+  pthread_mutex_lock(&log->lock);
+  hand_over(log);
+  pthread_mutex_unlock(&log->lock);
 }
 
 int neap_access_log_reopen(neap_access_log *log, neap_err *err) {
-  (void)neap_access_log_flush(log);
   int fd = open_file(log->path, err);
   if (fd < 0) return NEAP_EIO;
-  close(log->fd);
-  log->fd = fd;
+  pthread_mutex_lock(&log->lock);
+  if (log->used > 0) hand_over(log);
+  if (log->next_fd >= 0) close(log->next_fd);
+  log->next_fd = fd;
+  pthread_cond_signal(&log->told);
+  pthread_mutex_unlock(&log->lock);
   return 0;
 }
 
@@ -234,5 +396,5 @@ void neap_access_log_count_lost(neap_access_log *log, _Atomic uint64_t *count) {
 }
 
 uint64_t neap_access_log_lost(const neap_access_log *log) {
-  return log->lost;
+  return atomic_load_explicit(&log->lost, memory_order_relaxed);
 }

@@ -20,9 +20,10 @@ typedef struct neap_access_record {
   uint64_t wall_ms;     /* since 1970, when the request arrived */
   uint64_t duration_us; /* from the request's first byte to the response's last */
   neap_view id, client, method, host, target;
-  uint64_t first_byte_us; /* of the backend's answer, from the request sent; 0: none */
-  int status;             /* as sent to the client; 0: nothing was answered */
-  uint64_t bytes;         /* of the response body, sent to the client */
+  neap_view referer, user_agent; /* in the combined format alone */
+  uint64_t first_byte_us;        /* of the backend's answer, from the request sent; 0: none */
+  int status;                    /* as sent to the client; 0: nothing was answered */
+  uint64_t bytes;                /* of the response body, sent to the client */
   uint64_t generation;
   const char *route;   /* name */
   const char *tag;     /* what the route's actions call this request */
@@ -36,34 +37,37 @@ typedef struct neap_access_record {
   uint32_t tries;      /* of backends */
 } neap_access_record;
 
-/* One worker's side of the log: a buffer that lines are put into without allocation, and a descriptor that it
- * is written to when the worker says so (flush), or when it is full. Lines of several workers on one file do
- * not mix: it is opened for appending, and written in whole lines. A worker never waits for a reader of its
- * log: what a pipe does not take stays in the buffer; a line for which there is no room is lost and counted.
- * One thread at a time. */
+/* One worker's side of the log: a buffer that lines are put into without allocation, handed to a thread of
+ * its own that writes it: a worker waits neither for a disk nor for the reader of a pipe. Lines of several
+ * workers on one file do not mix: it is opened for appending, and written in whole lines. While the writer is
+ * stuck, lines gather in the other buffer; one for which there is no room is lost and counted. For one thread
+ * at a time. */
 typedef struct neap_access_log neap_access_log;
+
+typedef enum neap_access_format { NEAP_ACCESS_JSON, NEAP_ACCESS_COMBINED } neap_access_format;
 
 /* `path`: "-" for standard output, else a file that is appended to. NEAP_EIO (err says which file and why) or
  * NEAP_ENOMEM. */
-int neap_access_log_open(const char *path, neap_access_log **out, neap_err *err);
-/* Writes what is gathered and closes. `*log` may be NULL. */
+int neap_access_log_open(const char *path, neap_access_format format, neap_access_log **out, neap_err *err);
+/* Writes what is gathered and closes; what cannot be written within about a second is lost. Not on a worker
+ * that serves. `*log` may be NULL. */
 void neap_access_log_close(neap_access_log **log);
 
 /* hot: Gathers a line. Long texts are cut: the target after 2 KiB, others after 256 bytes. */
 void neap_access_log_add(neap_access_log *log, const neap_access_record *record);
 
-/* Whether there is something to write. hot: */
+/* Whether there is something to hand over. hot: */
 bool neap_access_log_pending(const neap_access_log *log);
 
-/* Writes what is gathered. 0, or NEAP_EIO when some of it stays for the next time or was lost. */
-int neap_access_log_flush(neap_access_log *log);
+/* Hands what is gathered to the writer, unless it is still busy: then the next time. */
+void neap_access_log_flush(neap_access_log *log);
 
 /* Opens its file anew, after it was renamed. The old one stays in use where that fails. */
 int neap_access_log_reopen(neap_access_log *log, neap_err *err);
 
 /* Lines lost so far: there was no room, or writing failed. */
 uint64_t neap_access_log_lost(const neap_access_log *log);
-/* Counts them in `count` too, which outlives the log; one writer. */
+/* Counts them in `count` too, which outlives the log. Before the first line. */
 void neap_access_log_count_lost(neap_access_log *log, _Atomic uint64_t *count);
 
 #endif

@@ -1,15 +1,18 @@
 #include "route/auth.h"
 
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/base.h"
 #include "base/plain.h"
-#include "base/sha256.h"
 #include "policy/policy.h"
 
 /* What is compared where there is no such user, so that it takes as long. */
 static const char nobody[] = "sha256:nobody:0000000000000000000000000000000000000000000000000000000000000000";
+
+enum { SALT_MAX = 256 };
 
 /* --- texts */
 
@@ -48,22 +51,23 @@ static int hex_of(char c) {
 
 /* Is `secret` what "sha256:SALT:HEX" was made of? */
 static bool is_secret(neap_slice stored, neap_slice secret) {
-  enum { HEAD = 7, HEX = 2 * NEAP_SHA256_SIZE };
-  uint8_t wanted[NEAP_SHA256_SIZE], have[NEAP_SHA256_SIZE];
+  enum { HEAD = 7, HEX = 2 * SHA256_DIGEST_LENGTH };
+  uint8_t wanted[SHA256_DIGEST_LENGTH], have[SHA256_DIGEST_LENGTH], salted[SALT_MAX + NEAP_AUTH_SECRET_MAX];
   if (stored.size < HEAD + 1 + HEX || memcmp(stored.ptr, "sha256:", HEAD) != 0) return false;
   const char *hex = stored.ptr + stored.size - HEX;
   if (hex[-1] != ':') return false;
-  for (int i = 0; i < NEAP_SHA256_SIZE; i++) {
+  for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
     int high = hex_of(hex[2 * i]), low = hex_of(hex[2 * i + 1]);
     if (high < 0 || low < 0) return false;
     wanted[i] = (uint8_t)(high << 4 | low);
   }
-  neap_sha256 sha;
-  neap_sha256_init(&sha);
-  neap_sha256_add(&sha, stored.ptr + HEAD, (size_t)(hex - 1 - (stored.ptr + HEAD)));
-  neap_sha256_add(&sha, secret.ptr, (size_t)secret.size);
-  neap_sha256_end(&sha, have);
-  return neap_same_secret(wanted, have, sizeof have);
+  size_t salt = (size_t)(hex - 1 - (stored.ptr + HEAD)), size = (size_t)secret.size;
+  if (salt > SALT_MAX || size > NEAP_AUTH_SECRET_MAX) return false;
+  memcpy(salted, stored.ptr + HEAD, salt);
+  memcpy(salted + salt, secret.ptr, size);
+  SHA256(salted, salt + size, have);
+  explicit_bzero(salted, salt + size);
+  return CRYPTO_memcmp(wanted, have, sizeof have) == 0;
 }
 
 static neap_slice slice_of(const char *text) {
@@ -102,8 +106,8 @@ static bool check_basic(const neap_auth *auth, const neap_rows *rows, neap_slice
 
 /* --- bearer */
 
-static void write_hex(const uint8_t digest[NEAP_SHA256_SIZE], char out[2 * NEAP_SHA256_SIZE]) {
-  for (int i = 0; i < NEAP_SHA256_SIZE; i++) {
+static void write_hex(const uint8_t digest[SHA256_DIGEST_LENGTH], char out[2 * SHA256_DIGEST_LENGTH]) {
+  for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
     out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
     out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
   }
@@ -111,12 +115,9 @@ static void write_hex(const uint8_t digest[NEAP_SHA256_SIZE], char out[2 * NEAP_
 
 /* In a table, tokens are found by their digest, which nobody can choose. */
 static bool find_token(const neap_rows *rows, neap_slice token, neap_slice *name) {
-  uint8_t digest[NEAP_SHA256_SIZE];
-  char hex[2 * NEAP_SHA256_SIZE];
-  neap_sha256 sha;
-  neap_sha256_init(&sha);
-  neap_sha256_add(&sha, token.ptr, (size_t)token.size);
-  neap_sha256_end(&sha, digest);
+  uint8_t digest[SHA256_DIGEST_LENGTH];
+  char hex[2 * SHA256_DIGEST_LENGTH];
+  SHA256((const uint8_t *)token.ptr, (size_t)token.size, digest);
   write_hex(digest, hex);
   return neap_rows_get(rows, (neap_slice){.ptr = hex, .size = sizeof hex}, name);
 }

@@ -210,6 +210,7 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   if (box->tree == NULL) return neap_fail(err, NEAP_EINVAL, "configuration is not JSON: %s", where.text);
   const json_t *log = json_object_get(box->tree, "log"), *engine = json_object_get(box->tree, "engine");
   box->config.access_log = access_log_of(text_at(log, "access"));
+  box->config.access_combined = strcmp(text_at(log, "format"), "combined") == 0;
   box->config.workers = (uint32_t)number_at(engine, "workers");
   box->config.grace_ms = number_at(engine, "grace");
   box->config.name_servers =

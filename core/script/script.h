@@ -172,6 +172,7 @@ typedef struct neap_config {
   bool reload_watch, reload_dry_run;
   uint32_t reload_keep;   /* old generations for a rollback */
   const char *access_log; /* a file's path; "-": standard output; "" none */
+  bool access_combined;   /* else JSON */
   uint64_t hash;          /* of all of the above: equal tables hash alike */
   uint64_t generation;
 } neap_config;

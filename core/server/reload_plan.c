@@ -73,7 +73,9 @@ static int open_logs(neap_reload_plan *plan, neap_err *err) {
   const char *path = plan->loaded->config->access_log;
   int code = 0;
   for (uint32_t i = 0; i < plan->place_count && path[0] != '\0' && code == 0; i++)
-    code = neap_access_log_open(path, &plan->logs[plan->places[i]], err);
+    code = neap_access_log_open(
+        path, plan->loaded->config->access_combined ? NEAP_ACCESS_COMBINED : NEAP_ACCESS_JSON,
+        &plan->logs[plan->places[i]], err);
   return code;
 }
 

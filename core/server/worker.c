@@ -90,14 +90,23 @@ static void sweep(neap_worker *worker) {
 
 /* --- orders */
 
+/* On the control thread. */
+static void on_old_log(neap_task *task) {
+  worker_order *order = NEAP_CONTAINER_OF(task, worker_order, task);
+  neap_access_log_close(&order->log);
+  free(order);
+}
+
 static void on_commit(neap_task *task) {
   worker_order *order = NEAP_CONTAINER_OF(task, worker_order, task);
   neap_worker *worker = order->worker;
-  neap_access_log_close(&worker->flow.log);
+  neap_access_log *old = worker->flow.log;
   worker->flow.log = order->log;
   if (order->log) neap_access_log_count_lost(order->log, &worker->flow.tally->log_lines_lost);
   for (size_t i = 0; i < order->change_count; i++) apply(worker, &order->changes[i]);
-  free(order);
+  order->log = old;
+  order->task.run = on_old_log; /* closing may wait for whoever reads it: not here */
+  neap_loop_post(worker->gateway->loop, &order->task);
 }
 
 static void reopen(neap_worker *worker) {
@@ -154,7 +163,7 @@ int neap_worker_tell(neap_worker *worker, neap_worker_order what) {
 
 static void on_log_wait(neap_timer *timer) {
   neap_worker *worker = NEAP_CONTAINER_OF(timer, neap_worker, log_wait);
-  if (worker->flow.log) (void)neap_access_log_flush(worker->flow.log);
+  if (worker->flow.log) neap_access_log_flush(worker->flow.log);
 }
 
 /* Once per turn, before the wait. */

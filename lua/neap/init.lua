@@ -209,6 +209,7 @@ end
 
 ---@class neap.Log
 ---@field access? string the access log: a file, "stdout" or "off" (stdout)
+---@field format? "json"|"combined" of its lines ("json")
 
 --- Logs.
 ---@param options neap.Log
@@ -273,11 +274,12 @@ local function shipped(folder, name, what, names)
   return loaded[path]
 end
 
---- A predicate that comes with the engine, by name; called with its options it gives a function for `when`.
+--- A rule that comes with the engine, by name: called with its options it gives a function for `when`, `action` or
+-- `pool` of a route (policies/route says which).
 --
 --     neap.route { path = "/", pool = "beta", when = neap.rule "canary" { header = "x-version", value = "beta" } }
 ---@param name string
----@return fun(options: table): fun(req: neap.Request): boolean?
+---@return fun(options: table): fun(req: neap.Request, res: neap.Response): boolean|string|neap.Value?
 function M.rule(name)
   local rule = shipped("route", name, "rule", config.rules) -- no tail call: errors name the caller's line
   return rule

@@ -351,8 +351,14 @@ M.table = {
   { name = "rows", kind = actions.rows, text = "its rows, here: { key = value } or { \"key\" }" },
 }
 
+local function log_format(value)
+  if value == "json" or value == "combined" then return value end
+  return nil, 'write "json" or "combined"'
+end
+
 M.log = {
   { name = "access", kind = text {}, default = "stdout", text = 'the access log: a file, "stdout" or "off"' },
+  { name = "format", kind = log_format, default = "json", text = 'of its lines: "json" or "combined"' },
 }
 
 M.engine = {

@@ -25,9 +25,18 @@ static const char policy_text[] =
     "  function(_, pool) return pool[pool.count + 1].index end, function(req) return req end,\n"
     "  function(_, pool) kept = kept or pool[pool.count] return kept.weight end,\n"
     "  function(_, pool) return pool.random2 end, function(_, pool) return pool.count end,\n"
+    "  function(_, pool) return pool.wait end,\n"
     "}\n"
-    "return function(req, pool) return answers[pool.key + 1](req, pool) end\n";
-enum { ANSWERS = 19 };
+    "local seen = 0\n"
+    "return {\n"
+    "  pick = function(req, pool) return answers[pool.key + 1](req, pool) end,\n"
+    "  done = function(backend, outcome)\n"
+    "    seen = seen + backend.share + outcome.status + (outcome.ok and 1 or outcome.took_us)\n"
+    "  end,\n"
+    "  joined = function(backend, pool) seen = pool[backend.index].share end,\n"
+    "  left = function(backend) if seen > 1000 then error(tostring(backend)) end end,\n"
+    "}\n";
+enum { ANSWERS = 20 };
 
 static neap_host host;
 static neap_registry *registry;
@@ -56,7 +65,11 @@ static bool usable(const neap_backend_row *row) {
 static void check_answer(const neap_pick_board *board) {
   bool any = false;
   for (int32_t i = 0; i < board->count; i++) any = any || usable(&board->rows[i]);
-  neap_assert(board->answer >= -1 && board->answer < board->count);
+  if (board->answer == NEAP_PICK_WAIT) {
+    neap_assert(board->may_wait);
+    return;
+  }
+  neap_assert(board->answer >= NEAP_PICK_NONE && board->answer < board->count);
   neap_assert(board->answer >= 0 ? usable(&board->rows[board->answer]) : !any);
 }
 
@@ -75,10 +88,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     for (int32_t b = 0; b < board.count; b++)
       rows[b] = (neap_backend_row){.barred = (bytes[i + 2] >> b % 8 & 1) * (b % 4) << 1 |
                                              (bytes[i + 3] >> b % 8 & 1),
-                                   .weight = 1 + b};
+                                   .weight = 1 + b,
+                                   .share = 1 + b};
     board.random1 = board.count ? bytes[i + 1] % board.count : 0;
     board.random2 = board.count ? bytes[i + 2] % board.count : 0;
     board.request = i % 8 ? &request : NULL;
+    board.may_wait = bytes[i + 3] & 1;
+    for (int32_t b = 0; b < board.count; b++)
+      neap_policy_tell(policy, bytes[i + 2] % (NEAP_EVENT_WEIGHT + 2), b, bytes[i + 3], bytes[i + 1] * 1e5,
+                       bytes[i] * 4);
     neap_policy_decide(policy, NEAP_ASK_PICK);
     check_answer(&board);
   }

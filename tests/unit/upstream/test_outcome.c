@@ -1,36 +1,16 @@
-#include "unit.h"
-
-#include "base/base.h"
-#include "upstream/upstream.h"
+#include "rig.h"
 
 enum { MEMBERS = 4 };
 
-static neap_host host;
-static neap_registry *registry;
-static neap_backends *backends;
+static rig r;
 static neap_pool_member members[MEMBERS];
 static neap_pool *pool;
 static neap_care care;
 static const neap_request_board request;
 
-static uint64_t clock_zero(void *user) {
-  (void)user;
-  return 0;
-}
-
 static int set_up(void **state) {
   (void)state;
-  neap_host_complete(
-      &(neap_host){.now_ms = clock_zero, .now_ns = clock_zero, .thread_cpu_ns = clock_zero, .seed = 1},
-      &host);
-  if (neap_registry_create(&host, &registry) || neap_backends_create(&backends)) return -1;
-  for (int i = 0; i < MEMBERS; i++) {
-    char address[32];
-    neap_err err;
-    snprintf(address, sizeof address, "127.0.0.1:%d", 9001 + i);
-    members[i] = (neap_pool_member){.weight = 1};
-    if (neap_backends_take(backends, address, &members[i].backend, &err)) return -1;
-  }
+  if (rig_open(&r, members, MEMBERS)) return -1;
   care = (neap_care){
       .eject = {.enabled = true, .errors = 5, .time_ms = 30000, .max_time_ms = 300000, .max_share = 0.5},
       .breaker = {.errors = 2, .open_ms = 1000, .trials = 1, .window_ms = 10000},
@@ -45,8 +25,8 @@ static void start(const char *balance) {
                                      .down_time_ms = 1000,
                                      .care = &care,
                                      .balance = balance,
-                                     .registry = registry,
-                                     .host = &host,
+                                     .registry = r.registry,
+                                     .host = &r.host,
                                      .seed = 1};
   neap_err err;
   if (neap_pool_create(&options, &pool, &err)) fail_msg("%s", err.text);
@@ -55,9 +35,7 @@ static void start(const char *balance) {
 static int tear_down(void **state) {
   (void)state;
   neap_pool_destroy(&pool);
-  for (int i = 0; i < MEMBERS; i++) neap_backend_give(backends, members[i].backend);
-  neap_backends_destroy(&backends);
-  neap_registry_destroy(&registry);
+  rig_close(&r, members, MEMBERS);
   return 0;
 }
 

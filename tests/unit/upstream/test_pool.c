@@ -1,21 +1,11 @@
-#include "unit.h"
-
-#include "base/base.h"
-#include "upstream/upstream.h"
+#include "rig.h"
 
 enum { MEMBERS = 3, DOWN_MS = 1000 };
 
-static neap_host host;
-static neap_registry *registry;
-static neap_backends *backends;
+static rig r;
 static neap_pool_member members[MEMBERS];
 static neap_pool *pool;
 static const neap_request_board request;
-
-static uint64_t clock_zero(void *user) {
-  (void)user;
-  return 0;
-}
 
 static neap_pool *make_pool(void) {
   neap_pool_options options = {.name = "app",
@@ -23,8 +13,8 @@ static neap_pool *make_pool(void) {
                                .member_count = MEMBERS,
                                .down_time_ms = DOWN_MS,
                                .balance = "native:weighted_round_robin",
-                               .registry = registry,
-                               .host = &host,
+                               .registry = r.registry,
+                               .host = &r.host,
                                .seed = 1};
   neap_pool *made;
   neap_err err;
@@ -34,17 +24,7 @@ static neap_pool *make_pool(void) {
 
 static int set_up(void **state) {
   (void)state;
-  neap_host_complete(
-      &(neap_host){.now_ms = clock_zero, .now_ns = clock_zero, .thread_cpu_ns = clock_zero, .seed = 1},
-      &host);
-  if (neap_registry_create(&host, &registry) || neap_backends_create(&backends)) return -1;
-  for (int i = 0; i < MEMBERS; i++) {
-    char address[32];
-    neap_err err;
-    snprintf(address, sizeof address, "127.0.0.1:%d", 9001 + i);
-    if (neap_backends_take(backends, address, &members[i].backend, &err)) return -1;
-    members[i].weight = 1;
-  }
+  if (rig_open(&r, members, MEMBERS)) return -1;
   pool = make_pool();
   return 0;
 }
@@ -52,9 +32,7 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
   (void)state;
   neap_pool_destroy(&pool);
-  for (int i = 0; i < MEMBERS; i++) neap_backend_give(backends, members[i].backend);
-  neap_backends_destroy(&backends);
-  neap_registry_destroy(&registry);
+  rig_close(&r, members, MEMBERS);
   return 0;
 }
 
@@ -109,9 +87,9 @@ static void test_what_is_known_of_a_backend_outlives_the_pool(void **state) {
   neap_pool_destroy(&pool);
   pool = next;
   for (int i = 0; i < 2 * MEMBERS; i++) assert_int_not_equal(pick(101, NULL, 0), 0);
-  assert_int_equal(neap_backends_take(backends, "127.0.0.1:9002", &again, &err), 0);
+  assert_int_equal(neap_backends_take(r.backends, "127.0.0.1:9002", &again, &err), 0);
   assert_ptr_equal(again, members[1].backend);
-  neap_backend_give(backends, again);
+  neap_backend_give(r.backends, again);
   neap_backend_info info;
   neap_backend_info_get(members[1].backend, 101, &info);
   assert_int_equal(info.in_flight, 1);
@@ -137,7 +115,7 @@ static void test_a_slow_answer_counts_at_once_and_wears_off(void **state) {
 static neap_backend *extra(const char *address) {
   neap_backend *backend;
   neap_err err;
-  assert_int_equal(neap_backends_take(backends, address, &backend, &err), 0);
+  assert_int_equal(neap_backends_take(r.backends, address, &backend, &err), 0);
   return backend;
 }
 
@@ -153,7 +131,7 @@ static void test_a_backend_that_joins_is_picked_and_the_others_keep_their_places
   answered(2, 7000, 1);
   assert_int_equal(neap_pool_join(pool, &(neap_pool_member){.backend = fourth, .weight = 1}), 0);
   assert_int_equal(neap_pool_join(pool, &(neap_pool_member){.backend = fourth, .weight = 1}), NEAP_EEXIST);
-  neap_backend_give(backends, fourth); /* the pool has its own hold */
+  neap_backend_give(r.backends, fourth); /* the pool has its own hold */
   tally(40, 2);
   for (int i = 0; i < 4; i++) assert_int_equal(picked[i], 10);
   assert_string_equal(neap_backend_address(neap_pool_backend(pool, 3)), "127.0.0.1:9004");
@@ -171,7 +149,7 @@ static void test_a_backend_that_leaves_gets_no_more_and_its_place_is_used_again(
   assert_int_equal(picked[1], 0);
   neap_backend *other = extra("127.0.0.1:9009");
   assert_int_equal(neap_pool_join(pool, &(neap_pool_member){.backend = other, .weight = 1}), 0);
-  neap_backend_give(backends, other);
+  neap_backend_give(r.backends, other);
   tally(30, 2);
   assert_int_equal(picked[1], 10);
   assert_string_equal(neap_backend_address(neap_pool_backend(pool, 1)), "127.0.0.1:9009");
@@ -187,7 +165,7 @@ static void test_a_place_is_kept_until_its_last_exchange_has_let_go(void **state
   assert_int_equal(neap_pool_leave(pool, address), 0);
   neap_backend *other = extra("127.0.0.1:9009");
   assert_int_equal(neap_pool_join(pool, &(neap_pool_member){.backend = other, .weight = 1}), 0);
-  neap_backend_give(backends, other);
+  neap_backend_give(r.backends, other);
   assert_string_equal(neap_backend_address(neap_pool_backend(pool, held)), address); /* not the new one */
   answered(held, 100, 1);
   neap_pool_end(pool, held);
@@ -253,7 +231,7 @@ static int set_up_limited(void **state) {
   if (set_up(state)) return -1;
   neap_loop *loop;
   neap_queues *queues;
-  if (neap_loop_create(&loop) || neap_queues_create(backends, loop, &queues)) return -1;
+  if (neap_loop_create(&loop) || neap_queues_create(r.backends, loop, &queues)) return -1;
   *state = loop;
   neap_pool_options options = *neap_pool_options_of(pool);
   neap_err err;
