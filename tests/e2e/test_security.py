@@ -1,6 +1,7 @@
 """Framing and forwarding safety of the running gateway: one test for each row of docs/http-security.md. The number
 of a test is the row's."""
 
+import socket
 import threading
 import unittest
 
@@ -265,11 +266,21 @@ class Requests(Case):
         self.assertEqual(message.all("X-Stays"), ["2"])
         self.assertNotIn("close", message.get("Connection", ""))
 
+    def test_47_fields_of_a_hop_that_connection_does_not_name(self):
+        hop = ("Keep-Alive", "Proxy-Connection", "TE", "Upgrade")
+        self.served(self.get("".join("%s: x\r\n" % name for name in hop)))
+        self.assertFalse([name for name in hop if name in self.seen()[0]])
+
     def test_48_connection_names_framing_and_host(self):
         self.served(self.post("Connection: Content-Length, Host, Transfer-Encoding\r\nContent-Length: 5\r\n", "hello"))
         message = self.seen()[0]
         self.assertEqual(message.body, b"hello")
         self.assertEqual(message.get("Host"), "a.test")
+
+    def test_48_connection_names_what_the_gateway_adds(self):
+        ours = ("Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
+        self.served(self.get("Connection: %s, Forwarded\r\n" % ", ".join(ours)))
+        self.assertEqual([len(self.seen()[0].all(name)) for name in ours], [1] * len(ours))
 
     def test_49_upgrade_is_not_forwarded(self):
         self.served(self.get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"))
@@ -286,6 +297,9 @@ class Requests(Case):
         self.assertEqual(self.seen()[0].body, b"hello")
         self.assertNotIn("Expect", self.seen()[0])
 
+    def test_50_other_expectations(self):
+        self.refused(self.post("Content-Length: 5\r\nExpect: 200-ok\r\n"), among={417})
+
     def test_51_expectation_in_http_1_0(self):
         with self.client() as client:
             client.send(b"POST %s HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello" % self.path.encode())
@@ -296,6 +310,24 @@ class Requests(Case):
         response = self.served(b"GET %s HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" % self.path.encode())
         self.assertNotIn("Transfer-Encoding", response)
         self.assertEqual(response.body, b"hello")
+
+    def test_52_a_chunked_body_cut_short_is_no_whole_one_for_an_http_1_0_client(self):
+        """The end of the connection is the end of the body: only a reset tells that it is none."""
+        arrived = threading.Event()
+
+        def answer(connection, _):
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+            arrived.wait(wire.TIMEOUT)
+            connection.close()
+        self.on(answer)
+        with socket.create_connection(("127.0.0.1", self.gateway.port), wire.TIMEOUT) as client:
+            client.sendall(b"GET %s HTTP/1.0\r\n\r\n" % self.path.encode())
+            got = b""
+            while not got.endswith(b"hello"):
+                got += client.recv(4096)
+            arrived.set()
+            with self.assertRaises(ConnectionResetError):
+                client.recv(4096)
 
     def test_53_pipelined_requests(self):
         with self.client() as client:
@@ -354,7 +386,9 @@ class Responses(Case):
     def test_57_invalid_lengths(self):
         self.bad_gateway(*["HTTP/1.1 200 OK\r\n%s" % lines for lines in
                            ("Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5, 6\r\n",
-                            "Content-Length: x\r\n", "Content-Length: -5\r\n", "Content-Length:\r\n")])
+                            "Content-Length: x\r\n", "Content-Length: -5\r\n", "Content-Length:\r\n",
+                            "Content-Length: %d\r\n" % (2 ** 64 + 5), "Content-Length: 5 5\r\n",
+                            "Content-Length : 5\r\n")])
 
     def test_58_space_before_colon_and_folding(self):
         self.bad_gateway("HTTP/1.1 200 OK\r\nX : v\r\nContent-Length: 5\r\n",
@@ -426,6 +460,13 @@ class Responses(Case):
             response = client.send(wire.request(self.path)).response(interim=True)
             self.assertEqual((response.status, response.body), (200, b"hello"))
             self.assertNotIn("X-Early", response)
+
+    def test_64_an_unasked_100_and_a_flood_of_interim_responses(self):
+        self.on(b"HTTP/1.1 100 Continue\r\n\r\n" + wire.response(body=b"hello"))
+        self.assertEqual(self.gateway.ask(self.path).body, b"hello")
+        self.on(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10000 + wire.response(body=b"hello"))
+        self.assertIn(self.gateway.ask(self.path).status, (200, 502))
+        self.still_serves()
 
     def test_65_fields_named_by_connection(self):
         self.on(wire.response(fields=[("Connection", "X-Hop, close"), ("X-Hop", "1"), ("X-Stays", "2"), ("Keep-Alive", "x"),
