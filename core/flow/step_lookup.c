@@ -48,12 +48,26 @@ int neap_exchange_key(neap_exchange *exchange, neap_view *out) {
   return 0;
 }
 
+/* The request as the backend would get it: by that it chooses among variants. NULL: no room for it. */
+static const neap_http_request *as_sent(neap_exchange *exchange, neap_http_request *copy) {
+  const neap_flow_edits *route = &exchange->route->request, *own = neap_acts_request(exchange);
+  if (!neap_edits_any(route) && own == NULL) return &exchange->request;
+  *copy = exchange->request;
+  neap_http_head *head = &copy->head;
+  head->fields = neap_arena_take(&exchange->arena, head->limits->field_count * sizeof *head->fields);
+  if (head->fields == NULL) return NULL;
+  memcpy(head->fields, exchange->request.head.fields, (size_t)head->field_count * sizeof *head->fields);
+  if (neap_edits_apply(route, head) || (own && neap_edits_apply(own, head))) return NULL;
+  return copy;
+}
+
 /* Under the primary key lies a marker: the response, if there is one, lies under the key of the variant. */
 static neap_http_fwd find_variant(neap_exchange *exchange) {
+  neap_http_request copy;
+  const neap_http_request *sent = as_sent(exchange, &copy);
   char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
-  if (key == NULL) return NEAP_HTTP_FWD_MISS;
-  ssize_t size =
-      neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &exchange->stored, &exchange->request);
+  if (sent == NULL || key == NULL) return NEAP_HTTP_FWD_MISS;
+  ssize_t size = neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &exchange->stored, sent);
   neap_arena_trim(&exchange->arena, key, NEAP_VARIANT_KEY_MAX, size < 0 ? 0 : (size_t)size);
   if (size < 0) return NEAP_HTTP_FWD_VARY_MISS;
   exchange->variant = (neap_view){key, (size_t)size};

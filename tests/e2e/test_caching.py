@@ -445,6 +445,32 @@ class Lifetimes(Case):
         self.assertNotIn("hit", self.cache_status(self.path, wire.response(500, body=b"x")))
 
 
+class Edited(Case):
+    """Routes with the same keys, of which some change what the origin selects by."""
+
+    options = {"more": """
+neap.route { path = "/by-group", query = { edit = true }, pool = "app", cache = { key = { "path" } },
+  request_headers = { set = { ["x-group"] = "beta" } } }
+neap.route { path = "/by-group", query = { act = true }, pool = "app", cache = { key = { "path" } },
+  action = function(req, res) res:set_request_header("x-group", "beta") end }
+neap.route { path = "/by-group", pool = "app", cache = { key = { "path" } } }
+"""}
+
+    def test_vary_selects_by_what_the_origin_is_sent(self):
+        def answer(connection, request):
+            connection.send(wire.response(fields=[FRESH, ("Vary", "X-Group")], body=request.get("X-Group", "-").encode()))
+        for query in ("plain", "edit", "act"):
+            self.origin.on("/by-group?" + query, answer)
+        with self.client() as client:
+            got = []
+            for query, group in (("plain", None), ("edit", None), ("edit", "alpha"), ("act", None), ("plain", "beta"),
+                                 ("plain", "alpha"), ("act", "alpha"), ("plain", None)):
+                response = client.ask("/by-group?" + query, fields=[("X-Group", group)] if group else [])
+                got.append((response.body.decode(), "hit" in response.get("Cache-Status")))
+        self.assertEqual(got, [("-", False), ("beta", False), ("beta", True), ("beta", True), ("beta", True),
+                               ("alpha", False), ("beta", True), ("-", True)])
+
+
 class NotCached(Case):
     options = {"cache": "false"}
 
