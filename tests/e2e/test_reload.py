@@ -386,8 +386,8 @@ class Reload(unittest.TestCase):
         return {one["backend"]: one for one in self.line.ask("backends", pool="app")["backends"]}
 
     def test_a_thousand_reloads_lose_nothing_and_keep_what_is_known(self):
-        """One in ten is broken. In the short mode a hundred and fifty."""
-        count = 1000 if FULL else 150
+        """One in ten is broken. In the short mode sixty."""
+        count = 1000 if FULL else 60
         self.start()
         for origin in self.origins:
             origin.on("/kept", wire.response(body=b"kept"))
