@@ -11,9 +11,10 @@ import time
 import unittest
 
 import wire
-from harness import TIMEOUT, Gateway, Origin
+from harness import PROGRAM, TIMEOUT, Gateway, Origin
 from test_control import Line
 
+SANITIZED = any(word in PROGRAM for word in ("asan", "tsan"))
 FULL = os.environ.get("NEAP_TEST_MODE") == "full"
 
 # Each response carries the generation's number twice: set by its route, and sent back by the backend that its
@@ -408,7 +409,7 @@ class Reload(unittest.TestCase):
             committed += not broken
             self.assertEqual(self.gateway.ask("/sticky", fields=[("Cookie", cookie)]).get("X-Backend"), home)
             self.assertEqual(self.gateway.ask("/kept").body, b"kept")
-            if number == count // 10:
+            if number == max(count // 10, 30):
                 memory = self.memory_kb()
         wire.wait_until(lambda: all(one.newest == count + 1 for one in loads), "the last generation")
         self.unload(loads)
@@ -421,7 +422,10 @@ class Reload(unittest.TestCase):
             self.assertGreater(after[address]["ewma_ms"], 0)
         wire.wait_until(lambda: [one["state"] for one in self.line.ask("status")["generations"]].count("finishing") == 0,
                         "old generations to be freed")
-        self.assertLess(self.memory_kb(), memory * 1.1 + 2048)
+        if not SANITIZED:  # which keep what was freed
+            self.assertLess(self.memory_kb(), memory * 1.1 + 2048)
+        if FULL:
+            print("memory: %d KiB after %d reloads, %d KiB after %d" % (memory, count // 10, self.memory_kb(), count))
 
     # --- rollback
 
