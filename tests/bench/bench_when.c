@@ -132,7 +132,8 @@ static void pick(void *user, int i) {
 static void bench_pick(neap_worker_vm *worker, const char *spec, double seconds) {
   picking p = {.board = {.count = BACKENDS}};
   p.board.rows = p.rows;
-  for (int i = 0; i < BACKENDS; i++) p.rows[i] = (neap_backend_row){.weight = 1, .in_flight = i};
+  for (int i = 0; i < BACKENDS; i++)
+    p.rows[i] = (neap_backend_row){.weight = 1, .share = 1, .in_flight = i, .load = -1};
   const neap_policy_env env = {.host = &host, .generation = 1, .pick = &p.board};
   neap_err err;
   if (neap_policy_open(neap_worker_registry(worker), NEAP_BALANCE, spec, NULL, &env, NULL, 0, &p.policy,
