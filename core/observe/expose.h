@@ -57,6 +57,8 @@
   X(CLIENTS_TOTAL, neap_client_connections_total, COUNTER, "", "Connections of clients accepted.")           \
   X(LOG_LOST, neap_access_log_lines_lost_total, COUNTER, "",                                                 \
     "Lines of the access log lost because it could not be written.")                                         \
+  X(ADDED, neap_pool_backends_added_total, COUNTER, "pool", "Backends that joined the pool.")                \
+  X(REMOVED, neap_pool_backends_removed_total, COUNTER, "pool", "Backends that left the pool.")              \
   X(BACKENDS, neap_pool_backends, GAUGE, "pool,state", "Backends of the pool by state.")                     \
   X(BACKEND_UP, neap_backend_up, GAUGE, "pool,backend", "1 unless it is known to be down.")                  \
   X(BACKEND_WEIGHT, neap_backend_weight, GAUGE, "pool,backend", "Weight in its pool.")                       \

@@ -9,12 +9,13 @@
 enum { WORKERS_MAX = 256 };
 
 typedef struct series {
-  char *route, *pool; /* route: NULL for a pool's */
+  char *route, *pool;      /* route: NULL for a pool's */
+  uint64_t added, removed; /* backends of a pool */
 } series;
 
 struct neap_tallies {
-  pthread_mutex_t lock; /* of all but what workers write */
-  series routes[NEAP_SERIES_MAX], pools[NEAP_SERIES_MAX];
+  pthread_mutex_t lock;                                       /* of all but what workers write */
+  series routes[NEAP_SERIES_MAX], pools[NEAP_SERIES_MAX + 1]; /* the last of pools: "other" */
   uint32_t route_count, pool_count;
   neap_tally *workers[WORKERS_MAX];
 };
@@ -118,7 +119,7 @@ static uint32_t add_series(neap_tallies *tallies, series *list, uint32_t *count,
   if (id == NEAP_SERIES_MAX) return NEAP_SERIES_OTHER;
   for (uint32_t i = 0; i < WORKERS_MAX; i++)
     if (tallies->workers[i] && !has(tallies->workers[i], id)) return NEAP_SERIES_OTHER;
-  series made = {route ? strdup(route) : NULL, strdup(pool)};
+  series made = {.route = route ? strdup(route) : NULL, .pool = strdup(pool)};
   if ((route && made.route == NULL) || made.pool == NULL) {
     free(made.route);
     free(made.pool);
@@ -152,6 +153,14 @@ uint32_t neap_tallies_pool(neap_tallies *tallies, const char *pool) {
   uint32_t id = find_pool(tallies, pool);
   pthread_mutex_unlock(&tallies->lock);
   return id;
+}
+
+void neap_tallies_member(neap_tallies *tallies, const char *pool, bool joined) {
+  pthread_mutex_lock(&tallies->lock);
+  series *of = &tallies->pools[find_pool(tallies, pool)];
+  of->added += joined;
+  of->removed += !joined;
+  pthread_mutex_unlock(&tallies->lock);
 }
 
 /* --- reading */
@@ -269,6 +278,14 @@ static void expose_pools(const neap_tallies *tallies, neap_exposition *out, neap
   if (other > 0) neap_expose(out, metric, (double)other, (const char *[]){"other"});
 }
 
+static void expose_members(const neap_tallies *tallies, neap_exposition *out, neap_metric metric,
+                           bool joined) {
+  for (uint32_t id = NEAP_SERIES_NO_POOL + 1; id < tallies->pool_count; id++) {
+    const series *of = &tallies->pools[id];
+    neap_expose(out, metric, (double)(joined ? of->added : of->removed), (const char *[]){of->pool});
+  }
+}
+
 static uint64_t difference(const neap_tallies *tallies, size_t more, size_t less) {
   uint64_t gone = sum_at(tallies, less), come = sum_at(tallies, more); /* in this order: never below 0 */
   return come - NEAP_MIN(gone, come);
@@ -303,6 +320,8 @@ void neap_tallies_expose(neap_tallies *tallies, neap_exposition *out) {
               NULL);
   neap_expose(out, NEAP_METRIC_CLIENTS_TOTAL, (double)sum_at(tallies, offsetof(neap_tally, accepted)), NULL);
   neap_expose(out, NEAP_METRIC_LOG_LOST, (double)sum_at(tallies, offsetof(neap_tally, log_lines_lost)), NULL);
+  expose_members(tallies, out, NEAP_METRIC_ADDED, true);
+  expose_members(tallies, out, NEAP_METRIC_REMOVED, false);
   pthread_mutex_unlock(&tallies->lock);
 }
 

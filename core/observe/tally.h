@@ -9,6 +9,7 @@
 #define NEAP_OBSERVE_TALLY_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/reasons.h"
@@ -106,6 +107,8 @@ int neap_tallies_worker(neap_tallies *tallies, uint32_t index, neap_tally **out)
  * when there are too many, or no memory. */
 uint32_t neap_tallies_route(neap_tallies *tallies, const char *route, const char *pool);
 uint32_t neap_tallies_pool(neap_tallies *tallies, const char *pool);
+/* A backend has joined that pool, or left it. Any thread. */
+void neap_tallies_member(neap_tallies *tallies, const char *pool, bool joined);
 /* Writes every family that is made of tallies, in the order of the table. */
 void neap_tallies_expose(neap_tallies *tallies, neap_exposition *out);
 

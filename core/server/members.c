@@ -309,6 +309,37 @@ static int compare(neap_loaded *loaded, size_t pool, const neap_members *has, co
   return code;
 }
 
+static void count_missing(neap_gateway *gateway, const char *pool, const neap_members *of,
+                          const neap_members *in, bool joined) {
+  for (size_t i = 0; of && i < of->count; i++)
+    if (in == NULL || find_member(in, of->list[i].backend) == NULL)
+      neap_tallies_member(gateway->tallies, pool, joined);
+}
+
+/* For metrics: who left a pool and who joined it. NULL: there was, or is, no such pool. */
+static void count_members(neap_gateway *gateway, const char *pool, const neap_members *had,
+                          const neap_members *has) {
+  count_missing(gateway, pool, had, has, false);
+  count_missing(gateway, pool, has, had, true);
+}
+
+static const neap_members *members_of(const neap_loaded *loaded, const char *pool) {
+  for (size_t i = 0; loaded && i < loaded->config->pool_count; i++)
+    if (strcmp(loaded->config->pools[i].name, pool) == 0) return &loaded->members[i];
+  return NULL;
+}
+
+void neap_members_count(neap_gateway *gateway, const neap_loaded *before, const neap_loaded *now) {
+  for (size_t i = 0; i < now->config->pool_count; i++) {
+    const char *pool = now->config->pools[i].name;
+    count_members(gateway, pool, members_of(before, pool), &now->members[i]);
+  }
+  for (size_t i = 0; before && i < before->config->pool_count; i++) {
+    const char *pool = before->config->pools[i].name;
+    if (members_of(now, pool) == NULL) count_members(gateway, pool, &before->members[i], NULL);
+  }
+}
+
 /* Makes a generation what it is to be, on every worker or on none. */
 static int apply_to(neap_gateway *gateway, neap_loaded *loaded, neap_err *err) {
   neap_members *wants;
@@ -324,6 +355,8 @@ static int apply_to(neap_gateway *gateway, neap_loaded *loaded, neap_err *err) {
     return neap_fail(err, code, "%s", neap_strerror(code));
   }
   post_orders(gateway, orders);
+  for (size_t i = 0; loaded == gateway->loaded && i < loaded->config->pool_count; i++)
+    count_members(gateway, loaded->config->pools[i].name, &loaded->members[i], &wants[i]);
   neap_members *had = loaded->members;
   loaded->members = wants;
   loaded->members_serial = serial;

@@ -40,6 +40,8 @@ void neap_members_give(neap_loaded *loaded);
 /* Puts into force what was changed since the backends of the generation in force were taken: at a commit, and
  * after changes that do not do so themselves. */
 void neap_members_catch_up(neap_gateway *gateway);
+/* At a commit, for metrics: who joined and left. `before`: NULL at the start. */
+void neap_members_count(neap_gateway *gateway, const neap_loaded *before, const neap_loaded *now);
 
 /* What a source has found, and finds no more: as if added and removed by hand, but for backends that the file
  * names, which stay as they are. In force once neap_members_catch_up is called. `announce` fails where the

@@ -332,6 +332,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   gateway->worker_count = plan->place_count;
   neap_listeners_commit(plan);
   neap_loaded_keep(plan->loaded, NULL);
+  neap_members_count(gateway, gateway->loaded, plan->loaded);
   if (gateway->loaded) {
     neap_history_note(&gateway->history, gateway->loaded, plan->loaded, plan->loaded->config->reload_keep);
     neap_loaded_retire(gateway->loaded);
