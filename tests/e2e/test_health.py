@@ -266,6 +266,7 @@ class Health(unittest.TestCase):
         gateway = self.start(good, bad, pool='eject = { errors = 0, min_requests = 30 }')
         wire.wait_until(lambda: self.bodies(gateway, 100) and any("upstream ejected" in line for line in gateway.lines),
                         "an ejection by rate")
+        wire.wait_until(lambda: set(self.bodies(gateway)) == {b"good"}, "the worker to look")  # every few milliseconds
         self.assertEqual(set(self.bodies(gateway)), {b"good"})
 
     # --- load reports
