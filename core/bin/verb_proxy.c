@@ -24,7 +24,7 @@ static const neap_option options[] = {
                 "may be given many times"},
     [OPT_CACHE] = {"cache", 0, "SIZE", "keep responses that may be kept, in so many bytes (KB, MB, GB)"},
     [OPT_EVICT] = {"evict", 0, "POLICY", "what to drop when the cache is full (sieve)"},
-    [OPT_BALANCE] = {"balance", 'b', "POLICY", "how to pick a backend (weighted_round_robin)"},
+    [OPT_BALANCE] = {"balance", 'b', "POLICY", "how to pick a backend (adaptive)"},
     [OPT_WORKERS] = {"workers", 'w', "N", "threads that serve (one per core)"},
     {0},
 };

@@ -7,6 +7,8 @@
 /* The native policies (native_*.c); neap_native_policies lists them for the registry. */
 extern const neap_policy_vt neap_native_fifo, neap_native_lfu, neap_native_lru, neap_native_s3fifo,
     neap_native_sieve;
+extern const neap_policy_vt neap_native_adaptive, neap_native_estimated_wait, neap_native_late_binding,
+    neap_native_peak_ewma;
 extern const neap_policy_vt neap_native_consistent_hash, neap_native_ip_hash, neap_native_least_connections,
     neap_native_p2c, neap_native_random, neap_native_round_robin, neap_native_weighted_least_connections,
     neap_native_weighted_round_robin;

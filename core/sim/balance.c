@@ -48,6 +48,7 @@ typedef struct balancer {
   neap_pick_board board;
   neap_backend_row *rows;
   neap_random random;
+  double top_share;
   uint32_t held_first, held_last; /* NONE: nobody */
 } balancer;
 
@@ -85,18 +86,11 @@ static int32_t capacity_of(const simulation *s, uint32_t backend) {
 
 /* --- what a policy is told --- */
 
-static void tell_now(balancer *b) {
-  if (b->board.event_count == 0) return;
-  neap_policy_observe(b->policy, b->board.events, b->board.event_count);
-  b->board.event_count = 0;
-}
-
-static void tell(const simulation *s, balancer *b, uint32_t kind, uint32_t backend, int32_t size,
-                 double hash) {
+static void tell(const simulation *s, balancer *b, int32_t kind, uint32_t backend, const request *r) {
+  int32_t status = kind == NEAP_EVENT_DONE ? 200 : kind == NEAP_EVENT_FAILED ? 502 : 0;
   b->board.now_ms = s->now_ms;
-  if (b->board.event_count == NEAP_PICK_EVENTS_MAX) tell_now(b);
-  b->board.events[b->board.event_count++] =
-      (neap_event){.what = (int32_t)(kind << NEAP_EVENT_SHIFT | backend), .size = size, .hash = hash};
+  neap_policy_tell(b->policy, kind, (int32_t)backend, r ? r->in_flight : 0,
+                   status ? round((s->now_ms - r->sent_ms) * 1e3) : 0, status);
 }
 
 static void report(const simulation *s, balancer *b, uint32_t backend, int32_t load) {
@@ -104,14 +98,13 @@ static void report(const simulation *s, balancer *b, uint32_t backend, int32_t l
   b->rows[backend].load = load;
   b->rows[backend].capacity = capacity_of(s, backend);
   b->rows[backend].load_ms = s->now_ms;
-  tell(s, b, NEAP_EVENT_REPORT, backend, 0, 0);
+  tell(s, b, NEAP_EVENT_REPORT, backend, NULL);
 }
 
 /* --- picking --- */
 
 static void send_probes(simulation *s, balancer *b) {
   int32_t count = NEAP_MIN(b->board.probe_count, NEAP_PICK_PROBES_MAX);
-  b->board.probe_count = 0;
   if (!s->options->reports) return;
   for (int32_t i = 0; i < count; i++) {
     int32_t backend = b->board.probes[i];
@@ -129,11 +122,7 @@ static int32_t ask(simulation *s, balancer *b, const request *r) {
   int size =
       snprintf(client, sizeof client, "10.%u.%u.%u", r->key >> 16 & 255, r->key >> 8 & 255, r->key & 255);
   const neap_request_board about = {.client = {.ptr = client, .size = size}};
-  uint64_t members = (uint64_t)board->count;
-  tell_now(b);
-  board->random1 = (int32_t)neap_random_below(&b->random, members);
-  board->random2 = (int32_t)neap_random_below(&b->random, members - (members > 1));
-  if (members > 1 && board->random2 >= board->random1) board->random2++;
+  neap_pick_draw(board, &b->random, b->top_share);
   board->now_ms = s->now_ms;
   board->key = (double)(neap_hash_bytes(client, (size_t)size) >> 11);
   board->request = &about;
@@ -149,7 +138,7 @@ static void dispatch(simulation *s, uint32_t index, uint32_t backend) {
   r->backend = (uint16_t)backend;
   r->sent_ms = s->now_ms;
   r->in_flight = ++b->rows[backend].in_flight;
-  tell(s, b, NEAP_EVENT_SENT, backend, r->in_flight, 0);
+  tell(s, b, NEAP_EVENT_SENT, backend, r);
   neap_agenda_add(&s->agenda, s->now_ms + delay_ms(s, backend), REACHES, index, 0);
 }
 
@@ -249,8 +238,7 @@ static void answered(simulation *s, uint32_t index) {
   s->answered++;
   r->response_ms = r->failed ? NAN : s->now_ms - r->arrived_ms;
   b->rows[r->backend].in_flight--;
-  tell(s, b, r->failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, r->backend, r->in_flight,
-       round((s->now_ms - r->sent_ms) * 1e3));
+  tell(s, b, r->failed ? NEAP_EVENT_FAILED : NEAP_EVENT_DONE, r->backend, r);
   report(s, b, r->backend, r->load);
   place_held(s, b);
 }
@@ -275,11 +263,11 @@ static void change_speed(simulation *s, uint32_t backend, double factor) {
   forecast(s, backend);
 }
 
-static void change_members(simulation *s, uint32_t count, int32_t barred, uint32_t kind) {
+static void change_members(simulation *s, uint32_t count, int32_t barred, int32_t kind) {
   for (uint32_t k = 0; k < s->scenario->balancers; k++) {
     for (uint32_t i = s->scenario->backends - count; i < s->scenario->backends; i++) {
       s->balancers[k].rows[i].barred = barred;
-      tell(s, &s->balancers[k], kind, i, 0, 0);
+      tell(s, &s->balancers[k], kind, i, NULL);
     }
     place_held(s, &s->balancers[k]);
   }
@@ -437,6 +425,7 @@ static int open_balancer(simulation *s, balancer *b, uint64_t seed, neap_err *er
     char address[32];
     int size = snprintf(address, sizeof address, "backend-%u:80", i);
     int32_t weight = (int32_t)round(neap_cycle_at(&c->weight, i));
+    b->top_share = NEAP_MAX(b->top_share, weight);
     b->rows[i] = (neap_backend_row){.weight = weight,
                                     .share = weight,
                                     .load = -1,

@@ -263,7 +263,7 @@ M.pool = {
     text = 'more backends: "dns:name:port", "srv:name", "file:path", "etcd:http://host:2379/prefix"' },
   { name = "discover_refresh", kind = duration(1000, DAY), default = 30000,
     text = "between two questions for names whose time to live is not said" },
-  { name = "balance", kind = policy "balance", default = "native:weighted_round_robin", also = { "algorithm" },
+  { name = "balance", kind = policy "balance", default = "native:adaptive", also = { "algorithm" },
     text = "policy that picks, or function(req, pool)" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
   { name = "key", kind = key,

@@ -45,7 +45,7 @@ steps     recv,route,lookup,balance
 cache     uri-miss: nothing is stored for its target
 key       http://a.example/api/x?y=1 (space app)
 pool      app
-policy    weighted_round_robin
+policy    adaptive
 backend   BACKEND
 candidates            weight  in flight    ewma ms      score
 * BACKEND          1          0 EWMA SCORE

@@ -263,7 +263,7 @@ class Health(unittest.TestCase):
             counted[0] += 1
             connection.send(wire.response(200 if counted[0] % 3 else 503))
         bad.on("/", sometimes)
-        gateway = self.start(good, bad, pool='eject = { errors = 0, min_requests = 30 }')
+        gateway = self.start(good, bad, pool='balance = "round_robin", eject = { errors = 0, min_requests = 30 }')
         wire.wait_until(lambda: self.bodies(gateway, 100) and any("upstream ejected" in line for line in gateway.lines),
                         "an ejection by rate")
         wire.wait_until(lambda: set(self.bodies(gateway)) == {b"good"}, "the worker to look")  # every few milliseconds
@@ -417,7 +417,8 @@ class Health(unittest.TestCase):
 
     def test_killed_processes_are_left_alone_and_taken_back(self):
         servers = [self.make_server(name) for name in ("a", "b", "c", "d")]
-        gateway = self.start(*servers, pool='health = { interval = "50ms", rise = 2, fall = 2 }, max_retries = 3')
+        gateway = self.start(*servers, pool='balance = "round_robin", health = { interval = "50ms", rise = 2, fall = 2 }, '
+                             'max_retries = 3')
         for server in servers:
             gateway.wait_line("backend_up pool=app backend=" + server.address)
         for server in servers[1:]:

@@ -96,7 +96,7 @@ static void test_five_lines_are_enough(void **state) {
   assert_true(is_policy(c->cache.evict, "sieve"));
   assert_int_equal(c->pool_count, 1);
   assert_string_equal(c->pools[0].name, "app");
-  assert_string_equal(c->pools[0].balance, "native:weighted_round_robin");
+  assert_string_equal(c->pools[0].balance, "native:adaptive");
   assert_int_equal(c->pools[0].backend_count, 2);
   assert_int_equal(c->pools[0].backends[1].weight, 2);
   assert_int_equal(c->pools[0].backends[1].port, 9002);
