@@ -224,7 +224,8 @@ typedef struct neap_pick_board {
 /* C functions for the runtime of balance policies (core/script/balance.c). */
 typedef struct neap_balance_leaves {
   void *self;
-  double (*random)(void *self); /* [0, 1), the same again for the same seed */
+  double (*random)(void *self);                  /* [0, 1), the same again for the same seed */
+  double (*slowness)(void *self, int32_t place); /* 1: as the rest of the pool; learned from outcomes */
 } neap_balance_leaves;
 
 /* --- views of a request

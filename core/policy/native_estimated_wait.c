@@ -53,20 +53,7 @@ static double crowd(const estimated_wait *e, int32_t present) {
 static int observe(void *self, const neap_event *events, int n) {
   estimated_wait *e = self;
   neap_check_magic(e, ESTIMATED_WAIT_MAGIC);
-  if (neap_pace_fit(&e->pace, e->board->count)) return NEAP_ENOMEM;
-  for (int i = 0; i < n; i++) {
-    int32_t kind = events[i].what >> NEAP_EVENT_SHIFT, place = events[i].what & NEAP_SLOT_MASK;
-    if (place >= e->pace.count) continue;
-    if (kind == NEAP_EVENT_SENT)
-      neap_pace_sent(&e->pace, place, events[i].size);
-    else if (kind == NEAP_EVENT_DONE)
-      neap_pace_done(&e->pace, place, events[i].size, 0, 0, events[i].hash, e->board->now_ms);
-    else if (kind == NEAP_EVENT_FAILED)
-      neap_pace_failed(&e->pace, place, events[i].size);
-    else if (kind == NEAP_EVENT_JOINED)
-      neap_pace_forget(&e->pace, place);
-  }
-  return 0;
+  return neap_pace_observe(&e->pace, e->board, events, n);
 }
 
 /* hot: */

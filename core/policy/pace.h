@@ -28,7 +28,8 @@ typedef struct neap_pace_row {
   int32_t samples; /* at most what the average remembers; 0: not known */
 } neap_pace_row;
 
-typedef struct neap_pace {
+typedef struct neap_pace neap_pace;
+struct neap_pace {
   neap_pace_row *rows;
   neap_concurrency *crowds; /* one to a place */
   neap_crowding crowding;
@@ -40,7 +41,7 @@ typedef struct neap_pace {
   double typical_ms;   /* what a request takes when nothing is in its way; a guess before the first answers */
   double variance;     /* of a sample about its backend's level */
   double fade_ms;      /* a difference halves in that time without news */
-} neap_pace;
+};
 
 void neap_pace_init(neap_pace *pace);
 void neap_pace_fini(neap_pace *pace);

@@ -236,4 +236,14 @@ int32_t neap_sketch_estimate(const neap_sketch *sketch, double hash);
 void neap_sketch_swap(neap_sketch *a, neap_sketch *b);
 size_t neap_sketch_memory(const neap_sketch *sketch);
 
+/* How slow each backend of a pool is, compared with the rest, learned from the outcomes that are told to the
+ * policy. */
+typedef struct neap_pace neap_pace;
+int neap_pace_create(neap_pace **out);
+void neap_pace_destroy(neap_pace **pace);
+/* hot: a logarithm per answer. NEAP_ENOMEM, only where the pool has grown. */
+int neap_pace_observe(neap_pace *pace, const neap_pick_board *board, const neap_event *events, int n);
+/* 1: as the rest, or not known; 2: takes twice as long. hot: */
+double neap_pace_of(const neap_pace *pace, int32_t place, double now_ms);
+
 #endif

@@ -24,6 +24,7 @@ typedef struct lua_balance {
   neap_pick_board *board;
   neap_balance_leaves leaves;
   neap_random random;
+  neap_pace *pace;   /* NULL until the policy asks how slow a backend is */
   int pick, observe; /* registry references; observe: LUA_NOREF where the policy wants no events */
 } lua_balance;
 
@@ -38,6 +39,7 @@ static void destroy(void *self) {
     luaL_unref(neap_vm_state(b->vm), LUA_REGISTRYINDEX, b->pick);
     luaL_unref(neap_vm_state(b->vm), LUA_REGISTRYINDEX, b->observe);
   }
+  neap_pace_destroy(&b->pace);
   b->magic = 0;
   free(b);
 }
@@ -46,11 +48,19 @@ static double leaf_random(void *self) {
   return neap_random_unit(&((lua_balance *)self)->random);
 }
 
+/* The first to ask makes it learn: outcomes come after picks, so that nothing is missed. */
+static double leaf_slowness(void *self, int32_t place) {
+  lua_balance *b = self;
+  if (b->pace == NULL && neap_pace_create(&b->pace)) return 1;
+  return neap_pace_of(b->pace, place, b->board->now_ms);
+}
+
 /* hot: what happened stands on the board, or is put there. */
 static int observe(void *self, const neap_event *events, int n) {
   lua_balance *b = self;
   neap_check_magic(b, BALANCE_MAGIC);
-  if (b->observe == LUA_NOREF) return 0;
+  int code = b->pace ? neap_pace_observe(b->pace, b->board, events, n) : 0;
+  if (b->observe == LUA_NOREF || code) return code;
   neap_pick_board *board = b->board;
   if (events != board->events) {
     n = NEAP_MIN(n, (int)NEAP_PICK_EVENTS_MAX);
@@ -86,7 +96,7 @@ static lua_balance *make(const char *name, const neap_policy_env *env) {
   b->board = env->pick;
   b->pick = b->observe = LUA_NOREF;
   b->random.state = env->seed;
-  b->leaves = (neap_balance_leaves){.self = b, .random = leaf_random};
+  b->leaves = (neap_balance_leaves){.self = b, .random = leaf_random, .slowness = leaf_slowness};
   snprintf(b->name, sizeof b->name, "%s", name);
   b->vt = (neap_policy_vt){.name = b->name,
                            .domain = NEAP_BALANCE,

@@ -35,6 +35,7 @@ local OUTCOME = "struct { const int32_t unused; }"
 ---@field capacity integer requests it can work on at once, by its own report; 0: not known
 ---@field ewma_us number response time, microseconds; 0: not known
 ---@field error_rate number 0 to 1
+---@field slowness number 1: as the rest of the pool, 2: takes twice as long; learned from outcomes, and fades
 ---@field affinity number between 0 and 1: what chance would say of this backend and the request's key, always the same
 
 ---@class neap.Outcome
@@ -56,7 +57,7 @@ local OUTCOME = "struct { const int32_t unused; }"
 ---@field wait string the answer that holds the request until something changes
 ---@field [integer] neap.Backend
 
-local function backend_class(board, mix)
+local function backend_class(board, mix, leaves)
   local function index(backend, name)
     local i = backend.index - 1
     if i < 0 or i >= board.count then error("this backend has left the pool", 2) end
@@ -71,6 +72,7 @@ local function backend_class(board, mix)
     if name == "load" then return row.load end
     if name == "capacity" then return row.capacity end
     if name == "tried" then return row.barred % 2 ~= 0 end
+    if name == "slowness" then return (leaves.slowness(leaves.self, i)) end
     if name == "affinity" then return mix(board.key, row.id) end
     error(format("a backend has no %q", tostring(name)), 2)
   end
@@ -81,7 +83,7 @@ end
 
 --- The pool of a board: `board` is a neap_pick_board, `mix` the leaf of that name, `leaves` a neap_balance_leaves.
 function M.view(board, mix, leaves)
-  local Backend = backend_class(board, mix)
+  local Backend = backend_class(board, mix, leaves)
   local backends = {}
 
   local function backend_at(key)

@@ -32,7 +32,7 @@ function M.new(backends, given, random2)
   end
   for i, of in ipairs(backends) do
     local backend = { index = i, up = true, tried = false, weight = 1, share = 1, in_flight = 0, limit = 0, load = -1,
-                      capacity = 0, ewma_us = 0, error_rate = 0, affinity = 0.5 }
+                      capacity = 0, ewma_us = 0, error_rate = 0, affinity = 0.5, slowness = 1 }
     for name, value in pairs(of) do
       assert(backend[name] ~= nil, name)
       backend[name] = value
