@@ -161,14 +161,17 @@ class Discovery(unittest.TestCase):
     # --- DNS
 
     def start_names(self, *more):
-        port = free_port()
-        service = Service("dnsmasq", "--keep-in-foreground", "--port=%d" % port, "--listen-address=127.0.0.1",
-                          "--bind-interfaces", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=",
-                          "--user=root", "--log-facility=/dev/null", "--local=/test/", "--local-ttl=1",
-                          "--hostsdir=FOLDER", *more)
-        self.addCleanup(service.stop)
-        wire.wait_until(lambda: is_listening(port), "dnsmasq")
-        return service, '"127.0.0.1:%d"' % port
+        for _ in range(5):  # another process may take the port meanwhile
+            port = free_port()
+            service = Service("dnsmasq", "--keep-in-foreground", "--port=%d" % port, "--listen-address=127.0.0.1",
+                              "--bind-interfaces", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=",
+                              "--user=root", "--log-facility=/dev/null", "--local=/test/", "--local-ttl=1",
+                              "--hostsdir=FOLDER", *more)
+            self.addCleanup(service.stop)
+            wire.wait_until(lambda: is_listening(port) or service.process.poll() is not None, "dnsmasq")
+            if service.process.poll() is None:
+                return service, '"127.0.0.1:%d"' % port
+        raise AssertionError("dnsmasq does not start")
 
     @staticmethod
     def write_hosts(service, text):
