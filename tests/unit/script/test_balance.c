@@ -212,9 +212,13 @@ static void check_twins(const char *lua, const char *native, int32_t count, uint
 
 static void test_twins_decide_alike(void **state) {
   (void)state;
-  static const char *const twins[] = {
-      "random",         "p2c", "least_connections", "weighted_least_connections", "weighted_round_robin",
-      "consistent_hash", "estimated_wait"};
+  static const char *const twins[] = {"random",
+                                      "p2c",
+                                      "least_connections",
+                                      "weighted_least_connections",
+                                      "weighted_round_robin",
+                                      "consistent_hash",
+                                      "estimated_wait"};
   for (size_t i = 0; i < sizeof twins / sizeof twins[0]; i++) {
     char native[64];
     snprintf(native, sizeof native, "native:%s", twins[i]);
