@@ -465,7 +465,7 @@ class Responses(Case):
         self.on(b"HTTP/1.1 100 Continue\r\n\r\n" + wire.response(body=b"hello"))
         self.assertEqual(self.gateway.ask(self.path).body, b"hello")
         self.on(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10000 + wire.response(body=b"hello"))
-        self.assertIn(self.gateway.ask(self.path).status, (200, 502))
+        self.assertEqual(self.gateway.ask(self.path).status, 502)  # more than a head may be
         self.still_serves()
 
     def test_65_fields_named_by_connection(self):

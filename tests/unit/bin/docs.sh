@@ -5,6 +5,7 @@ set -eu
 neap=$1 root=$(dirname "$0")/../../..
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+unset NEAP_TEST_MODE NEAP_TRACES # which `neap check` would take for misspelt settings
 status=0
 wrong() { echo "docs: $*" >&2; status=1; }
 
