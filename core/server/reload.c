@@ -250,12 +250,16 @@ static void start_next(neap_gateway *gateway) {
   }
 }
 
+/* A reload for which nobody waits. */
+static bool is_plain(const neap_reload *reload) {
+  return reload->reply == NULL && !reload->rollback && !reload->promotion;
+}
+
 static void ask(neap_gateway *gateway, const neap_reload *wish) {
   neap_control_reply *reply = wish->reply;
   neap_reload **end = &gateway->reloads;
   for (; *end; end = &(*end)->next)
-    if (reply == NULL && !wish->promotion && !(*end)->running && (*end)->reply == NULL)
-      return; /* one that has not begun will do */
+    if (is_plain(wish) && is_plain(*end) && !(*end)->running) return; /* one that has not begun will do */
   neap_reload *made = calloc(1, sizeof *made);
   if (made == NULL) {
     neap_candidate *candidate = wish->candidate;

@@ -143,14 +143,13 @@ static void add_pool(const neap_candidate *candidate, size_t index, json_t *pool
   const neap_config_pool *pool = &candidate->gateway->loaded->config->pools[index];
   const neap_members *members = &candidate->gateway->loaded->members[index];
   neap_pool_shadow_sum sum = {0};
-  const char *name = NULL;
+  int32_t other = counterpart(candidate, pool);
+  if (other < 0) return;
   for (uint32_t w = 0; w < candidate->part_count; w++) {
     neap_pool_shadow **shadows = candidate->parts[w].shadows;
-    if (shadows == NULL || shadows[index] == NULL) continue;
-    neap_pool_shadow_gather(shadows[index], &sum);
-    name = neap_policy_name(neap_pool_shadow_policy(shadows[index]));
+    if (shadows && shadows[index]) neap_pool_shadow_gather(shadows[index], &sum);
   }
-  backend_sum *sums = name ? calloc(members->count + 1, sizeof *sums) : NULL;
+  backend_sum *sums = calloc(members->count + 1, sizeof *sums);
   if (sums == NULL) return;
   gather_backends(candidate, index, sums, members);
   uint64_t picks = 0, would_be = 0;
@@ -163,7 +162,8 @@ static void add_pool(const neap_candidate *candidate, size_t index, json_t *pool
                                               ratio(sums[i].would_be, would_be)));
   json_array_append_new(
       pools, json_pack("{s:s, s:o, s:o, s:I, s:I, s:f, s:f, s:f, s:I, s:b}", "pool", pool->name, "policy",
-                       neap_control_string(pool->balance), "candidate", neap_control_string(name), "asked",
+                       neap_control_string(pool->balance), "candidate",
+                       neap_control_string(candidate->loaded->config->pools[other].balance), "asked",
                        (json_int_t)sum.asked, "agreed", (json_int_t)sum.agreed, "agreement",
                        ratio(sum.agreed, sum.asked), "max_over_mean", peak(sums, members->count, false),
                        "would_be_max_over_mean", peak(sums, members->count, true), "failed",

@@ -123,10 +123,6 @@ bool neap_pool_shadow_share_at(const neap_pool_shadow *shadow, size_t index, nea
   return true;
 }
 
-const neap_policy *neap_pool_shadow_policy(const neap_pool_shadow *shadow) {
-  return shadow->policy;
-}
-
 /* --- life */
 
 int neap_pool_shadow_create(const neap_pool *like, neap_pool_shadow **out, neap_err *err) {

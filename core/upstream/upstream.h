@@ -173,7 +173,6 @@ typedef struct neap_pool_shadow_sum {
 void neap_pool_shadow_gather(const neap_pool_shadow *shadow, neap_pool_shadow_sum *sum);
 /* The share at `index`; false after the last. Any thread. */
 bool neap_pool_shadow_share_at(const neap_pool_shadow *shadow, size_t index, neap_pool_shadow_share *out);
-const neap_policy *neap_pool_shadow_policy(const neap_pool_shadow *shadow);
 /* The id of the backend with that address. */
 double neap_backend_id(const char *address);
 

@@ -228,14 +228,14 @@ neap.route { name = "admin", prefix = "/admin", respond = 403 }
         routes = 'neap.route { path = "/", respond = 204 }'
         self.canary(self.file("next.lua", CONFIG % ('"%s"' % self.origins[0].address, routes)), share="20%",
                     min_requests=100000)
-        first, again = self.users(1000), self.users(1000)
+        first, again = self.users(400), self.users(400)
         self.assertEqual(first, again)
-        self.assertAlmostEqual(first.count(204) / 1000, 0.2, delta=0.05)
+        self.assertAlmostEqual(first.count(204) / 400, 0.2, delta=0.08)
         self.assertEqual(set(first), {200, 204})
-        sides = self.done("canary")["sides"]
-        self.assertEqual(sides[0]["requests"] + sides[1]["requests"], 2000)
-        self.assertEqual(sides[1]["requests"], 2 * first.count(204))
-        lines = self.gateway.access(count=2000)
+        # A request is counted when it is over, which its client does not wait for.
+        self.wait_until("canary", lambda now: sum(side["requests"] for side in now["sides"]) == 800, "the counts")
+        self.assertEqual(self.done("canary")["sides"][1]["requests"], 2 * first.count(204))
+        lines = self.gateway.access(count=800)
         self.assertEqual({(line["status"], line["generation"]) for line in lines}, {(200, 1), (204, 2)})
         for verb in ("reload", "shadow", "canary"):
             refused = self.ask(verb, **({} if verb == "reload" else {"file": "p2c", "pool": "app"}))
@@ -243,7 +243,7 @@ neap.route { name = "admin", prefix = "/admin", respond = 403 }
             self.assertIn("canary is under way", refused["error"])
         ended = self.done("rollback")
         self.assertEqual(ended["state"], "rolled back")
-        self.assertEqual(set(self.users(1000)), {200})
+        self.assertEqual(set(self.users(400)), {200})
         self.gateway.wait_line("generation_freed generation=2")
         self.assertEqual(self.done("status")["generation"], 1)
 
@@ -269,7 +269,8 @@ return worse
         self.assertEqual(in_force["errors"], 0)
         self.assertAlmostEqual(tried["error_share"], 0.02, delta=0.02)
         self.assertLess(tried["requests"], 4000)
-        self.assertEqual(statuses.count(500), tried["errors"])
+        self.assertLessEqual(tried["errors"], statuses.count(500))  # some may have been under way
+        self.assertLessEqual(statuses.count(500), tried["errors"] + 3)
         self.assertEqual(set(self.users(1000)), {200})
         self.gateway.wait_line("canary_rolled_back")
 
@@ -287,6 +288,15 @@ return worse
         self.canary(self.file("second.lua", second), share="10%", min_requests=20)
         _, found = self.drive(lambda now: now["state"] == "rolled back")
         self.assertIn("p99", found["reason"])
+
+    def test_a_canary_whose_policy_fails_is_rolled_back_and_no_request_with_it(self):
+        self.start(Origin(), Origin(), cache="false")
+        loop = 'if request.path:starts "/loop" then while true do end end'
+        self.canary(self.file("loop.lua", FIRST % ("it hangs", loop)), share="50%", min_requests=100000)
+        self.assertEqual(set(self.users(100, path="/loop")), {200})
+        found = self.wait_until("canary", lambda now: now["state"] == "rolled back", "the end of the canary")
+        self.assertIn("taken out", found["reason"])
+        self.assertEqual(set(self.users(100, path="/loop")), {200})
 
     def test_a_healthy_canary_is_promoted(self):
         self.start(Origin(), Origin(), cache="false", workers=2)
