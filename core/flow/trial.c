@@ -37,7 +37,8 @@ static bool is_error(const neap_exchange *exchange) {
 
 static void note_side(neap_exchange *exchange, neap_trial *trial, uint64_t now_ns) {
   bool tried = exchange->generation == trial->candidate;
-  neap_trial_side *side = tried ? &trial->tried : &trial->in_force;
+  if (!tried && exchange->generation != trial->in_force) return; /* of an earlier one, and late */
+  neap_trial_side *side = tried ? &trial->with : &trial->without;
   neap_count_add(&side->requests, 1);
   if (is_error(exchange)) neap_count_add(&side->errors, 1);
   neap_histogram_add(&side->took_us, (now_ns - exchange->start_ns) / 1000);

@@ -48,14 +48,14 @@ typedef struct neap_trial_tape {
 } neap_trial_tape;
 
 typedef struct neap_trial {
-  struct neap_generation *candidate;
+  struct neap_generation *candidate, *in_force;
   /* Canary. */
   double share; /* 0: a shadow */
   neap_match_key by;
   const char *by_name;
   double unnamed; /* what neap_route_key says of a request without such a part: its address counts */
   uint64_t salt;
-  neap_trial_side in_force, tried;
+  neap_trial_side without, with;
   /* Shadow of routes. */
   bool routes;
   neap_count routed, agreed, failed;

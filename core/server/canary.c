@@ -22,7 +22,7 @@ static void gather(const neap_candidate *candidate, bool tried, side *out) {
   *out = (side){0};
   for (uint32_t i = 0; i < candidate->part_count; i++) {
     const neap_trial *trial = &candidate->parts[i].trial;
-    const neap_trial_side *from = tried ? &trial->tried : &trial->in_force;
+    const neap_trial_side *from = tried ? &trial->with : &trial->without;
     out->requests += neap_count_get(&from->requests);
     out->errors += neap_count_get(&from->errors);
     neap_histogram_merge(&out->took_us, &from->took_us);

@@ -62,7 +62,7 @@ int neap_candidate_prepare(neap_candidate *candidate, neap_reload_plan *plan, ch
 static void on_attach(neap_task *task) {
   neap_candidate_part *part = NEAP_CONTAINER_OF(task, neap_candidate_part, attach);
   for (size_t i = 0; part->shadows && i < part->candidate->pool_count; i++)
-    neap_pool_set_shadow(part->in_force->pools[i], part->shadows[i]);
+    neap_pool_set_shadow(part->trial.in_force->pools[i], part->shadows[i]);
   part->flow->trial = &part->trial;
 }
 
@@ -79,7 +79,7 @@ static void on_detach(neap_task *task) {
   neap_candidate *candidate = part->candidate;
   part->flow->trial = NULL;
   for (size_t i = 0; part->shadows && i < candidate->pool_count; i++)
-    neap_pool_set_shadow(part->in_force->pools[i], NULL);
+    neap_pool_set_shadow(part->trial.in_force->pools[i], NULL);
   destroy_shadows(part);
   if (atomic_fetch_sub(&candidate->attached, 1) == 1)
     neap_loop_post(candidate->gateway->loop, &candidate->detached);
@@ -135,7 +135,7 @@ static void attach(neap_candidate *candidate) {
     neap_candidate_part *part = &candidate->parts[i];
     if (part->candidate == NULL) continue;
     part->flow = neap_worker_flow(gateway->workers[i]);
-    part->in_force = &gateway->loaded->parts[i].generation;
+    part->trial.in_force = &gateway->loaded->parts[i].generation;
     neap_loop_post(neap_worker_loop(gateway->workers[i]), &part->attach);
   }
 }

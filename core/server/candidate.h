@@ -34,7 +34,6 @@ typedef struct neap_candidate_part {
   neap_task attach, detach;
   neap_candidate *candidate; /* NULL: there is no such worker */
   neap_flow *flow;
-  neap_generation *in_force;
   neap_trial trial;
   neap_pool_shadow **shadows; /* by pool in force; NULL: not compared */
 } neap_candidate_part;
