@@ -55,6 +55,8 @@ class Health(unittest.TestCase):
 
     def start(self, *origins, **options):
         options.setdefault("cache", "false")
+        if "balance" not in options.get("pool", ""):  # so that everyone gets some of few requests
+            options["pool"] = 'balance = "round_robin", ' + options.get("pool", "")
         gateway = Gateway(config(*origins, **options))
         self.addCleanup(gateway.stop)
         return gateway

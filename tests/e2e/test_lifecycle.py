@@ -178,7 +178,7 @@ class Lifecycle(unittest.TestCase):
 
     def test_round_robin_over_all_backends(self):
         origins = [self.make_origin(b"%d" % i) for i in range(3)]
-        gateway = self.start(*origins, cache="false")
+        gateway = self.start(*origins, cache="false", pool='balance = "round_robin",')
         bodies = [gateway.ask("/").body for _ in range(9)]
         self.assertEqual(sorted(bodies), sorted([b"0", b"1", b"2"] * 3))
 

@@ -18,6 +18,7 @@ class Members(unittest.TestCase):
             origin.on("/", wire.response(body=b"%d" % index))
 
     def start(self, *origins, **options):
+        options.setdefault("pool", "balance = \"round_robin\",")  # so that everyone gets some of few requests
         self.gateway = Gateway(config(*origins, cache="false", **options))
         self.addCleanup(self.gateway.stop)
         return self.gateway
