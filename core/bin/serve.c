@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* One event per line and write, so that lines of several threads do not mix. */
@@ -30,11 +31,11 @@ static void say_ready(const neap_gateway *gateway) {
   fprintf(stderr, " workers=%u\n", neap_gateway_worker_count(gateway));
 }
 
-/* The report names file and line of every problem; else there is one sentence. */
+/* The report names file and line of every problem. Where it only warns, the sentence says what was wrong. */
 static int say_failure(const neap_verb *verb, const char *report, const neap_err *err) {
-  if (report == NULL) return neap_verb_fail(verb, "%s", err->text);
-  fputs(report, stderr);
-  return NEAP_EXIT_FAILED;
+  if (report) fputs(report, stderr);
+  if (report && strstr(report, ": error: ")) return NEAP_EXIT_FAILED;
+  return neap_verb_fail(verb, "%s", err->text);
 }
 
 static int serve(const neap_verb *verb, neap_engine *engine, const neap_gateway_options *options) {

@@ -18,6 +18,11 @@ from wire import Client, Reader, TIMEOUT, Truncated, Malformed
 PROGRAM = os.environ["NEAP_PROGRAM"]
 
 
+def environment_for(**more):
+    """What a gateway is started with: variables of the tests' own would be taken for its configuration's."""
+    return dict({name: value for name, value in os.environ.items() if not name.startswith("NEAP_")}, **more)
+
+
 class Origin:
     """A server with a script. `on(path, answer)`: bytes to send, or a function of (connection, request) that
     sends what it likes; other paths get 200 with the path as the body. `seen` are the requests in order of
@@ -181,7 +186,7 @@ class Gateway:
             os.chown(self.folder, user, user)
         self.process = subprocess.Popen([PROGRAM, "run", "-c", self.config], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self.folder, user=user,
-                                        env=dict(os.environ, **dict(environment)))
+                                        env=environment_for(**dict(environment)))
         self.thread = threading.Thread(target=self.read_lines, daemon=True)
         self.thread.start()
         try:
@@ -324,4 +329,4 @@ class Case(unittest.TestCase):
         self.assertEqual(self.gateway.ask("/still-serves").status, 200)
 
 
-__all__ = ["Case", "Client", "Gateway", "Malformed", "Origin", "TIMEOUT", "Truncated", "config", "early", "wire"]
+__all__ = ["Case", "Client", "Gateway", "Malformed", "Origin", "TIMEOUT", "Truncated", "config", "early", "environment_for", "wire"]

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 import wire
-from harness import PROGRAM, TIMEOUT, Gateway, Origin, config
+from harness import PROGRAM, TIMEOUT, Gateway, Origin, config, environment_for
 
 
 class Line:
@@ -148,9 +148,10 @@ class Control(unittest.TestCase):
         gateway = self.start()
         for path in (self.path, gateway.config):
             refused = subprocess.run([PROGRAM, "run", "-c", gateway.config], stdin=subprocess.DEVNULL, capture_output=True,
-                                     env=dict(os.environ, NEAP_CONTROL_SOCKET=path), text=True, timeout=TIMEOUT, check=False)
+                                     env=environment_for(NEAP_CONTROL_SOCKET=path, NEAP_CONTROL_MOED="660"), text=True, timeout=TIMEOUT, check=False)
             self.assertEqual(refused.returncode, 1)
             self.assertIn(path, refused.stderr)
+            self.assertIn("NEAP_CONTROL_MOED", refused.stderr)  # a warning does not take the place of the error
         with Line(self.path) as line:
             self.assertTrue(line.ask("status")["ok"])
         self.assertTrue(os.path.exists(gateway.config))
