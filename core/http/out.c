@@ -50,6 +50,8 @@ static bool may_be_named(neap_http_slice option) {
 void neap_http_hops_read(neap_http_hops *hops, const neap_http_head *head, uint64_t dropped) {
   hops->dropped = dropped | NEAP_HTTP_HOP_BY_HOP;
   hops->count = 0;
+  hops->from = head->base;
+  hops->to = head->base + head->cursor;
   const neap_http_field *field = neap_http_field_first(head, NEAP_HTTP_ID_CONNECTION);
   for (; field; field = neap_http_field_next(head, field)) {
     neap_http_slice option;

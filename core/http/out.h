@@ -80,6 +80,8 @@ _Static_assert(NEAP_HTTP_ID_COUNT <= 64, "a set of field names is one word");
 typedef struct neap_http_hops {
   uint64_t dropped; /* known names */
   int count;        /* of the names that Connection gives */
+  const char *from,
+      *to; /* the received head: what lies elsewhere was added here, and is not the sender's to drop */
   neap_http_slice named[NEAP_HTTP_CONNECTION_OPTIONS_MAX];
 } neap_http_hops;
 
@@ -90,7 +92,9 @@ bool neap_http_hops_named(const neap_http_hops *hops, neap_http_slice name);
 
 static inline bool neap_http_hops_keeps(const neap_http_hops *hops, const neap_http_field *field) {
   if (hops->dropped >> field->name.id & 1) return false;
-  return hops->count == 0 || !neap_http_hops_named(hops, field->name);
+  if (NEAP_LIKELY(hops->count == 0)) return true;
+  bool received = field->name.ptr >= hops->from && field->name.ptr < hops->to;
+  return !received || !neap_http_hops_named(hops, field->name);
 }
 
 /* Does the head have a Date that travels on? */

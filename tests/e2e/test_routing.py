@@ -377,6 +377,8 @@ class Access(Actions):
         self.assertEqual(response.get("WWW-Authenticate"), 'Basic realm="the shop", charset="UTF-8"')
         self.ask("/basic", fields=basic("joe", "geheim") + [("X-User", "admin")])
         seen = self.app.for_path("/basic")[-1]
+        self.ask("/basic", fields=basic("joe", "geheim") + [("Connection", "x-user")])  # not the client's to drop
+        self.assertEqual(self.app.for_path("/basic")[-1].all("X-User"), ["joe"])
         self.assertEqual((seen.all("X-User"), seen.get("Authorization")), (["joe"], None))
         lines = self.gateway.access("/basic", 3)
         self.assertIn("unauthorized", [line["reason"] for line in lines])
