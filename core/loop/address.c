@@ -63,18 +63,23 @@ static bool is_v6(const neap_address *address) {
   return address->bytes.ss_family == AF_INET6;
 }
 
+/* A client of IPv4 that came to a listener of both is the same client: it is written as IPv4. */
 size_t neap_address_format_host(const neap_address *address, char out[NEAP_ADDRESS_TEXT]) {
-  const void *bytes = is_v6(address)
-                          ? (const void *)&((const struct sockaddr_in6 *)&address->bytes)->sin6_addr
+  const struct in6_addr *six = &((const struct sockaddr_in6 *)&address->bytes)->sin6_addr;
+  bool mapped = is_v6(address) && IN6_IS_ADDR_V4MAPPED(six);
+  const void *bytes = mapped ? (const void *)&six->s6_addr[12]
+                      : is_v6(address)
+                          ? (const void *)six
                           : (const void *)&((const struct sockaddr_in *)&address->bytes)->sin_addr;
-  if (inet_ntop(address->bytes.ss_family, bytes, out, NEAP_ADDRESS_TEXT) == NULL) strcpy(out, "-");
+  if (inet_ntop(mapped ? AF_INET : address->bytes.ss_family, bytes, out, NEAP_ADDRESS_TEXT) == NULL)
+    strcpy(out, "-");
   return strlen(out);
 }
 
 size_t neap_address_format(const neap_address *address, char out[NEAP_ADDRESS_TEXT]) {
   char host[NEAP_ADDRESS_TEXT];
   neap_address_format_host(address, host);
-  const char *pattern = is_v6(address) ? "[%.45s]:%u" : "%.45s:%u";
+  const char *pattern = strchr(host, ':') ? "[%.45s]:%u" : "%.45s:%u";
   return (size_t)snprintf(out, NEAP_ADDRESS_TEXT, pattern, host, neap_address_port(address));
 }
 
