@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
+
 /* --- what is shared */
 
-static int read_file(const char *path, char **text, size_t *size, neap_err *err) {
+/* `any`: a pipe will do, too, as at the start of `neap run -c <(...)`. */
+static int read_file(const char *path, bool any, char **text, size_t *size, neap_err *err) {
   enum { CONFIG_MAX = 16 << 20 };
-  FILE *file = fopen(path, "re");
+  FILE *file = any ? fopen(path, "re") : neap_file_open(path);
   if (file == NULL) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(errno));
   char *bytes = NULL;
   size_t used = 0, room = 0, got;
@@ -45,7 +48,7 @@ static int read_config(neap_loaded *loaded, uint64_t generation, const char *oth
   if (source.text) {
     source.size = strlen(source.text);
   } else {
-    int code = read_file(source.name, &text, &source.size, err);
+    int code = read_file(source.name, other == NULL && generation == 1, &text, &source.size, err);
     if (code) return code;
     source.text = text;
     const char *slash = strrchr(source.name, '/');

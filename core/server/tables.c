@@ -86,7 +86,7 @@ static int read_all(int fd, const char *path, char **text, size_t *size, version
 
 static int load_file(neap_table_kind kind, const char *path, version *seen, neap_rows **rows, neap_err *err) {
   *seen = (version){0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us */
   if (fd < 0) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(errno));
   char *text;
   size_t size;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 
 enum { FOLDERS_MAX = 64, QUIET_MS = 100, CHUNK = 65536 };
@@ -24,7 +25,7 @@ struct neap_file_watch {
 /* --- what the files are now */
 
 static uint64_t hash_file(const char *path) {
-  FILE *file = fopen(path, "re");
+  FILE *file = neap_file_open(path);
   char *bytes = file ? malloc(CHUNK) : NULL;
   uint64_t hash = file ? 1 : 0;
   size_t got;

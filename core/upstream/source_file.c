@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
+
 enum { FILE_MAX = 1 << 20 };
 
 typedef struct file_state {
@@ -22,7 +24,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b) {
 
 /* All of it, NUL behind it; NULL with errno. */
 static char *read_all(const char *path, struct stat *what, size_t *size) {
-  FILE *file = fopen(path, "re");
+  FILE *file = neap_file_open(path);
   if (file == NULL) return NULL;
   char *text = fstat(fileno(file), what) == 0 ? malloc(FILE_MAX + 1) : NULL;
   if (text) {

@@ -165,6 +165,16 @@ class Lifecycle(unittest.TestCase):
         gateway.reload(good, r"reload.*generation=2")
         self.assertEqual(gateway.ask("/").body, b"other")
 
+    def test_what_is_no_file_is_refused_and_holds_nobody_up(self):
+        gateway = self.start(self.make_origin(b"x"), cache="false")
+        os.rename(gateway.config, gateway.config + ".good")
+        os.mkfifo(gateway.config)
+        gateway.signal(signal.SIGHUP)
+        gateway.wait_line("reload_refused generation=1.*cannot read")
+        os.rename(gateway.config + ".good", gateway.config)
+        gateway.signal(signal.SIGHUP)
+        gateway.wait_line("reloaded generation=2")
+
     def test_the_cache_survives_a_reload(self):
         origin = self.make_origin()
         origin.on("/", wire.response(fields=[("Cache-Control", "max-age=60")], body=b"x"))
