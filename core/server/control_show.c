@@ -144,7 +144,15 @@ static bool is_secret(const char *key) {
   return false;
 }
 
-/* Texts below a secret's key, and credentials among headers. */
+/* Names of headers and parameters whose values are credentials. */
+static bool is_secret_field(const char *name) {
+  static const char *const words[] = {"auth", "cookie", "key", "secret", "token", "password"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (strcasestr(name, words[i])) return true;
+  return false;
+}
+
+/* Texts below a secret's key, and credentials among headers and parameters. */
 static void mask(json_t *value, bool secret) {
   const char *key;
   json_t *below;
@@ -152,8 +160,7 @@ static void mask(json_t *value, bool secret) {
   void *next;
   if (json_is_object(value)) {
     const char *name = json_string_value(json_object_get(value, "name"));
-    bool header = name && (strcasecmp(name, "authorization") == 0 || strcasecmp(name, "cookie") == 0 ||
-                           strcasecmp(name, "proxy-authorization") == 0);
+    bool header = name && is_secret_field(name);
     json_object_foreach_safe(value, next, key, below) {
       bool hide = secret || is_secret(key) || (header && strcmp(key, "value") == 0);
       if (hide && json_is_string(below) && *json_string_value(below))

@@ -113,10 +113,11 @@ class Loopback(Admin):
         self.token = TOKEN
         self.start(pool='session = { type = "cookie", secret = "a secret of 16 bytes" },',
                    more='neap.route { path = "/x", pool = "app", request_headers = '
-                        '{ set = { Authorization = "Basic c2VjcmV0" } } }')
+                        '{ set = { Authorization = "Basic c2VjcmV0", ["X-Auth-Token"] = "hidden1" } }, '
+                        'query = { api_key = "hidden2" } }')
         text = self.ask("/v1/config").body.decode()
         self.assertEqual(json.loads(text)["config"]["admin"]["token"], "***")
-        for secret in (TOKEN, "a secret of 16 bytes", "c2VjcmV0"):
+        for secret in (TOKEN, "a secret of 16 bytes", "c2VjcmV0", "hidden1", "hidden2"):
             self.assertNotIn(secret, text)
 
     def test_bad_requests_are_refused_and_the_rest_is_served(self):
