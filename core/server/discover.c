@@ -44,13 +44,14 @@ static bool found_elsewhere(const finder *by, const char *address) {
   return false;
 }
 
-static void join(finder *by, const neap_backend_source_member *member) {
+static bool join(finder *by, const neap_backend_source_member *member) {
   neap_gateway *gateway = by->home->gateway;
   neap_err err;
   const neap_member_found found = {member->address, member->weight, member->priority};
-  if (neap_members_announce(gateway, by->pool, &found, &err))
-    neap_gateway_log(gateway, NEAP_LOG_ERROR, "server discover_join_failed pool=%s backend=%s error=\"%s\"",
-                     by->pool, member->address, err.text);
+  if (neap_members_announce(gateway, by->pool, &found, &err) == 0) return true;
+  neap_gateway_log(gateway, NEAP_LOG_ERROR, "server discover_join_failed pool=%s backend=%s error=\"%s\"",
+                   by->pool, member->address, err.text);
+  return false;
 }
 
 static void leave(finder *by, const char *address) {
@@ -67,35 +68,45 @@ static void change(finder *by, const neap_backend_source_member *was, const neap
   join(by, is);
 }
 
-static int copy_found(neap_backend_source_list *to, const neap_backend_source_member *members, size_t count) {
-  neap_backend_source_member *copy = malloc((count + 1) * sizeof *copy);
+/* What is found now, with room for what was found before. */
+static int copy_found(neap_backend_source_list *to, const neap_backend_source_member *members, size_t count,
+                      size_t more) {
+  neap_backend_source_member *copy = malloc((count + more + 1) * sizeof *copy);
   if (copy == NULL) return NEAP_ENOMEM;
   if (count) memcpy(copy, members, count * sizeof *copy);
-  *to = (neap_backend_source_list){.members = copy, .count = count, .room = count + 1};
+  *to = (neap_backend_source_list){.members = copy, .count = count, .room = count + more + 1};
   return 0;
 }
 
+/* Where one cannot join, nobody leaves: a list with a wrong name in it must not empty the pool. */
 static void on_changed(void *user, const neap_backend_source_member *members, size_t count) {
   finder *by = user;
   neap_backend_source_list before = by->found, now;
-  if (copy_found(&now, members, count)) return;
+  if (copy_found(&now, members, count, before.count)) return;
   by->found = now; /* first: what it finds no more is not found elsewhere by itself */
-  size_t joined = 0, left = 0;
+  size_t joined = 0, failed = 0, left = 0;
   for (size_t i = 0; i < count; i++) {
     const neap_backend_source_member *old = find_member(&before, members[i].address);
-    if (old == NULL)
-      join(by, &members[i]), joined++;
-    else
+    if (old)
       change(by, old, &members[i]);
+    else if (join(by, &members[i]))
+      joined++;
+    else
+      failed++;
   }
-  for (size_t i = 0; i < before.count; i++)
-    if (find_member(&now, before.members[i].address) == NULL) leave(by, before.members[i].address), left++;
+  for (size_t i = 0; i < before.count; i++) {
+    if (find_member(&now, before.members[i].address)) continue;
+    if (failed)
+      by->found.members[by->found.count++] = before.members[i];
+    else
+      leave(by, before.members[i].address), left++;
+  }
   neap_members_catch_up(by->home->gateway);
   free(before.members);
   by->changed_ms = neap_clock_wall_ms();
-  neap_gateway_log(by->home->gateway, NEAP_LOG_INFO,
-                   "server discovered pool=%s source=\"%s\" backends=%zu joined=%zu left=%zu", by->pool,
-                   by->spec, count, joined, left);
+  neap_gateway_log(by->home->gateway, failed ? NEAP_LOG_WARN : NEAP_LOG_INFO,
+                   "server discovered pool=%s source=\"%s\" backends=%zu joined=%zu failed=%zu left=%zu",
+                   by->pool, by->spec, count, joined, failed, left);
 }
 
 static void on_failed(void *user, const char *reason) {

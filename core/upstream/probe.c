@@ -108,9 +108,17 @@ static finding judge(const neap_probe *probe, const neap_fetch_reply *reply, cha
   return (finding){.good = verdict == 1, .reason = "the script says so"};
 }
 
+/* In a header field, or as the body. */
+static bool find_report(const neap_fetch_reply *reply, neap_report *out) {
+  for (size_t i = 0; i < reply->field_count; i++)
+    if (neap_report_is_field(reply->fields[i].name) && neap_report_parse(reply->fields[i].value, out))
+      return true;
+  return reply->body.size > 0 && reply->body.ptr[0] == '{' && neap_report_parse(reply->body, out);
+}
+
 static void read_report(neap_probe *probe, const neap_fetch_reply *reply) {
   neap_report report;
-  if (reply->body.size > 0 && reply->body.ptr[0] == '{' && neap_report_parse(reply->body, &report))
+  if (find_report(reply, &report))
     neap_vitals_report(&probe->backend->vitals, &report, neap_loop_now_ms(probe->home->loop));
 }
 

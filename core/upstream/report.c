@@ -186,3 +186,10 @@ bool neap_report_parse(neap_view text, neap_report *out) {
   if (r.any) *out = report;
   return r.any;
 }
+
+bool neap_report_is_field(neap_view name) {
+  static const char *const names[] = {"endpoint-load-metrics", "endpoint-load-metrics-json"};
+  for (int i = 0; i < 2; i++)
+    if (name.size == strlen(names[i]) && strncasecmp(name.ptr, names[i], name.size) == 0) return true;
+  return false;
+}

@@ -22,5 +22,7 @@ typedef struct neap_report {
  * Whatever else stands there is skipped. False where nothing known is in it, or it is malformed before
  * anything known is; never reads beyond `text`, allocates nothing. Any thread. hot: */
 bool neap_report_parse(neap_view text, neap_report *out);
+/* Whether a header field of that name holds a report. Any thread. */
+bool neap_report_is_field(neap_view name);
 
 #endif

@@ -1,5 +1,6 @@
 #include "upstream/source_impl.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ int neap_backend_source_add(neap_backend_source_list *list, const char *address,
   memset(member, 0, sizeof *member);
   for (size_t i = 0; i < size; i++) member->address[i] = (char)tolower((unsigned char)address[i]);
   member->weight = clamp(weight, 1, 1000);
-  member->priority = clamp(priority, 0, 15);
+  member->priority = clamp(priority, 0, NEAP_BACKEND_SOURCE_BACKUP);
   return 0;
 }
 
@@ -64,19 +65,35 @@ static neap_view next_word(neap_view *rest) {
   return word;
 }
 
-/* Whether it looks like "host:port"; what the host is, the system finds out. */
+/* A name, an IPv4 address, or an IPv6 address in brackets; one that only looks like an address is none. */
+static bool is_host(const char *text, size_t size) {
+  char host[NEAP_BACKEND_SOURCE_ADDRESS];
+  struct in6_addr parsed;
+  if (size == 0 || size >= sizeof host) return false;
+  memcpy(host, text, size);
+  host[size] = '\0';
+  if (memchr(host, '\0', size)) return false;
+  if (host[0] == '[') {
+    if (host[size - 1] != ']') return false;
+    host[size - 1] = '\0';
+    return inet_pton(AF_INET6, host + 1, &parsed) == 1;
+  }
+  if (strspn(host, "0123456789.") == size) return inet_pton(AF_INET, host, &parsed) == 1;
+  for (size_t i = 0; i < size; i++)
+    if (!isalnum((unsigned char)host[i]) && strchr("._-", host[i]) == NULL) return false;
+  return true;
+}
+
+/* Whether it looks like "host:port". */
 static bool is_address(neap_view word) {
   const char *colon = memrchr(word.ptr, ':', word.size);
-  if (colon == NULL || colon == word.ptr || word.size >= NEAP_BACKEND_SOURCE_ADDRESS) return false;
+  if (colon == NULL || word.size >= NEAP_BACKEND_SOURCE_ADDRESS) return false;
   long port = 0;
   for (const char *at = colon + 1; at < word.ptr + word.size; at++) {
     if (*at < '0' || *at > '9' || port > 65535) return false;
     port = port * 10 + (*at - '0');
   }
-  for (const char *at = word.ptr; at < colon; at++)
-    if (!isalnum((unsigned char)*at) && memchr("._-:[]", *at, 6) == NULL)
-      return false; /* NUL is none of them */
-  return port >= 1 && port <= 65535;
+  return port >= 1 && port <= 65535 && is_host(word.ptr, (size_t)(colon - word.ptr));
 }
 
 static bool read_number(neap_view word, const char *name, int64_t least, int64_t most, int64_t *out) {
@@ -102,8 +119,11 @@ int neap_backend_source_add_line(neap_backend_source_list *list, neap_view line,
   memcpy(address, word.ptr, word.size);
   address[word.size] = '\0';
   while ((word = next_word(&line)).size > 0 && *word.ptr != '#')
-    if (!read_number(word, "weight=", 1, 1000, &weight) && !read_number(word, "priority=", 0, 15, &priority))
-      return neap_fail(err, NEAP_EINVAL, "'%.*s' is neither weight=1..1000 nor priority=0..15",
+    if (neap_view_is(word, "backup"))
+      priority = NEAP_BACKEND_SOURCE_BACKUP;
+    else if (!read_number(word, "weight=", 1, 1000, &weight) &&
+             !read_number(word, "priority=", 0, NEAP_BACKEND_SOURCE_BACKUP - 1, &priority))
+      return neap_fail(err, NEAP_EINVAL, "'%.*s' is none of weight=1..1000, priority=0..14 and backup",
                        (int)NEAP_MIN(word.size, (size_t)80), word.ptr);
   int code = neap_backend_source_add(list, address, weight, priority);
   return code ? neap_fail(err, code, "more than %d backends", NEAP_BACKEND_SOURCE_MEMBERS_MAX) : 0;
@@ -148,6 +168,8 @@ bool neap_backend_source_fail(neap_backend_source *source, const char *format, .
   va_start(list, format);
   vsnprintf(reason, sizeof reason, format, list);
   va_end(list);
+  for (char *at = reason; *at; at++) /* what others wrote must not make lines of our log */
+    if ((unsigned char)*at < 0x20 || *at == 0x7f) *at = '?';
   if (strcmp(reason, source->reason) == 0) return true;
   bool gone = false;
   source->gone = &gone;

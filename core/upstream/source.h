@@ -2,7 +2,7 @@
  *
  *   dns:name:port     every A and AAAA record           asked again when its time to live is over
  *   srv:name          the targets of SRV records, with ports, weights and priorities
- *   file:path         lines "host:port [weight=N] [priority=N]"; read again when the file changes
+ *   file:path         lines "host:port [weight=N] [priority=N | backup]"; read again when the file changes
  *   etcd:url/prefix   the values of all keys below the prefix, each such a line or JSON; watched
  *
  * A source tells its members when they are not those it told last, all of them, never a half: what cannot be
@@ -16,6 +16,7 @@
 
 enum {
   NEAP_BACKEND_SOURCE_MEMBERS_MAX = 4096,
+  NEAP_BACKEND_SOURCE_BACKUP = 15,    /* the priority of backups */
   NEAP_BACKEND_SOURCE_ADDRESS = 272,  /* "host:port", NUL included */
   NEAP_BACKEND_SOURCE_LEAST_MS = 1000 /* between two questions, whatever the time to live says */
 };

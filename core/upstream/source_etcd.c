@@ -64,18 +64,30 @@ static ssize_t decode(const char *text, char *out) {
 
 /* --- what a key holds */
 
+/* A whole number, or `absent` where there is none. */
+static int read_field(const json_t *from, const char *name, long long absent, long long *out, neap_err *err) {
+  const json_t *value = json_object_get(from, name);
+  *out = absent;
+  if (value == NULL) return 0;
+  if (!json_is_integer(value)) return neap_fail(err, NEAP_EINVAL, "its %s is no whole number", name);
+  *out = json_integer_value(value);
+  return 0;
+}
+
 static int add_json(neap_backend_source_list *list, const json_t *from, neap_err *err) {
   const char *address = json_string_value(json_object_get(from, "address"));
   if (address == NULL) address = json_string_value(json_object_get(from, "host"));
-  json_int_t port = json_integer_value(json_object_get(from, "port"));
-  json_int_t weight = json_integer_value(json_object_get(from, "weight"));
-  char line[NEAP_BACKEND_SOURCE_ADDRESS + 64];
-  if (address == NULL || strchr(address, '\n')) return neap_fail(err, NEAP_EINVAL, "it has no address");
-  int size = port ? snprintf(line, sizeof line, "%s:%lld", address, (long long)port)
-                  : snprintf(line, sizeof line, "%s", address);
+  char line[NEAP_BACKEND_SOURCE_ADDRESS + 80];
+  long long port, weight, priority;
+  if (address == NULL || strpbrk(address, " \t\r\n")) return neap_fail(err, NEAP_EINVAL, "it has no address");
+  if (read_field(from, "port", -1, &port, err) || read_field(from, "weight", 1, &weight, err) ||
+      read_field(from, "priority", 0, &priority, err))
+    return NEAP_EINVAL;
+  bool bare = port >= 0 && address[0] != '[' && strchr(address, ':') != NULL; /* IPv6 */
+  int size = port < 0 ? snprintf(line, sizeof line, "%s", address)
+                      : snprintf(line, sizeof line, bare ? "[%s]:%lld" : "%s:%lld", address, port);
   if (size >= NEAP_BACKEND_SOURCE_ADDRESS) return neap_fail(err, NEAP_EINVAL, "its address is too long");
-  snprintf(line + size, sizeof line - (size_t)size, " weight=%lld priority=%lld",
-           weight ? (long long)weight : 1, (long long)json_integer_value(json_object_get(from, "priority")));
+  snprintf(line + size, sizeof line - (size_t)size, " weight=%lld priority=%lld", weight, priority);
   return neap_backend_source_add_line(list, neap_view_of(line), err);
 }
 

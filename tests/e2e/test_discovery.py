@@ -132,6 +132,11 @@ class Discovery(unittest.TestCase):
         write("%s\nnonsense\n" % two.address)
         gateway.wait_line(r"discover_failed pool=app source=\"file:.*backends:2: 'nonsense' is not host:port", before)
         self.assertEqual(self.bodies(gateway), {b"one", b"two"})
+        for bad in ("::1:%d" % one.port, "256.1.1.1:80", "no-such-host.invalid:80"):
+            before = len(gateway.lines)
+            write("%s\n" % bad)
+            gateway.wait_line("discover_failed|discover_join_failed", before)
+            self.assertEqual(self.bodies(gateway), {b"one", b"two"})  # a wrong list empties no pool
         write("%s\n" % two.address)
         self.wait_bodies(gateway, b"two")
 
@@ -225,6 +230,13 @@ class Discovery(unittest.TestCase):
         etcd.put("/services/app/c", "nonsense")
         gateway.wait_line(r"discover_failed .*key /services/app/c: 'nonsense' is not host:port", before)
         self.assertEqual(self.bodies(gateway), {b"0", b"1"})
+        etcd.put("/services/app/c", json.dumps({"address": "127.0.0.1", "port": origins[1].port, "weight": "7"}))
+        gateway.wait_line(r"key /services/app/c: its weight is no whole number", before)
+        etcd.put("/services/app/d\nerror forged line", "nonsense")
+        etcd.delete("/services/app/c")
+        gateway.wait_line(r"key /services/app/d\?error forged line", before)
+        self.assertIsNone(gateway.find_line("^error forged", 0))
+        etcd.delete("/services/app/d\nerror forged line")
         etcd.put("/services/app/c", origins[2].address)
         self.wait_bodies(gateway, b"0", b"1", b"2")
         etcd.delete("/services/app/a")

@@ -21,6 +21,9 @@ static void test_a_line_is_an_address_with_weight_and_priority(void **state) {
   assert_int_equal(list.members[0].weight, 7);
   assert_int_equal(list.members[0].priority, 3);
   neap_backend_source_list_fini(&list);
+  list = lines("a:80 backup", 0);
+  assert_int_equal(list.members[0].priority, 15);
+  neap_backend_source_list_fini(&list);
   list = lines("[::1]:65535\r", 0);
   assert_string_equal(list.members[0].address, "[::1]:65535");
   assert_int_equal(list.members[0].weight, 1);
