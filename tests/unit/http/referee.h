@@ -79,6 +79,14 @@ static inline const char *referee_compare(const referee *seen, const llhttp_t *p
   return NULL;
 }
 
+/* Of a response with both a coding and a length llhttp refuses some, by the order; here chunked wins. */
+static inline bool referee_may_judge_response(const neap_http_response *response, const char *head) {
+  const neap_http_head *fields = &response->head;
+  bool coded = fields->first[NEAP_HTTP_ID_TRANSFER_ENCODING] != 0;
+  bool measured = fields->first[NEAP_HTTP_ID_CONTENT_LENGTH] != 0;
+  return response->interim_count == 0 && head[7] <= '1' && !(coded && measured);
+}
+
 /* llhttp knows a list of methods and two versions, and has protocols of its own for some of the methods. */
 static inline bool referee_may_judge(const neap_http_request *request) {
   return request->method_id != NEAP_HTTP_METHOD_OTHER &&
@@ -100,7 +108,7 @@ static inline const char *referee_of_response(const neap_http_response *response
                                               size_t size) {
   referee seen;
   llhttp_t parser;
-  if (response->interim_count > 0 || head[7] > '1') return NULL;
+  if (!referee_may_judge_response(response, head)) return NULL;
   const char *refused = referee_read(&seen, &parser, HTTP_RESPONSE, head, size);
   if (refused) return refused;
   if (!referee_same(seen.start, response->phrase)) return "the phrase";
