@@ -42,7 +42,7 @@ static void eject_by_rate(const neap_keeper_pool *pool, uint64_t now_ms) {
         !neap_outlier_is(rules, vitals->recent.requests, vitals->recent.errors,
                          requests - vitals->recent.requests, errors - vitals->recent.errors))
       continue;
-    neap_vitals_eject(vitals, rules, now_ms);
+    neap_vitals_eject(vitals, rules, false, now_ms);
     if (!neap_eject_allows(rules, (int32_t)pool->member_count, ejected_count(pool, now_ms)))
       neap_vitals_take_back(vitals);
   }
@@ -68,6 +68,7 @@ static bool is_in_panic(neap_keeper *keeper, const neap_keeper_pool *pool, uint6
     const neap_pool_member *member = &pool->members[i];
     rows[i].weight = member->weight;
     rows[i].priority = member->priority;
+    rows[i].error_rate = atomic_load_explicit(&member->backend->error_rate, memory_order_relaxed);
     neap_vitals_row(&member->backend->vitals, pool->care,
                     atomic_load_explicit(&member->backend->down_until_ms, memory_order_relaxed), now_ms,
                     &rows[i]);

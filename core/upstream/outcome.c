@@ -82,7 +82,7 @@ static void hold_against(neap_pool *pool, int32_t member, bool answered, uint64_
   bool eject = answered ? neap_vitals_bad(vitals, care, now_ms) : neap_vitals_broken(vitals, care, now_ms);
   if (care->breaker.enabled) neap_pool_look_again(pool); /* it may have opened */
   if (!eject) return;
-  neap_vitals_eject(vitals, &care->eject, now_ms);
+  neap_vitals_eject(vitals, &care->eject, true, now_ms);
   if (can_spare(pool, now_ms))
     neap_pool_look_again(pool); /* priorities and panic may change with it */
   else

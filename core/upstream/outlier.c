@@ -28,8 +28,9 @@ static uint64_t time_out_ms(neap_vitals *vitals, const neap_care_eject *rules, u
   return out_ms;
 }
 
-void neap_vitals_eject(neap_vitals *vitals, const neap_care_eject *rules, uint64_t now_ms) {
+void neap_vitals_eject(neap_vitals *vitals, const neap_care_eject *rules, bool in_row, uint64_t now_ms) {
   uint64_t out_ms = time_out_ms(vitals, rules, now_ms);
+  atomic_store_explicit(&vitals->ejected_in_row, in_row, memory_order_relaxed);
   atomic_store_explicit(&vitals->ejected_until_ms, now_ms + out_ms, memory_order_relaxed);
   /* On probation when it comes back: one more error, and it is out again. */
   atomic_store_explicit(&vitals->errors_in_row, rules->errors ? rules->errors - 1 : 0, memory_order_relaxed);

@@ -3,8 +3,9 @@
  * Two kinds of evidence are kept apart. That nobody is there (a refused connection) is hard: a request sent
  * there is lost time. That it is unwell (failing probes, errors) is soft: where too much of a pool is said to
  * be unwell, the saying is more likely wrong than true, or the few that are left would break under the rest's
- * load; then soft evidence is ignored (panic), hard is not. A breaker is a limit that was asked for: it holds
- * in panic too. */
+ * load; then soft evidence is ignored (panic), hard is not. Errors in a row are in between: they were no
+ * guess, so they are ignored only where nobody is left that answers. A breaker is a limit that was asked for:
+ * it holds in panic too. */
 #include "upstream/vitals.h"
 
 #include "base/base.h"
@@ -14,6 +15,9 @@ enum { REPORT_FRESH_MS = 5000, BURST_MS = 20 };
 #define SPARE_ROOM       1.4 /* a priority carries all as long as 1 / 1.4 = 71 % of it are well */
 
 static const int32_t SOFT = NEAP_BAR_SICK | NEAP_BAR_EJECTED;
+/* Between neap_vitals_row and neap_vitals_pool alone: ejected for errors in a row. */
+static const int32_t FAILING = 1 << 30;
+static const double ANSWERS_RATE = 0.5; /* error rate below which one is said to answer */
 
 void neap_vitals_init(neap_vitals *vitals) {
   neap_health_init(&vitals->health);
@@ -67,7 +71,10 @@ static int32_t bars(const neap_vitals *vitals, const neap_care *care, int32_t st
     bool nobody = state == NEAP_BACKEND_DOWN && atomic_load_explicit(&vitals->refused, memory_order_relaxed);
     barred |= nobody ? NEAP_BAR_DOWN : NEAP_BAR_SICK;
   }
-  if (care->eject.enabled && neap_vitals_is_ejected(vitals, now_ms)) barred |= NEAP_BAR_EJECTED;
+  if (care->eject.enabled && neap_vitals_is_ejected(vitals, now_ms)) {
+    bool in_row = atomic_load_explicit(&vitals->ejected_in_row, memory_order_relaxed);
+    barred |= in_row ? NEAP_BAR_EJECTED | FAILING : NEAP_BAR_EJECTED;
+  }
   if (care->breaker.enabled && !neap_breaker_admits(&vitals->breaker, &care->breaker, now_ms))
     barred |= NEAP_BAR_OPEN;
   return barred;
@@ -146,6 +153,19 @@ static bool is_plain(const neap_backend_row *rows, int32_t count) {
   return true;
 }
 
+/* Whether somebody is left who answers, once soft evidence is ignored. */
+static bool somebody_answers(const neap_backend_row *rows, int32_t count) {
+  for (int32_t i = 0; i < count; i++)
+    if ((rows[i].barred & ~SOFT) == 0 && rows[i].error_rate < ANSWERS_RATE) return true;
+  return false;
+}
+
+static void ignore_soft(neap_backend_row *rows, int32_t count) {
+  int32_t left_alone = somebody_answers(rows, count) ? FAILING : 0;
+  for (int32_t i = 0; i < count; i++)
+    if (!(rows[i].barred & left_alone)) rows[i].barred &= ~SOFT;
+}
+
 bool neap_vitals_pool(const neap_care *care, neap_backend_row *rows, int32_t count, neap_random *random) {
   if (NEAP_LIKELY(is_plain(rows, count))) return false;
   level levels[NEAP_PRIORITIES];
@@ -154,13 +174,15 @@ bool neap_vitals_pool(const neap_care *care, neap_backend_row *rows, int32_t cou
   sum_up(levels, &share_well, &reach_of_all);
   bool panic = share_well < care->panic && reach_of_all < 1; /* not where what is spare suffices */
   if (panic) {
-    for (int32_t i = 0; i < count; i++) rows[i].barred &= ~SOFT;
+    ignore_soft(rows, count);
     find_levels(levels, rows, count);
     sum_up(levels, &share_well, &reach_of_all);
   }
   int32_t used = draw_level(levels, reach_of_all, random);
-  for (int32_t i = 0; i < count; i++)
+  for (int32_t i = 0; i < count; i++) {
+    rows[i].barred &= ~FAILING;
     if (rows[i].priority != used) rows[i].barred |= NEAP_BAR_SPARE;
+  }
   return panic;
 }
 

@@ -222,6 +222,17 @@ class Health(unittest.TestCase):
         """Least connections is what such a backend deceives best: it never has any."""
         servers = [self.make_server("a"), self.make_server("b"), self.make_server("c"), self.make_server("hole", 503)]
         gateway = self.start(*servers, workers=2, pool='balance = "least_connections"')
+        self.assert_few_errors(gateway, servers[3])
+
+    def test_nor_does_it_where_the_pool_is_in_panic_and_one_is_left_that_answers(self):
+        servers = [self.make_server("a"), self.make_server("hole", 503), self.make_server("dead")]
+        servers[2].kill()
+        for care in "", 'health = "tcp", ':
+            with self.subTest(care=care):
+                gateway = self.start(*servers, workers=2, pool=care + 'balance = "least_connections", max_retries = 2')
+                self.assert_few_errors(gateway, servers[1])
+
+    def assert_few_errors(self, gateway, hole):
         clients, each, bad = 4, 5000, []
 
         def ask():
@@ -235,7 +246,7 @@ class Health(unittest.TestCase):
         self.assertEqual(len(bad), clients)
         self.assertLessEqual(sum(bad), 5 + clients)  # 5 in a row, and those under way meanwhile
         self.assertLess(sum(bad) / (clients * each), 0.0005)
-        gateway.wait_line("upstream ejected pool=app backend=%s for_ms=" % servers[3].address)
+        gateway.wait_line("upstream ejected pool=app backend=%s for_ms=" % hole.address)
 
     def test_who_comes_back_from_ejection_is_on_probation(self):
         good, bad = self.make_origin(b"good"), self.make_origin()

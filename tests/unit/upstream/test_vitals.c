@@ -133,6 +133,44 @@ static void test_in_panic_soft_evidence_is_ignored_and_hard_is_not(void **state)
   assert_int_equal(rows[0].barred, NEAP_BAR_SICK);
 }
 
+static void test_in_panic_who_gave_errors_in_a_row_is_left_alone_while_somebody_answers(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) say(i, true);
+  vitals[0].refused = true;
+  for (int i = 0; i < 3; i++) say(0, false);
+  neap_vitals_eject(&vitals[1], &care.eject, true, 1);
+  assert_true(read_all(3, 2));
+  assert_int_equal(rows[0].barred, NEAP_BAR_DOWN);
+  assert_int_equal(rows[1].barred, NEAP_BAR_EJECTED);
+  assert_int_equal(rows[2].barred, 0);
+  for (int i = 0; i < 3; i++) say(2, false); /* an opinion: it answers all the same */
+  assert_true(read_all(3, 3));
+  assert_int_equal(rows[1].barred, NEAP_BAR_EJECTED);
+  assert_int_equal(rows[2].barred, 0);
+  rows[2].error_rate = 0.9; /* nobody answers: all are tried */
+  assert_true(read_all(3, 4));
+  assert_int_equal(rows[1].barred, 0);
+  assert_int_equal(rows[2].barred, 0);
+  rows[2].error_rate = 0;
+  vitals[2].refused = true; /* nobody else is there */
+  assert_true(read_all(3, 5));
+  assert_int_equal(rows[1].barred, 0);
+  assert_int_equal(rows[2].barred, NEAP_BAR_DOWN);
+}
+
+static void test_in_panic_who_was_ejected_for_its_rate_serves(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) say(i, true);
+  vitals[0].refused = true;
+  for (int i = 0; i < 3; i++) say(0, false);
+  neap_vitals_eject(&vitals[1], &care.eject, false, 1);
+  assert_true(read_all(3, 2));
+  assert_int_equal(rows[1].barred, 0); /* most of its answers are good */
+  neap_vitals_eject(&vitals[1], &care.eject, true, 1);
+  assert_true(read_all(3, 2));
+  assert_int_equal(rows[1].barred, NEAP_BAR_EJECTED);
+}
+
 static void test_half_of_a_pool_is_no_panic(void **state) {
   (void)state;
   for (int i = 0; i < 4; i++) say(i, i < 2);
@@ -240,7 +278,7 @@ static void test_each_time_it_is_out_twice_as_long_and_on_probation_after(void *
   static const uint64_t times_ms[] = {30000, 60000, 120000, 240000, 300000, 300000};
   for (size_t i = 0; i < NEAP_COUNT_OF(times_ms); i++) {
     assert_true(err(0, i == 0 ? 5 : 1, now_ms)); /* one error is enough when it has just come back */
-    neap_vitals_eject(&vitals[0], &care.eject, now_ms);
+    neap_vitals_eject(&vitals[0], &care.eject, true, now_ms);
     assert_false(err(0, 5, now_ms)); /* those that were under way */
     now_ms += times_ms[i] - 1;
     assert_true(neap_vitals_is_ejected(&vitals[0], now_ms));
@@ -254,9 +292,9 @@ static void test_each_time_it_is_out_twice_as_long_and_on_probation_after(void *
 
 static void test_a_long_time_without_ejection_is_to_its_credit(void **state) {
   (void)state;
-  for (uint64_t i = 0; i < 3; i++) neap_vitals_eject(&vitals[0], &care.eject, 1000 + i * 300000);
+  for (uint64_t i = 0; i < 3; i++) neap_vitals_eject(&vitals[0], &care.eject, true, 1000 + i * 300000);
   uint64_t later_ms = 100000000;
-  neap_vitals_eject(&vitals[0], &care.eject, later_ms);
+  neap_vitals_eject(&vitals[0], &care.eject, true, later_ms);
   assert_int_equal(vitals[0].ejected_until_ms, later_ms + 30000);
 }
 
@@ -276,12 +314,12 @@ static void test_never_more_than_its_share_and_never_all(void **state) {
 
 static void test_an_ejection_that_is_taken_back_leaves_no_trace(void **state) {
   (void)state;
-  neap_vitals_eject(&vitals[0], &care.eject, 1000);
+  neap_vitals_eject(&vitals[0], &care.eject, true, 1000);
   neap_vitals_take_back(&vitals[0]);
   assert_false(neap_vitals_is_ejected(&vitals[0], 1000));
   assert_int_equal(vitals[0].ejections, 0);
   assert_false(err(0, 4, 1000));
-  neap_vitals_eject(&vitals[0], &care.eject, 1000);
+  neap_vitals_eject(&vitals[0], &care.eject, true, 1000);
   assert_int_equal(vitals[0].ejected_until_ms, 31000);
 }
 
@@ -393,7 +431,7 @@ static void test_a_share_grows_from_a_tenth(void **state) {
   assert_float_equal(rows[0].share, 2, 1e-9);
   read_all(1, 110000);
   assert_float_equal(rows[0].share, 4, 1e-9);
-  neap_vitals_eject(&vitals[0], &care.eject, 110000);
+  neap_vitals_eject(&vitals[0], &care.eject, true, 110000);
   read_all(1, 140000); /* back after 30 s: grows again */
   assert_float_equal(rows[0].share, 0.4, 1e-9);
   read_all(1, 150000);
@@ -495,6 +533,8 @@ int main(void) {
       TEST(test_expected_statuses_are_ranges),
       TEST(test_what_was_not_yet_probed_serves_only_where_nobody_is_known_to_be_well),
       TEST(test_in_panic_soft_evidence_is_ignored_and_hard_is_not),
+      TEST(test_in_panic_who_gave_errors_in_a_row_is_left_alone_while_somebody_answers),
+      TEST(test_in_panic_who_was_ejected_for_its_rate_serves),
       TEST(test_half_of_a_pool_is_no_panic),
       TEST(test_a_breaker_holds_in_panic),
       TEST(test_spare_backends_rest_while_the_first_are_well),
