@@ -67,7 +67,7 @@ typedef struct neap_vitals {
   _Atomic uint64_t ejected_until_ms; /* 0: never */
   _Atomic uint32_t errors_in_row, ejected_times;
   _Atomic bool ejected_in_row; /* the last time, by errors in a row: it gave nothing else */
-  _Atomic uint64_t broken_ms; /* the last broken exchange that counted in the row */
+  _Atomic uint64_t broken_ms;  /* the last broken exchange that counted in the row */
   neap_breaker breaker;
   _Atomic int32_t load, capacity; /* by its newest report; load -1: not said */
   _Atomic double utilization;     /* -1: not said */
@@ -90,8 +90,9 @@ void neap_vitals_row(neap_vitals *vitals, const neap_care *care, uint64_t down_u
                      neap_backend_row *row);
 /* The report alone. */
 void neap_vitals_show_report(const neap_vitals *vitals, uint64_t now_ms, neap_backend_row *row);
-/* Then all rows of a pool together, their error rates filled in: panic, and which priorities take part now. `random`: for the overflow
- * from one to the next. hot: once a millisecond and worker. Returns whether health is ignored. */
+/* Then all rows of a pool together, their error rates filled in: panic, and which priorities take part now.
+ * `random`: for the overflow from one to the next. hot: once a millisecond and worker. Returns whether health
+ * is ignored. */
 bool neap_vitals_pool(const neap_care *care, neap_backend_row *rows, int32_t count, neap_random *random);
 
 /* Outcomes of requests. hot: a load and no store, as long as all is well and there is no breaker. */
@@ -106,8 +107,9 @@ void neap_vitals_report(neap_vitals *vitals, const neap_report *report, uint64_t
 
 /* --- outlier.c */
 bool neap_vitals_is_ejected(const neap_vitals *vitals, uint64_t now_ms);
-/* Ejects it, for errors in a row or for its rate. The caller counts those of the pool that are out, this one included, and takes it back where
- * neap_eject_allows says no: two threads that eject at once may both take back, but never both keep. */
+/* Ejects it, for errors in a row or for its rate. The caller counts those of the pool that are out, this one
+ * included, and takes it back where neap_eject_allows says no: two threads that eject at once may both take
+ * back, but never both keep. */
 void neap_vitals_eject(neap_vitals *vitals, const neap_care_eject *rules, bool in_row, uint64_t now_ms);
 void neap_vitals_take_back(neap_vitals *vitals);
 bool neap_eject_allows(const neap_care_eject *rules, int32_t members, int32_t ejected);
