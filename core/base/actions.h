@@ -135,6 +135,7 @@ typedef struct neap_actions {
   bool scripted;     /* ask neap_worker_act */
   bool scripted_key; /* it makes the cache key: where it fails, the cache is not asked */
   bool strict;       /* where it fails, the request is refused */
+  bool refuses;      /* likewise where a value of it may not stand where it was put */
 } neap_actions;
 
 #endif

@@ -95,8 +95,12 @@ neap_step neap_acts_script(neap_exchange *exchange) {
   const neap_generation *generation = exchange->generation;
   const neap_actions *actions = exchange->route->actions;
   const neap_act_board *board;
-  if (generation->act(generation->when_user, exchange->rule, &exchange->board, &board)) {
-    if (actions->strict) return neap_answer_error(exchange, 503, NEAP_END_ACTION_FAILED);
+  int code = generation->act(generation->when_user, exchange->rule, &exchange->board, &board);
+  if (code) {
+    if (code == NEAP_EINVAL && actions->refuses)
+      return neap_answer_error(exchange, 400, NEAP_END_VALUE_REFUSED);
+    if (actions->strict && code != NEAP_EINVAL)
+      return neap_answer_error(exchange, 503, NEAP_END_ACTION_FAILED);
     exchange->acts->bypass = actions->scripted_key; /* under whose key would it be stored? */
     return NEAP_STEP_ROUTE;
   }

@@ -105,7 +105,10 @@
   X(POLICY_FALLBACKS, neap_policy_fallbacks_total, COUNTER, "kind,name,policy,generation",                   \
     "Questions that the native fallback answered.")                                                          \
   X(POLICY_TRIPS, neap_policy_trips_total, COUNTER, "kind,name,policy,generation",                           \
-    "Times that the guard took a policy out.")
+    "Times that the guard took a policy out.")                                                               \
+  X(VALUES_REFUSED, neap_route_values_refused_total, COUNTER, "generation",                                  \
+    "Values that actions of routes made and that may not stand where they were put: clients may cause "      \
+    "them.")
 
 #define NEAP_METRIC_ENUM(ID, name, type, labels, help) NEAP_METRIC_##ID,
 typedef enum neap_metric { NEAP_METRICS(NEAP_METRIC_ENUM) NEAP_METRIC_COUNT } neap_metric;

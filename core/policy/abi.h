@@ -302,9 +302,9 @@ typedef struct neap_act_board {
   int32_t status; /* of an answer that is made here; 0: none */
   int32_t bypass; /* 1: the cache has no part in this */
   int32_t edit_count;
-  int32_t used; /* of `text` */
-  int32_t reserved;
-  double ttl_ms; /* -1: as the route says */
+  int32_t used;    /* of `text` */
+  int32_t refused; /* 1: a value was refused, which ended the call */
+  double ttl_ms;   /* -1: as the route says */
   neap_act_text texts[7];
   neap_act_edit edits[32];
   char text[32768];

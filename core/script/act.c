@@ -114,7 +114,7 @@ static int32_t edit_view(neap_act_board *board, int32_t change, const char *name
 
 void neap_act_clear(neap_act_board *board) {
   board->pool = -1;
-  board->status = board->bypass = board->edit_count = board->used = 0;
+  board->status = board->bypass = board->edit_count = board->used = board->refused = 0;
   board->ttl_ms = -1;
   for (int i = 0; i < TEXTS; i++) board->texts[i].size = -1;
 }

@@ -137,6 +137,7 @@ const neap_actions *neap_config_actions(neap_config_box *box, const json_t *from
   actions->scripted = true_at(from, "scripted");
   actions->scripted_key = true_at(from, "scripted_key");
   actions->strict = true_at(from, "strict");
+  actions->refuses = true_at(from, "refuses");
   const char *salt = text_at(from, "salt");
   actions->split.salt = neap_hash_bytes(salt, strlen(salt));
   return read ? actions : NULL;

@@ -265,7 +265,9 @@ void neap_worker_read_tables(neap_worker_vm *vm, const neap_table_reader *reader
 int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request);
 
 /* Runs the action of a route. 0: what it decided is on *out, until the next call; or NEAP_EFAULT and so on,
- * as above: nothing was decided, and the route's own behaviour holds. hot: no allocation. */
+ * as above: nothing was decided, and the route's own behaviour holds. NEAP_EINVAL: it gave a value that may
+ * not stand where it was put, which was counted and logged and decides nothing either; such values may be a
+ * client's, so they never take the function out. hot: no allocation. */
 int neap_worker_act(neap_worker_vm *vm, int32_t route, const neap_request_board *request,
                     const neap_act_board **out);
 
@@ -286,13 +288,15 @@ const char *neap_judge_fault(const neap_judge *judge);
 
 typedef struct neap_worker_counters {
   uint64_t asks, faults, trips; /* of predicates and actions */
+  uint64_t refused;             /* values of actions that may not stand where they were put */
   uint64_t trace_aborts;
   size_t memory; /* bytes of the VM */
 } neap_worker_counters;
 void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out);
 /* The same while another thread uses the VM, but for trace_aborts and memory, which are 0. Any thread. */
 void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *out);
-/* The newest fault of a predicate or an action, "file:line: text"; "" before the first. */
+/* The newest fault of a predicate or an action, or value that was refused, "file:line: text"; "" before the
+ * first. */
 const char *neap_worker_fault(const neap_worker_vm *vm);
 
 #endif

@@ -3,7 +3,8 @@
  *
  * A predicate that fails counts as "no": the request falls to the next route. Of an action that fails nothing
  * holds. TRIP_AFTER failures in a row take a function out until the next generation; one that used up the
- * VM's memory takes out all of them. */
+ * VM's memory takes out all of them. A value that `res` refuses is no failure of the function: clients choose
+ * values, and must not be able to take it out for everybody. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,11 @@ typedef struct function {
   bool tripped;
 } function;
 
+/* When a line was written last, and how many were not since. */
+typedef struct log_pace {
+  uint64_t logged_ms, unlogged;
+} log_pace;
+
 struct neap_worker_vm {
   uint32_t magic;
   bool dead; /* out of memory: nothing runs in it any more */
@@ -38,8 +44,8 @@ struct neap_worker_vm {
   neap_act_board *decided;
   int picks; /* registry reference: inline functions by pool, from 1 */
   neap_worker_counters counters;
-  uint64_t load_aborts; /* trace aborts of the check that ran in this VM: not of predicates */
-  uint64_t logged_ms, unlogged;
+  uint64_t load_aborts;      /* trace aborts of the check that ran in this VM: not of predicates */
+  log_pace faults, refusals; /* apart, so that clients cannot hide faults */
   char fault[512];
 };
 
@@ -202,12 +208,12 @@ neap_registry *neap_worker_registry(neap_worker_vm *vm) {
 /* --- asking --- */
 
 static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level level, const char *what,
-                      int status) {
+                      int status, uint64_t unlogged) {
   char line[768];
   snprintf(line, sizeof line,
            "route %s name=\"%s\" generation=%" PRIu64 " reason=%s unlogged=%" PRIu64 " at=%s", what,
-           worker->config->routes[route].name, worker->config->generation, neap_errname(status),
-           worker->unlogged, worker->fault);
+           worker->config->routes[route].name, worker->config->generation, neap_errname(status), unlogged,
+           worker->fault);
   worker->host->log(worker->host->user, level, line);
 }
 
@@ -216,25 +222,35 @@ static void bump(uint64_t *count) {
   __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
 }
 
-/* Counts, remembers and logs, but not more than a line a second. */
-static int fail(neap_worker_vm *worker, int32_t route, function *asked, int status) {
+/* Remembers and logs, but not more than a line a second. */
+static void tell(neap_worker_vm *worker, int32_t route, const char *what, int status, log_pace *pace) {
   uint64_t now = worker->host->now_ms(worker->host->user);
   snprintf(worker->fault, sizeof worker->fault, "%s", neap_vm_fault(worker->vm));
-  bump(&worker->counters.faults);
-  worker->dead = worker->dead || status == NEAP_EMEMCAP;
-  if (worker->logged_ms != 0 && now < worker->logged_ms + LOG_EVERY_MS) {
-    worker->unlogged++;
-  } else {
-    log_fault(worker, route, NEAP_LOG_WARN, "fault", status);
-    worker->logged_ms = now ? now : 1;
-    worker->unlogged = 0;
+  if (pace->logged_ms != 0 && now < pace->logged_ms + LOG_EVERY_MS) {
+    pace->unlogged++;
+    return;
   }
+  log_fault(worker, route, NEAP_LOG_WARN, what, status, pace->unlogged);
+  *pace = (log_pace){.logged_ms = now ? now : 1};
+}
+
+static int fail(neap_worker_vm *worker, int32_t route, function *asked, int status) {
+  bump(&worker->counters.faults);
+  tell(worker, route, "fault", status, &worker->faults);
+  worker->dead = worker->dead || status == NEAP_EMEMCAP;
   if (++asked->streak == TRIP_AFTER || worker->dead) {
     asked->tripped = true;
     bump(&worker->counters.trips);
-    log_fault(worker, route, NEAP_LOG_ERROR, "tripped", status);
+    log_fault(worker, route, NEAP_LOG_ERROR, "tripped", status, worker->faults.unlogged);
   }
   return status;
+}
+
+/* The streak stays as it is: neither a fault nor a success. */
+static int refuse(neap_worker_vm *worker, int32_t route) {
+  bump(&worker->counters.refused);
+  tell(worker, route, "value_refused", NEAP_EINVAL, &worker->refusals);
+  return NEAP_EINVAL;
 }
 
 /* hot: */
@@ -244,6 +260,7 @@ static int ask(neap_worker_vm *vm, int32_t route, function *asked, const neap_re
   neap_views_open(&vm->views, request);
   int status = neap_vm_call(vm->vm, asked->ref);
   neap_views_close(&vm->views);
+  if (NEAP_UNLIKELY(status == NEAP_EFAULT && vm->decided->refused)) return refuse(vm, route);
   if (NEAP_UNLIKELY(status != 0)) return fail(vm, route, asked, status);
   asked->streak = 0;
   return 0;
@@ -255,6 +272,7 @@ int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board
   function *when = &vm->when[route];
   if (when->ref == LUA_NOREF) return 1;
   vm->views.answer = 0;
+  vm->decided->refused = 0; /* of an action before */
   int status = ask(vm, route, when, request);
   return status ? status : vm->views.answer;
 }
@@ -278,7 +296,8 @@ void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *ou
 void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *out) {
   *out = (neap_worker_counters){.asks = __atomic_load_n(&vm->counters.asks, __ATOMIC_RELAXED),
                                 .faults = __atomic_load_n(&vm->counters.faults, __ATOMIC_RELAXED),
-                                .trips = __atomic_load_n(&vm->counters.trips, __ATOMIC_RELAXED)};
+                                .trips = __atomic_load_n(&vm->counters.trips, __ATOMIC_RELAXED),
+                                .refused = __atomic_load_n(&vm->counters.refused, __ATOMIC_RELAXED)};
 }
 
 const char *neap_worker_fault(const neap_worker_vm *vm) {

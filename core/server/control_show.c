@@ -73,12 +73,13 @@ json_t *neap_policies_json(neap_gateway *gateway) {
   size_t count = neap_policy_views_get(gateway, &views);
   for (size_t i = 0; i < count; i++) {
     const neap_policy_counters *c = &views[i].counters;
-    json_t *row = json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", views[i].kind,
-                            "name", views[i].name, "policy", neap_control_string(views[i].policy),
-                            "generation", views[i].generation, "calls", (json_int_t)c->asks, "errors",
-                            (json_int_t)c->faults_error, "fuel", (json_int_t)c->faults_fuel, "memory",
-                            (json_int_t)c->faults_memory, "answers", (json_int_t)c->faults_answer,
-                            "fallbacks", (json_int_t)c->fallbacks, "trips", (json_int_t)c->trips);
+    json_t *row =
+        json_pack("{s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kind", views[i].kind,
+                  "name", views[i].name, "policy", neap_control_string(views[i].policy), "generation",
+                  views[i].generation, "calls", (json_int_t)c->asks, "errors", (json_int_t)c->faults_error,
+                  "fuel", (json_int_t)c->faults_fuel, "memory", (json_int_t)c->faults_memory, "answers",
+                  (json_int_t)c->faults_answer, "fallbacks", (json_int_t)c->fallbacks, "trips",
+                  (json_int_t)c->trips, "refused", (json_int_t)views[i].refused);
     json_array_append_new(list, row);
   }
   free(views);

@@ -24,17 +24,19 @@ typedef struct sample {
 typedef struct spice {
   const char *name, *client, *host, *query, *below; /* below: put behind a path that may go on */
   int32_t version_minor;
+  bool hostile; /* what an action makes of it may be refused: that is what becomes of such a client */
   const char *headers[12][2]; /* ended by NULL */
 } spice;
 
 static const spice spices[] = {
-    {"bare", "192.0.2.1", "", "", "", 1, {{NULL}}},
+    {"bare", "192.0.2.1", "", "", "", 1, false, {{NULL}}},
     {"usual",
      "2001:db8::1",
      "example.test",
      "id=42&page=2&q=a+b",
      "a/b.html",
      1,
+     false,
      {{"User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0"},
       {"Accept", "text/html,*/*;q=0.8"},
       {"Accept-Language", "de-CH, en;q=0.5"},
@@ -50,6 +52,7 @@ static const spice spices[] = {
      "id=&=&&q",
      "",
      1,
+     true,
      {{"User-Agent", ""},
       {"Cookie", ""},
       {"Authorization", ""},
@@ -61,6 +64,7 @@ static const spice spices[] = {
      "%ff=%00&a=%zz&id=%",
      "%2e%2e//;a=b/%c3%28",
      0,
+     true,
      {{"User-Agent", "\xff\xfe\x80"},
       {"Cookie", "=; ;;a=b=c; session=\xff; theme"},
       {"Authorization", "Bearer"},
@@ -73,6 +77,7 @@ static const spice spices[] = {
      "id=-1e999",
      "0",
      1,
+     true,
      {{"User-Agent", LONG}, {"Cookie", LONG}, {"Authorization", LONG}, {"X-Long", LONG}}},
 };
 
@@ -150,15 +155,15 @@ static void tell_fault(dry_run *run, const char *fault, const char *what, const 
   run->faults++;
 }
 
-/* False: a function failed. */
-static bool ask_route(dry_run *run, int32_t route) {
+/* False: a function failed, or gave a value that is refused though nothing is wrong with the request. */
+static bool ask_route(dry_run *run, int32_t route, bool hostile) {
   neap_generation *generation = &run->part->generation;
   const neap_act_board *decided;
   neap_table_enter(generation->readers, run->place);
-  bool good = generation->when(generation->when_user, route, &run->sample.board) >= 0 &&
-              generation->act(generation->when_user, route, &run->sample.board, &decided) >= 0;
+  int code = generation->when(generation->when_user, route, &run->sample.board);
+  if (code >= 0) code = generation->act(generation->when_user, route, &run->sample.board, &decided);
   neap_table_leave(generation->readers, run->place);
-  return good;
+  return code >= 0 || (code == NEAP_EINVAL && hostile);
 }
 
 static void try_route(dry_run *run, int32_t route) {
@@ -167,7 +172,7 @@ static void try_route(dry_run *run, int32_t route) {
   for (size_t i = 0; i < NEAP_COUNT_OF(spices); i++) {
     make_sample(&from->match, &spices[i], &run->sample);
     for (int round = 0; round < run->rounds; round++) {
-      if (ask_route(run, route)) continue;
+      if (ask_route(run, route, spices[i].hostile)) continue;
       tell_fault(run, neap_worker_fault(run->part->vm), "route", from->name, &spices[i]);
       return;
     }

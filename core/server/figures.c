@@ -46,6 +46,7 @@ static void look_at_predicates(const neap_loaded *loaded, neap_policy_view *view
     view->counters.asks += one.asks;
     view->counters.faults_error += one.faults;
     view->counters.trips += one.trips;
+    view->refused += one.refused;
   }
 }
 

@@ -10,6 +10,7 @@ typedef struct neap_policy_view {
   const char *name; /* of the pool; "cache"; "" for the predicates and actions of routes, counted together */
   char policy[128];
   char generation[24];           /* of the cache's own count for "evict" */
+  uint64_t refused;              /* values of actions, "route" alone */
   neap_policy_counters counters; /* without trace_aborts and memory, but for "evict" */
 } neap_policy_view;
 

@@ -251,6 +251,10 @@ static void expose_policies(neap_gateway *gateway, neap_exposition *out) {
                 (const char *[]){LABELS});
   for (size_t i = 0; i < count; i++)
     neap_expose(out, NEAP_METRIC_POLICY_TRIPS, (double)views[i].counters.trips, (const char *[]){LABELS});
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(views[i].kind, "route") == 0)
+      neap_expose(out, NEAP_METRIC_VALUES_REFUSED, (double)views[i].refused,
+                  (const char *[]){views[i].generation});
 #undef LABELS
   free(views);
 }

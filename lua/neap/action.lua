@@ -1,6 +1,7 @@
 --- What an action of a route decides about one request: `res`, the second argument of `action = function(req, res)`.
 -- Each method writes on the VM's neap_act_board, whose leaves check it; C carries it out when the call is over. A call
--- that fails decides nothing.
+-- that fails decides nothing. A value that a method refuses may be the client's: the board notes it, so that it costs
+-- that request alone and takes no function out.
 local ffi = require "ffi"
 local abi = require "neap.abi"
 local units = require "neap.units"
@@ -45,8 +46,13 @@ local function methods_of(board)
   local methods = {}
   local views, index = request.board(), request.index
 
+  -- `level` as for error, counted from who calls this.
+  local function refuse(level, text, ...)
+    board.refused = 1
+    error(format(text, ...), level + 1)
+  end
   local function want(value, method)
-    return request.text(value) or error(format("%s wants a text, not a %s", method, type(value)), 4)
+    return request.text(value) or refuse(4, "%s wants a text, not a %s", method, type(value))
   end
   -- A value of the request goes from view to board; texts and numbers as texts.
   local function put(what, value, method)
@@ -58,10 +64,10 @@ local function methods_of(board)
       local text = want(value, method)
       problem = board.put(board, what, text, #text)
     end
-    if problem ~= 0 then error(format("%s: %s", method, PROBLEMS[problem]), 3) end
+    if problem ~= 0 then refuse(3, "%s: %s", method, PROBLEMS[problem]) end
   end
   local function edit(change, name, value, method)
-    if type(name) ~= "string" then error(format("%s wants the name of a header", method), 3) end
+    if type(name) ~= "string" then refuse(3, "%s wants the name of a header", method) end
     local view = index(value)
     local problem
     if view then
@@ -70,18 +76,18 @@ local function methods_of(board)
       local text = want(value, method)
       problem = board.edit(board, change, name, #name, text, #text)
     end
-    if problem ~= 0 then error(format("%s %s: %s", method, name, PROBLEMS[problem]), 3) end
+    if problem ~= 0 then refuse(3, "%s %s: %s", method, name, PROBLEMS[problem]) end
   end
   local function want_status(status, least, most, method)
     if type(status) ~= "number" or status < least or status > most or floor(status) ~= status then
-      error(format("%s wants a status from %d to %d", method, least, most), 3)
+      refuse(3, "%s wants a status from %d to %d", method, least, most)
     end
     board.status = status
   end
 
   function methods.pool(_, name)
-    local text = request.text(name) or error(format("pool wants a name, not a %s", type(name)), 2)
-    board.pool = M.pools[text] or error(format("there is no pool %q", text), 2)
+    local text = request.text(name) or refuse(2, "pool wants a name, not a %s", type(name))
+    board.pool = M.pools[text] or refuse(2, "there is no pool %q", text)
   end
   function methods.path(_, path) put(PATH, path, "path") end
   function methods.query(_, query) put(QUERY, query, "query") end
@@ -108,7 +114,7 @@ local function methods_of(board)
   function methods.cache_key(_, key) put(KEY, key, "cache_key") end
   function methods.ttl(_, ttl)
     local ms, hint = units.duration(ttl)
-    if not ms then error("ttl: " .. hint, 2) end
+    if not ms then refuse(2, "ttl: %s", hint) end
     board.ttl_ms = ms
   end
   function methods.bypass() board.bypass = 1 end

@@ -334,6 +334,8 @@ function M.finish(route, scope, out, find_pool, find_table)
   if functions then
     actions.scripted, actions.scripted_key = true, functions.key ~= nil
     actions.strict = route.on_fault == "refuse"
+    -- What is short for a fallback has it; an action that only the client wants left out is not left out.
+    actions.refuses = actions.strict or (functions.action ~= nil and route.on_fault == nil)
   elseif route.on_fault then
     check.problem(check.inside(scope, "on_fault"), "there is no function that could fail")
   end

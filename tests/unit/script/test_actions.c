@@ -172,6 +172,7 @@ static void test_functions_of_a_route(void **state) {
   assert_int_equal(routes[0].pool, 1);
   assert_string_equal(routes[0].cache_space, "");
   assert_true(routes[0].actions->scripted && !routes[0].actions->scripted_key && !routes[0].actions->strict);
+  assert_true(!routes[0].actions->refuses && routes[2].actions->refuses);
   assert_true(routes[1].actions->scripted && routes[1].actions->scripted_key);
   assert_true(routes[2].actions->scripted && routes[2].actions->strict);
   neap_config_destroy(&config);
