@@ -4,8 +4,9 @@
  *   3 sending   the answer; then 1 again, or closed
  *   4 gone      closed while asking: kept until the last line, which nobody hears
  *
- * Bounds: CLIENTS_MAX clients, REQUEST_MAX bytes of head and body together, STALL_MS to send or take what is
- * due.
+ * Bounds: CLIENTS_MAX clients, of which a newcomer closes the one whose last whole request is longest ago;
+ * REQUEST_MAX bytes of head and body together, REQUEST_MS for them from the first byte on; IDLE_MS between
+ * requests; STALL_MS to take an answer.
  */
 #include "server/admin.h"
 
@@ -23,7 +24,9 @@ enum {
   HEAD_MAX = 512,
   FIELDS = 100,
   TOKEN_MAX = 256,
-  STALL_MS = 10000
+  STALL_MS = 10000,
+  REQUEST_MS = 5000,
+  IDLE_MS = 60000
 };
 
 typedef struct admin_client {
@@ -35,8 +38,9 @@ typedef struct admin_client {
   neap_control_reply reply;
   json_t *steps; /* what the verb has told so far */
   bool asking, keep, head_only;
-  size_t used; /* of `in` */
-  char *out;   /* being sent */
+  bool continued, inviting; /* a 100 was sent for this request; it is not with the kernel yet */
+  size_t used;              /* of `in` */
+  char *out;                /* being sent */
   neap_http_request request;
   neap_http_field fields[FIELDS];
   char in[REQUEST_MAX];
@@ -45,7 +49,7 @@ typedef struct admin_client {
 struct neap_admin {
   neap_gateway *gateway;
   neap_listener *listener;
-  admin_client *clients;
+  admin_client *clients; /* the one that asked last is first */
   size_t client_count;
   bool closed; /* freed with the last client */
   char token[TOKEN_MAX + 1];
@@ -55,13 +59,24 @@ static void serve(admin_client *client);
 
 /* --- life of a client */
 
-static void forget(admin_client *client) {
-  neap_admin *admin = client->admin;
+static void link_first(admin_client *client) {
+  client->prev = NULL;
+  client->next = client->admin->clients;
+  if (client->next) client->next->prev = client;
+  client->admin->clients = client;
+}
+
+static void unlink_client(admin_client *client) {
   if (client->prev)
     client->prev->next = client->next;
   else
-    admin->clients = client->next;
+    client->admin->clients = client->next;
   if (client->next) client->next->prev = client->prev;
+}
+
+static void forget(admin_client *client) {
+  neap_admin *admin = client->admin;
+  unlink_client(client);
   json_decref(client->steps);
   free(client->out);
   client->magic = 0;
@@ -75,19 +90,20 @@ static void close_client(admin_client *client) {
   if (!client->asking) forget(client);
 }
 
-static void on_stall(neap_timer *timer) {
-  admin_client *client = NEAP_CONTAINER_OF(timer, admin_client, stall);
-  if (client->asking)
-    neap_timer_set(client->admin->gateway->loop, timer, STALL_MS); /* it is we who take long */
-  else
-    close_client(client);
+/* Makes room: silent clients must not keep others out. */
+static void close_oldest(neap_admin *admin) {
+  admin_client *oldest = NULL;
+  for (admin_client *client = admin->clients; client; client = client->next)
+    if (!client->asking) oldest = client;
+  if (oldest) close_client(oldest);
 }
 
 /* --- answers */
 
 static void expect_request(admin_client *client) {
   neap_http_request_init(&client->request, client->fields, &neap_http_limits_default);
-  neap_timer_set(client->admin->gateway->loop, &client->stall, STALL_MS * 6);
+  client->continued = false;
+  neap_timer_set(client->admin->gateway->loop, &client->stall, IDLE_MS);
 }
 
 static void sent(admin_client *client) {
@@ -133,6 +149,19 @@ static void answer(admin_client *client, int status, const char *type, const cha
 
 static void answer_text(admin_client *client, int status, const char *text) {
   answer(client, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static void on_stall(neap_timer *timer) {
+  admin_client *client = NEAP_CONTAINER_OF(timer, admin_client, stall);
+  if (client->asking) {
+    neap_timer_set(client->admin->gateway->loop, timer, STALL_MS); /* it is we who take long */
+  } else if (client->used > 0 && client->out == NULL && !client->inviting) {
+    client->keep = client->head_only = false;
+    neap_stream_reading(client->stream, false);
+    answer_text(client, 408, "the request came too slowly\n");
+  } else {
+    close_client(client);
+  }
 }
 
 /* The last line is the answer, with what came before as its "steps". */
@@ -338,30 +367,54 @@ static void dispatch(admin_client *client, neap_view body) {
 
 /* --- requests */
 
+/* The body is waited for: says so to a client that waits to hear it. */
+static void invite(admin_client *client) {
+  static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+  client->continued = true;
+  struct iovec piece = {(char *)(uintptr_t)line, sizeof line - 1};
+  int code = neap_stream_send(client->stream, &piece, 1);
+  client->inviting = code == NEAP_EBUSY;
+  if (client->inviting)
+    neap_stream_reading(client->stream, false);
+  else if (code)
+    close_client(client);
+}
+
+/* More is to come. */
+static void wait_for_rest(admin_client *client, bool has_head) {
+  if (client->used == REQUEST_MAX) {
+    close_client(client);
+  } else if (has_head) { /* it is read again with its body */
+    bool waits = client->request.expect_continue && !client->continued;
+    neap_http_request_init(&client->request, client->fields, &neap_http_limits_default);
+    if (waits) invite(client);
+  }
+}
+
 /* Answers the request that is there whole. */
 static void serve(admin_client *client) {
   neap_http_head *head = &client->request.head;
   if (client->used == 0) return;
   ssize_t got = neap_http_request_parse(&client->request, client->in, client->used);
   size_t body = got > 0 && head->framing == NEAP_HTTP_FRAMING_LENGTH ? head->content_length : 0;
+  bool is_chunked = got > 0 && head->framing == NEAP_HTTP_FRAMING_CHUNKED;
   bool too_large = got > 0 && body > REQUEST_MAX - (size_t)got;
-  if (got >= 0 && !too_large && (got == 0 || client->used < (size_t)got + body)) {
-    if (client->used == REQUEST_MAX)
-      close_client(client);
-    else if (got > 0)
-      neap_http_request_init(&client->request, client->fields, &neap_http_limits_default);
-    return; /* more is to come; a head is read again with its body */
+  if (got >= 0 && !too_large && !is_chunked && (got == 0 || client->used < (size_t)got + body)) {
+    wait_for_rest(client, got > 0);
+    return;
   }
   neap_stream_reading(client->stream, false);
   client->keep = false;
   if (got < 0) {
     answer_text(client, neap_http_reason_status(head->reason), neap_http_reason_text(head->reason));
-  } else if (too_large || head->framing == NEAP_HTTP_FRAMING_CHUNKED) {
+  } else if (too_large || is_chunked) {
     answer_text(client, too_large ? 413 : 411, "send a small body with its Content-Length\n");
   } else {
     /* What comes behind it is not read: pipelining is not for this. */
     client->keep = head->keep_alive && head->version_minor > 0 && client->used == (size_t)got + body;
     client->used = 0;
+    unlink_client(client);
+    link_first(client);
     dispatch(client, (neap_view){client->in + got, body});
   }
 }
@@ -375,12 +428,19 @@ static void on_readable(void *user) {
     close_client(client);
     return;
   }
+  if (client->used == 0) neap_timer_set(client->admin->gateway->loop, &client->stall, REQUEST_MS);
   client->used += (size_t)got;
   serve(client);
 }
 
 static void on_sent(void *user) {
-  sent(user);
+  admin_client *client = user;
+  if (!client->inviting) {
+    sent(client);
+    return;
+  }
+  client->inviting = false;
+  neap_stream_reading(client->stream, true);
 }
 
 static void on_failed(void *user) {
@@ -392,6 +452,7 @@ static const neap_stream_vt stream_vt = {
 
 static void on_accepted(void *user, neap_stream *stream) {
   neap_admin *admin = user;
+  if (admin->client_count >= CLIENTS_MAX) close_oldest(admin);
   admin_client *made = admin->client_count < CLIENTS_MAX ? calloc(1, sizeof *made) : NULL;
   if (made == NULL) {
     neap_stream_close(&stream);
@@ -401,9 +462,7 @@ static void on_accepted(void *user, neap_stream *stream) {
   made->admin = admin;
   made->stream = stream;
   made->reply.line = on_line;
-  made->next = admin->clients;
-  if (made->next) made->next->prev = made;
-  admin->clients = made;
+  link_first(made);
   admin->client_count++;
   neap_timer_init(&made->stall, on_stall);
   expect_request(made);

@@ -132,11 +132,46 @@ class Loopback(Admin):
             self.assertIn(self.ask("/v1/log", method="POST", fields=[JSON], body=body).status, (400, 409))
         with self.admin() as client:
             client.send(b"x" * 200000)
-        idle = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(70)]
         self.assertEqual(gateway.ask("/").status, 200)
-        for one in idle:
+
+    def test_silent_clients_keep_nobody_out(self):
+        self.start()
+        with self.admin() as busy:
+            silent = []
+            for _ in range(70):
+                silent.append(socket.create_connection(("127.0.0.1", self.port), TIMEOUT))
+                self.assertEqual(busy.ask("/healthz", host="127.0.0.1").status, 200)
+            silent[0].settimeout(TIMEOUT)
+            self.assertEqual(silent[0].recv(1), b"")  # it was silent for longest
+            for one in silent[:8]:
+                one.close()
+        self.assertTrue(self.is_healthy())
+        with self.admin() as late:
+            self.assertEqual(late.ask("/healthz", host="127.0.0.1").status, 200)
+        for one in silent:
             one.close()
-        wire.wait_until(lambda: self.is_healthy(), "room for a client")
+
+    def test_a_request_has_to_come_in_time(self):
+        self.start()
+        with self.admin() as slow:
+            slow.send(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            self.assertEqual(slow.response().status, 408)
+            self.assertEqual(slow.closed(), b"")
+
+    def test_who_waits_for_100_continue_hears_it(self):
+        self.start()
+        head = (b"POST /v1/log HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n")
+        with self.admin() as client:
+            for _ in range(2):
+                client.send(head % 2)
+                self.assertEqual(client.head().status, 100)
+                client.drip(b"{}")
+                self.assertEqual(client.response().status, 200)
+            client.send(head % 2 + b"{}")  # it did not wait
+            self.assertEqual(client.response().status, 200)
+            client.send(head % (1 << 20))
+            self.assertEqual(client.response().status, 413)
 
     def is_healthy(self):
         try:
