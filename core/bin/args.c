@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
 #include "base/nearest.h"
 
 /* --- saying --- */
@@ -150,10 +151,9 @@ static const struct {
              {"MB", 0x1p20}, {"G", 0x1p30}, {"GB", 0x1p30}, {"T", 0x1p40},  {"TB", 0x1p40}};
 
 bool neap_parse_bytes(const char *text, uint64_t *out) {
-  char *end;
-  if (text[0] == '\0' || strchr("0123456789.", text[0]) == NULL || text[1] == 'x') return false;
-  double value = strtod(text, &end);
-  for (size_t i = 0; i < NEAP_COUNT_OF(units); i++) {
+  double value;
+  const char *end = neap_decimal_read(text, &value);
+  for (size_t i = 0; end && i < NEAP_COUNT_OF(units); i++) {
     if (strcasecmp(end, units[i].suffix) != 0) continue;
     if (value * units[i].factor >= 0x1p63) return false;
     *out = (uint64_t)(value * units[i].factor);

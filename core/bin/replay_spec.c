@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
 #include "bin/args.h"
 
 static char *keep(const char *text, size_t size) {
@@ -48,10 +49,15 @@ static int parse_param(neap_policy_spec *spec, char *text, neap_err *err) {
     return neap_fail(err, NEAP_EINVAL, "--policy %s: more than %d parameters", spec->label,
                      NEAP_SPEC_PARAMS_MAX);
   *equals = '\0';
-  char *end;
-  double number = strtod(equals + 1, &end);
-  spec->params[spec->param_count++] =
-      (neap_param){.name = text, .number = *end ? 0 : number, .text = *end ? equals + 1 : NULL};
+  bool minus = equals[1] == '-';
+  double number = 0;
+  const char *end = neap_decimal_read(equals + 1 + minus, &number);
+  bool numeric = end && *end == '\0';
+  spec->params[spec->param_count++] = (neap_param){.name = text,
+                                                   .number = !numeric ? 0
+                                                             : minus  ? -number
+                                                                      : number,
+                                                   .text = numeric ? NULL : equals + 1};
   return 0;
 }
 
@@ -91,11 +97,11 @@ void neap_policy_specs_fini(neap_policy_specs *specs) {
 /* --- sizes --- */
 
 static bool parse_percentage(const char *text, double *fraction) {
-  char *end;
-  if (strchr("0123456789.", text[0]) == NULL) return false;
-  double percentage = strtod(text, &end);
+  double percentage;
+  const char *end = neap_decimal_read(text, &percentage);
+  if (end == NULL || strcmp(end, "%") != 0) return false;
   *fraction = percentage / 100;
-  return strcmp(end, "%") == 0 && percentage > 0 && percentage <= 100;
+  return percentage > 0 && percentage <= 100;
 }
 
 static int parse_size(neap_size_spec *spec, char *label, bool bytes, neap_err *err) {

@@ -91,9 +91,12 @@ static const char *next_operand(const char **words, char *out, size_t size, bool
   return out;
 }
 
-/* The gateway has a working directory of its own: what is a file here is named from the root. */
+/* The gateway has a working directory of its own: what is a file here is named from the root. A bare name is
+ * that of a shipped policy, whatever lies here. */
 static json_t *value_of(const char *name, const char *word) {
-  char *path = strcmp(name, "file") == 0 ? realpath(word, NULL) : NULL;
+  size_t size = strlen(word);
+  bool is_path = strchr(word, '/') || (size > 4 && strcmp(word + size - 4, ".lua") == 0);
+  char *path = is_path && strcmp(name, "file") == 0 ? realpath(word, NULL) : NULL;
   json_t *value = json_string(path ? path : word);
   free(path);
   return value;
@@ -126,8 +129,9 @@ static json_t *read_operands(const neap_args *args, const char *words, json_t *o
       json_decref(out);
       return NULL;
     }
-    if (json_object_set_new(out, name, value_of(name, word))) {
-      neap_args_fail(args, "'%s' is not UTF-8", word);
+    bool twice = json_object_get(out, name) != NULL;
+    if (twice || json_object_set_new(out, name, value_of(name, word))) {
+      neap_args_fail(args, twice ? "%s is given twice" : "'%s' is not UTF-8", twice ? name : word);
       json_decref(out);
       return NULL;
     }

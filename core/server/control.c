@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
 #include "base/nearest.h"
 
 typedef struct control_row {
@@ -132,27 +133,41 @@ const char *neap_control_text(neap_control_args *args, const char *name) {
   return text;
 }
 
-static bool number_of(const json_t *value, double *out) {
-  char *end = NULL;
-  *out = json_is_string(value) ? strtod(json_string_value(value), &end) : json_number_value(value);
-  return json_is_number(value) || (end && end != json_string_value(value) && *end == '\0');
+/* `*unit`: what follows the number in a text, which may begin with "+", as help does. */
+static bool number_of(const json_t *value, double *out, const char **unit) {
+  const char *text = json_string_value(value);
+  *unit = text ? neap_decimal_read(text + (text[0] == '+'), out) : "";
+  if (json_is_number(value)) *out = json_number_value(value);
+  return *unit != NULL && (text || json_is_number(value));
 }
 
-double neap_control_number_or(neap_control_args *args, const char *name, double least, double most,
-                              double otherwise) {
+int64_t neap_control_count_or(neap_control_args *args, const char *name, int64_t least, int64_t most,
+                              int64_t otherwise) {
   const json_t *value = take(args, name);
-  double number = otherwise;
-  if (value == NULL) return number;
-  if (number_of(value, &number) && number >= least && number <= most) return number;
+  const char *unit;
+  double number;
+  if (value == NULL) return otherwise;
+  if (number_of(value, &number, &unit) && *unit == '\0' && number >= (double)least &&
+      number <= (double)most && number == (double)(int64_t)number)
+    return (int64_t)number;
   char format[100];
-  snprintf(format, sizeof format, "%%s must be a number from %g to %g", least, most);
+  snprintf(format, sizeof format, "%%s must be a whole number from %lld to %lld", (long long)least,
+           (long long)most);
   wrong(args, format, name);
   return otherwise;
 }
 
-double neap_control_number(neap_control_args *args, const char *name, double least, double most) {
+int64_t neap_control_count(neap_control_args *args, const char *name, int64_t least, int64_t most) {
   if (json_object_get(args->object, name) == NULL) wrong(args, "%s is missing", name);
-  return neap_control_number_or(args, name, least, most, least);
+  return neap_control_count_or(args, name, least, most, least);
+}
+
+bool neap_control_amount(neap_control_args *args, const char *name, double *out, const char **unit) {
+  const json_t *value = take(args, name);
+  if (value == NULL) return false;
+  if (number_of(value, out, unit)) return true;
+  wrong(args, "%s must be a number, or a text such as \"5%%\" or \"60s\"", name);
+  return false;
 }
 
 static bool is_taken(const neap_control_args *args, const char *name) {

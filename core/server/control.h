@@ -17,6 +17,7 @@
 #define NEAP_SERVER_CONTROL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <jansson.h>
 
@@ -35,7 +36,7 @@ struct neap_control_reply {
  * finds what it does not. The first problem is answered (once) and the others are quiet: so a verb reads
  *
  *   const char *pool = neap_control_text(&args, "pool");
- *   double weight = neap_control_number(&args, "weight", 0, 1000);
+ *   int64_t weight = neap_control_count(&args, "weight", 0, 1000);
  *   if (!neap_control_args_end(&args)) return;
  */
 typedef struct neap_control_args {
@@ -50,10 +51,13 @@ typedef struct neap_control_args {
 const char *neap_control_text(neap_control_args *args, const char *name);
 /* The same, NULL without a problem where it is not given. */
 const char *neap_control_text_or_none(neap_control_args *args, const char *name);
-/* A number, which may be given as a text, in least..most. */
-double neap_control_number(neap_control_args *args, const char *name, double least, double most);
-double neap_control_number_or(neap_control_args *args, const char *name, double least, double most,
-                              double otherwise);
+/* A whole number, which may be given as a text, in least..most (0 or more). */
+int64_t neap_control_count(neap_control_args *args, const char *name, int64_t least, int64_t most);
+int64_t neap_control_count_or(neap_control_args *args, const char *name, int64_t least, int64_t most,
+                              int64_t otherwise);
+/* A number that may be given as a text with a unit behind it: "5%", "60s". `*unit`: what follows the number,
+ * borrowed like a text. False where it is not given or, after a problem, is not such a thing. */
+bool neap_control_amount(neap_control_args *args, const char *name, double *out, const char **unit);
 /* Any value, or NULL. */
 const json_t *neap_control_any(neap_control_args *args, const char *name);
 /* True, or "true" as a text; false where it is not given. */

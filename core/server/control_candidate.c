@@ -8,21 +8,25 @@
 
 /* --- arguments */
 
-/* "5%", "+5%" or 0.05; -1: it is none of these. */
-static double share_of(const char *text) {
-  char *end;
-  double value = strtod(text, &end);
-  if (end == text || !(value >= 0)) return -1;
-  if (strcmp(end, "%") == 0) return value / 100;
-  return *end == '\0' ? value : -1;
+/* "5%" or 0.05. */
+static double take_share(neap_control_args *args, const char *name, double most, double otherwise) {
+  const char *unit;
+  double share;
+  if (!neap_control_amount(args, name, &share, &unit)) return otherwise;
+  bool percent = strcmp(unit, "%") == 0;
+  if (percent) share /= 100;
+  if ((percent || *unit == '\0') && share >= 0 && share <= most) return share;
+  neap_control_args_fail(args, "%s must be a share up to %g %%, such as 5%% or 0.05", name, most * 100);
+  return otherwise;
 }
 
-static double take_share(neap_control_args *args, const char *name, double most, double otherwise) {
-  const char *text = neap_control_text_or_none(args, name);
-  double share = text ? share_of(text) : otherwise;
-  if (share >= 0 && share <= most) return share;
-  neap_control_args_fail(args, "%s must be a share up to %g %%, such as 5%%", name, most * 100);
-  return otherwise;
+/* With no requests there would be no end to it. */
+static double take_canary_share(neap_control_args *args) {
+  double share = take_share(args, "share", 0.5, 0.05);
+  if (share <= 0)
+    neap_control_args_fail(args, "%s must be above 0: neap shadow tries a candidate without serving by it",
+                           "share");
+  return share;
 }
 
 /* "500ms", "60s", "5m", "1h"; a bare number is seconds. */
@@ -31,12 +35,11 @@ static uint64_t take_time_ms(neap_control_args *args, const char *name, uint64_t
     const char *unit;
     double ms;
   } units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-  const char *text = neap_control_text_or_none(args, name);
-  if (text == NULL) return otherwise;
-  char *end;
-  double value = strtod(text, &end);
-  for (size_t i = 0; end != text && value >= 0 && value < 1e6 && i < NEAP_COUNT_OF(units); i++)
-    if (strcmp(end, units[i].unit) == 0) return (uint64_t)(value * units[i].ms);
+  const char *unit;
+  double value;
+  if (!neap_control_amount(args, name, &value, &unit)) return otherwise;
+  for (size_t i = 0; value >= 0 && value < 1e6 && i < NEAP_COUNT_OF(units); i++)
+    if (strcmp(unit, units[i].unit) == 0) return (uint64_t)(value * units[i].ms);
   neap_control_args_fail(args, "%s must be a time, such as 60s", name);
   return otherwise;
 }
@@ -146,11 +149,11 @@ void neap_control_shadow(neap_gateway *gateway, neap_control_args *args, neap_co
 }
 
 static void take_terms(neap_control_args *args, neap_canary_terms *terms) {
-  terms->share = take_share(args, "share", 0.5, 0.05);
+  terms->share = take_canary_share(args);
   terms->max_errors = take_share(args, "max_errors", 1, 0.01);
   terms->max_p99 = take_share(args, "max_p99", 100, 0.2);
   terms->for_ms = take_time_ms(args, "for", 60000);
-  terms->min_requests = (uint64_t)neap_control_number_or(args, "min_requests", 20, 1e9, 200);
+  terms->min_requests = (uint64_t)neap_control_count_or(args, "min_requests", 20, 1000000000, 200);
   terms->promote = neap_control_flag(args, "promote");
   take_key(args, terms);
 }

@@ -13,7 +13,7 @@ static void answer(int code, const neap_err *err, json_t *body, neap_control_rep
 
 void neap_control_add(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   const char *pool = neap_control_text(args, "pool"), *backend = neap_control_text(args, "backend");
-  int weight = (int)neap_control_number_or(args, "weight", 1, 1000, 0);
+  int weight = (int)neap_control_count_or(args, "weight", 1, 1000, 0);
   if (!neap_control_args_end(args)) return;
   neap_err err;
   int code = neap_gateway_backend_add(gateway, pool, backend, weight, &err);
@@ -34,7 +34,7 @@ void neap_control_remove(neap_gateway *gateway, neap_control_args *args, neap_co
 
 void neap_control_weight(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   const char *pool = neap_control_text(args, "pool"), *backend = neap_control_text(args, "backend");
-  int weight = (int)neap_control_number(args, "weight", 0, 1000);
+  int weight = (int)neap_control_count(args, "weight", 0, 1000);
   if (!neap_control_args_end(args)) return;
   neap_err err;
   int code = neap_gateway_backend_weight(gateway, pool, backend, weight, &err);

@@ -1,7 +1,7 @@
 /* The control socket: JSON lines from clients that may be slow, hostile or gone, on the control thread.
  *
  * A client is
- *   1 reading    its bytes gather until a line is whole
+ *   1 reading    its bytes gather until a line is whole; the end ends a line, too
  *   2 asking     one request is under way; nothing more is read until its last line
  *   3 gone       closed while asking: kept until the last line, which nobody hears
  *
@@ -208,7 +208,9 @@ static void on_readable(void *user) {
     return;
   }
   client->ending = true;
-  if (got == 0 && client->sending.size > 0)
+  if (got == 0 && client->request.size > 0 && append(&client->request, "\n", 1))
+    serve(client); /* a last line that the end of the stream ends; closed when it is answered */
+  else if (got == 0 && client->sending.size > 0)
     neap_stream_reading(client->stream, false);
   else
     close_client(client);

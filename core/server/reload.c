@@ -31,6 +31,7 @@ struct neap_reload {
   neap_reload_plan plan;
   pthread_t thread;
   bool running, joined;
+  bool astray; /* a rollback to what is not kept */
   neap_task done;
   int code;
   char *report;
@@ -82,8 +83,10 @@ static void log_report(const neap_gateway *gateway, const char *report) {
   }
 }
 
+/* A rollback to what is not kept is a slip of the keyboard: it must neither look like a reload that was
+ * refused nor hide one. */
 static void remember(neap_reload *reload, const char *error) {
-  if (reload->candidate) return;
+  if (reload->candidate || reload->astray) return;
   neap_reload_result *last = &reload->gateway->last_reload;
   free(last->report);
   free(last->error);
@@ -230,6 +233,7 @@ static int start(neap_reload *reload) {
   if (reload->rollback) {
     const neap_past *past =
         neap_history_find(&gateway->history, reload->to, gateway->loaded->source, &reload->err);
+    reload->astray = past == NULL;
     if (past == NULL) return reload->err.code;
     reload->plan.record = neap_config_record_ref(past->record);
     reload->plan.source = past->generation;
@@ -319,7 +323,7 @@ void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_co
 }
 
 void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
-  double to = neap_control_number_or(args, "generation", 1, 0x1p53, 0);
+  int64_t to = neap_control_count_or(args, "generation", 1, (int64_t)1 << 53, 0);
   if (!neap_control_args_end(args)) return;
   if (neap_candidate_canary(gateway)) {
     neap_candidate_end(gateway, "rolled back", "neap rollback");

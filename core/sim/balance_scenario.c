@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
 #include "base/nearest.h"
 #include "sim/sim.h"
 
@@ -80,11 +81,10 @@ static int wrong(const reader *r, const char *format, ...) {
 
 /* Takes a number off *text; false where there is none. */
 static bool take_number(char **text, double *out) {
-  char *end;
-  *out = strtod(*text, &end);
-  bool good = end != *text && (*end == 0 || *end == ' ' || *end == '\t');
-  *text = end + strspn(end, " \t");
-  return good;
+  const char *end = neap_decimal_read(*text, out);
+  if (end == NULL || (*end != '\0' && *end != ' ' && *end != '\t')) return false;
+  *text += (size_t)(end - *text) + strspn(end, " \t");
+  return true;
 }
 
 /* `text` as least_count..most_count numbers of min..max. */

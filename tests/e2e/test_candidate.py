@@ -126,7 +126,11 @@ class Candidates(unittest.TestCase):
                      {"file": "lru", "stop": "perhaps"}):
             self.assertFalse(self.ask("shadow", **args)["ok"], args)
         self.assertFalse(self.ask("canary", file="lru")["ok"])
-        self.assertFalse(self.ask("canary", file="p2c", pool="app", share="90%")["ok"])
+        for share in ("90%", 0.9, "0", "0 %", 0, "0x1%", "1e-2", "nan%", "-1%", "5%%", "", True, "%"):
+            self.assertIn("share must be", self.ask("canary", file="p2c", pool="app", share=share)["error"], share)
+        self.assertIn("neap shadow", self.ask("canary", file="p2c", pool="app", share="0%")["error"])
+        for time in ("nan", "1e3s", "5 s", "0x5", -5, "60x"):
+            self.assertIn("for must be", self.ask("canary", file="p2c", pool="app", **{"for": time})["error"], time)
         self.assertFalse(self.ask("promote")["ok"])
         status = self.done("status")
         self.assertEqual(status["generation"], 1)
@@ -321,6 +325,11 @@ return worse
         self.start(Origin(), Origin(), cache="false", workers=2)
         self.canary("p2c", pool="app", share="50%")
         self.users(100)
+
+    def test_a_share_and_a_time_may_be_json_numbers(self):
+        self.start(Origin(), Origin())
+        terms = self.canary("p2c", pool="app", share=0.05, max_p99=0.5, **{"for": 5, "min_requests": "20"})["terms"]
+        self.assertEqual((terms["share"], terms["max_p99"], terms["for_s"], terms["min_requests"]), (0.05, 0.5, 5, 20))
 
     def test_the_program_knows_the_verbs(self):
         self.start(Origin(), Origin(), cache="false")

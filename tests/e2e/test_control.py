@@ -94,6 +94,52 @@ class Control(unittest.TestCase):
                 line.send(bytes([byte]))
             self.assertTrue(line.answer()["ok"])
 
+    def test_the_end_of_the_stream_ends_a_line(self):
+        self.start()
+        for request, good in ((b'{"verb":"status"}', True), (b'{"verb":"verbs"}\n{"verb":"reload"}', True), (b'{"verb":', False)):
+            with Line(self.path) as line:
+                line.send(request).sock.shutdown(socket.SHUT_WR)
+                for _ in range(request.count(b"\n")):
+                    self.assertTrue(line.answer()["ok"])
+                self.assertEqual(line.answer()["ok"], good)
+                self.assertEqual(line.file.readline(), b"")
+        with Line(self.path) as line:
+            self.assertEqual(line.ask("status")["generation"], 2)
+
+    def test_numbers_are_whole_and_plain(self):
+        gateway = self.start()
+        backend = json.loads(self.run_program(gateway, "backends", "--json").stdout)["backends"][0]["backend"]
+        with Line(self.path) as line:
+            for bad in ("0x10", "1e1", "1.5", 1.5, "", " 1", "1 ", "nan", "inf", "-1", -1, 1001, "1001", True, None, [1], "9" * 400):
+                self.assertEqual(line.ask("weight", pool="app", backend=backend, weight=bad)["error"],
+                                 "weight must be a whole number from 0 to 1000", bad)
+                self.assertIn("weight must be", line.ask("add", pool="app", backend="127.0.0.1:1", weight=bad)["error"])
+                if bad not in (1001, "1001"):
+                    self.assertIn("generation must be a whole", line.ask("rollback", generation=bad)["error"])
+            for good in (7, "7", 7.0, "007"):
+                self.assertEqual(line.ask("weight", pool="app", backend=backend, weight=good)["weight"], 7)
+
+    def test_an_operand_is_given_once(self):
+        gateway = self.start()
+        twice = self.run_program(gateway, "weight", "app", "127.0.0.1:1", "1", "weight=2")
+        self.assertEqual((twice.returncode, twice.stderr), (2, "neap weight: weight is given twice (see: neap help weight)\n"))
+
+    def test_a_rollback_that_cannot_be_is_no_refused_reload(self):
+        gateway = self.start()
+        with Line(self.path) as line:
+            self.assertIn("generation 99 is not kept", line.ask("rollback", generation=99)["error"])
+            self.assertIn("no earlier generation", line.ask("rollback")["error"])
+            self.assertIsNone(line.ask("status")["last_reload"])
+            figures = line.ask("metrics")["text"]
+            self.assertIn('neap_config_reloads_total{result="refused"} 0\n', figures)
+            self.assertIn("neap_config_last_reload_successful 1\n", figures)
+            gateway.write_config("nonsense(")
+            self.assertFalse(line.ask("reload")["ok"])
+            self.assertIn('neap_config_reloads_total{result="refused"} 1\n', line.ask("metrics")["text"])
+            error = line.ask("status")["last_reload"]["error"]
+            self.assertFalse(line.ask("rollback", generation=99)["ok"])
+            self.assertEqual(line.ask("status")["last_reload"]["error"], error)
+
     def test_an_endless_line_is_cut_off(self):
         self.start()
         with Line(self.path) as line:

@@ -100,8 +100,8 @@ static void test_bytes_are_read_with_their_units(void **state) {
     uint64_t bytes;
   } good[] = {{"0", 0},        {"64", 64},      {"64B", 64},        {"64KB", 65536},
               {"64kb", 65536}, {"1M", 1 << 20}, {"1.5MB", 3 << 19}, {"2GB", 2ull << 30}};
-  static const char *const bad[] = {"",     "x",   "KB",  "-1",   "0x10", "12XB",
-                                    "1 KB", "nan", "inf", "9e99", "1K B"};
+  static const char *const bad[] = {"",    "x",   "KB",   "-1",   "0x10", "12XB", "1 KB",
+                                    "nan", "inf", "9e99", "1K B", "1e3",  "+1"};
   uint64_t bytes;
   for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
     assert_true(neap_parse_bytes(good[i].text, &bytes));
