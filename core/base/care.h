@@ -27,7 +27,11 @@ typedef struct neap_care_health {
   uint64_t fast_interval_ms; /* while it seems to change, and while it is down */
   uint64_t timeout_ms;
   uint32_t rise, fall; /* good and bad answers in a row that change its state */
+  uint64_t key;        /* neap_care_health_key: pools with the same rules share the probes of a backend */
 } neap_care_health;
+
+/* Of all that makes one check another: the fields, and where it is scripted, whose it is. 0: no check. */
+uint64_t neap_care_health_key(const neap_care_health *rules, const char *pool);
 
 /* Leaving alone what gives errors. */
 typedef struct neap_care_eject {

@@ -68,6 +68,7 @@ static neap_care_breaker breaker_of(const json_t *from) {
 
 void neap_config_read_care(const json_t *pool, neap_care *care) {
   read_health(at(pool, "health"), &care->health);
+  care->health.key = neap_care_health_key(&care->health, text_at(pool, "name"));
   care->eject = eject_of(at(pool, "eject"));
   care->breaker = breaker_of(at(pool, "breaker"));
   care->slow_start_ms = whole_at(pool, "slow_start");

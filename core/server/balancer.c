@@ -281,7 +281,7 @@ int neap_balancer_info_get(neap_balancer *balancer, const char *address, neap_ba
   const neap_pool_member *member = neap_pool_find(balancer->pool, address);
   if (member == NULL) return NEAP_ENOTFOUND;
   neap_backend_info info;
-  neap_backend_info_get(member->backend, host->now_ms(host->user), &info);
+  neap_backend_info_get(member->backend, balancer->care.health.key, host->now_ms(host->user), &info);
   *out = (neap_balancer_info){.state = info.state,
                               .weight = member->weight,
                               .in_flight = info.in_flight,

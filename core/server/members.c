@@ -586,7 +586,7 @@ void neap_gateway_backends_each(neap_gateway *gateway,
                                     .added = find_configured(pool, address) == NULL,
                                     .weight_changed = change && change->weight};
       neap_backend_id_get(member->backend, id);
-      neap_backend_info_get(member->backend, now_ms, &shown.info);
+      neap_backend_info_get(member->backend, pool->care.health.key, now_ms, &shown.info);
       tell(user, &shown);
     }
     for (const member_change *change = gateway->changes->first; change; change = change->next) {

@@ -24,15 +24,15 @@ struct neap_backend {
   _Atomic double error_rate;
   _Atomic uint64_t requests, failures;
   neap_timing response;
-  _Atomic bool answered;    /* since it was last down */
-  struct neap_probe *probe; /* the keeper's, if it has one; its thread only */
-  neap_vitals vitals;       /* what probes, outcomes and reports say */
-  char text[];              /* its address as configured: its identity */
+  _Atomic bool answered;                      /* since it was last down */
+  struct neap_probe *probes[NEAP_CHECKS_MAX]; /* the keeper's, by check of its vitals; its thread only */
+  neap_vitals vitals;                         /* what probes, outcomes and reports say */
+  char text[];                                /* its address as configured: its identity */
 };
 
 /* One more holder, which gives it back. The caller has it already. Any thread. */
 neap_backend *neap_backend_hold(neap_backend *backend);
 
-int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms);
+int32_t neap_backend_state(const neap_backend *backend, uint64_t check, uint64_t now_ms);
 
 #endif

@@ -152,24 +152,26 @@ const char *neap_backend_address(const neap_backend *backend) {
   return backend->text;
 }
 
-int32_t neap_backend_state(const neap_backend *backend, uint64_t now_ms) {
+int32_t neap_backend_state(const neap_backend *backend, uint64_t check, uint64_t now_ms) {
   uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
-  int32_t probed = atomic_load_explicit(&backend->vitals.health.state, memory_order_relaxed);
+  int32_t probed =
+      atomic_load_explicit(&neap_vitals_check(&backend->vitals, check)->state, memory_order_relaxed);
   if (down_until_ms > now_ms) return NEAP_BACKEND_DOWN;
   if (probed != NEAP_BACKEND_UNKNOWN) return probed;
   return atomic_load_explicit(&backend->answered, memory_order_relaxed) ? NEAP_BACKEND_UP
                                                                         : NEAP_BACKEND_UNKNOWN;
 }
 
-void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out) {
+void neap_backend_info_get(const neap_backend *backend, uint64_t check, uint64_t now_ms,
+                           neap_backend_info *out) {
   *out = (neap_backend_info){
-      .state = neap_backend_state(backend, now_ms),
+      .state = neap_backend_state(backend, check, now_ms),
       .in_flight = atomic_load_explicit(&backend->in_flight, memory_order_relaxed),
       .ewma_us = atomic_load_explicit(&backend->ewma_us, memory_order_relaxed),
       .error_rate = atomic_load_explicit(&backend->error_rate, memory_order_relaxed),
       .requests = atomic_load_explicit(&backend->requests, memory_order_relaxed),
       .failures = atomic_load_explicit(&backend->failures, memory_order_relaxed),
   };
-  neap_vitals_get(&backend->vitals, now_ms, &out->vitals);
+  neap_vitals_get(&backend->vitals, check, now_ms, &out->vitals);
   neap_timing_gather(&out->response, &backend->response);
 }

@@ -5,7 +5,20 @@
 
 void neap_health_init(neap_health *health) {
   atomic_store_explicit(&health->state, NEAP_BACKEND_UNKNOWN, memory_order_relaxed);
+  atomic_store_explicit(&health->key, 0, memory_order_relaxed);
+  atomic_store_explicit(&health->refused, false, memory_order_relaxed);
+  atomic_store_explicit(&health->checked_ms, 0, memory_order_relaxed);
   health->against = 0;
+}
+
+void neap_health_begin(neap_health *health, uint64_t key, const neap_health *from) {
+  neap_health_init(health);
+  if (from) {
+    atomic_store_explicit(&health->state, from->state, memory_order_relaxed);
+    atomic_store_explicit(&health->refused, from->refused, memory_order_relaxed);
+    atomic_store_explicit(&health->checked_ms, from->checked_ms, memory_order_relaxed);
+  }
+  atomic_store_explicit(&health->key, key, memory_order_release); /* who finds it, finds the rest */
 }
 
 bool neap_health_take(neap_health *health, const neap_care_health *rules, bool good) {

@@ -126,18 +126,69 @@ static void sweep(neap_timer *timer) {
 
 /* --- the list of pools */
 
-static void want_probe(neap_keeper *keeper, neap_backend *backend, const neap_keeper_pool *pool) {
-  neap_probe *probe = backend->probe;
-  if (probe && !probe->wanted) neap_probe_change(probe, pool);
-  if (probe) return;
-  probe = neap_probe_create(keeper, backend, pool);
+/* The probe that goes by the rules with that key; NULL: there is none. */
+static neap_probe *find_probe(const neap_backend *backend, uint64_t key) {
+  for (int i = 0; i < NEAP_CHECKS_MAX; i++)
+    if (backend->probes[i] &&
+        atomic_load_explicit(&backend->probes[i]->health->key, memory_order_relaxed) == key)
+      return backend->probes[i];
+  return NULL;
+}
+
+static const neap_keeper_pool *find_pool(const neap_keeper *keeper, const char *name) {
+  for (size_t i = 0; i < keeper->pool_count; i++)
+    if (strcmp(keeper->pools[i].name, name) == 0) return &keeper->pools[i];
+  return NULL;
+}
+
+/* What the pool's probes said of it until now, by whichever rules. */
+static const neap_health *known_before(const neap_keeper *keeper, const neap_backend *backend,
+                                       const neap_keeper_pool *pool) {
+  const neap_keeper_pool *before = find_pool(keeper, pool->name);
+  const neap_probe *probe = before ? find_probe(backend, before->care->health.key) : NULL;
+  return probe ? probe->health : NULL;
+}
+
+/* A place for a probe: a free one, or else one that is not wanted any more; -1: there is neither. */
+static int find_place(const neap_backend *backend) {
+  for (int i = 0; i < NEAP_CHECKS_MAX; i++)
+    if (backend->probes[i] == NULL) return i;
+  for (int i = 0; i < NEAP_CHECKS_MAX; i++)
+    if (!backend->probes[i]->wanted) return i;
+  return -1;
+}
+
+/* A pool that gets no probe goes by what others say. */
+static void add_probe(neap_keeper *keeper, neap_backend *backend, const neap_keeper_pool *pool) {
+  int place = find_place(backend);
+  if (place >= 0 && backend->probes[place]) {
+    neap_probe_change(backend->probes[place], pool);
+    return;
+  }
+  neap_probe *probe = NULL;
+  if (place >= 0)
+    probe = neap_probe_create(keeper, backend, place, pool, known_before(keeper, backend, pool));
   if (probe == NULL) {
-    neap_host_log(keeper->host, NEAP_LOG_ERROR, "upstream probe_lost backend=%s",
-                  neap_backend_address(backend));
+    neap_host_log(keeper->host, NEAP_LOG_ERROR, "upstream probe_lost pool=%s backend=%s error=\"%s\"",
+                  pool->name, neap_backend_address(backend),
+                  place < 0 ? "too many different checks" : "out of memory");
     return;
   }
   probe->next = keeper->probes;
   keeper->probes = probe;
+}
+
+/* First those that go on, so that no new one takes the place of one of them. */
+static void want_probes(neap_keeper *keeper, const neap_keeper_pool *pool, bool new_ones) {
+  uint64_t key = pool->care->health.key;
+  if (pool->care->health.kind == NEAP_PROBE_NONE) return;
+  for (size_t i = 0; i < pool->member_count; i++) {
+    neap_probe *probe = find_probe(pool->members[i].backend, key);
+    if (probe && !probe->wanted)
+      neap_probe_change(probe, pool);
+    else if (probe == NULL && new_ones)
+      add_probe(keeper, pool->members[i].backend, pool);
+  }
 }
 
 static void drop_unwanted(neap_keeper *keeper) {
@@ -167,9 +218,8 @@ void neap_keeper_set(neap_keeper *keeper, const neap_keeper_pool *pools, size_t 
     panics[i] = was_in_panic(keeper, pools[i].name);
   }
   for (neap_probe *probe = keeper->probes; probe; probe = probe->next) probe->wanted = false;
-  for (size_t i = 0; i < count; i++)
-    for (size_t j = 0; copy[i].care->health.kind != NEAP_PROBE_NONE && j < copy[i].member_count; j++)
-      want_probe(keeper, copy[i].members[j].backend, &copy[i]);
+  for (int new_ones = 0; new_ones < 2; new_ones++)
+    for (size_t i = 0; i < count; i++) want_probes(keeper, &copy[i], new_ones);
   drop_unwanted(keeper);
   free(keeper->pools);
   free(keeper->panics);

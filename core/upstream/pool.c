@@ -21,7 +21,7 @@ static void read_row(neap_pool *pool, int32_t member, uint64_t now_ms) {
   neap_backend_row *row = &pool->rows[member];
   uint64_t down_until_ms = atomic_load_explicit(&backend->down_until_ms, memory_order_relaxed);
   double told_ms = row->load_ms;
-  row->state = neap_backend_state(backend, now_ms);
+  row->state = neap_backend_state(backend, pool->options.care->health.key, now_ms);
   neap_vitals_row(&backend->vitals, pool->options.care, down_until_ms, now_ms, row);
   if (pool->places[member].leaving) row->barred |= NEAP_BAR_GONE;
   if (pool->members[member].draining) row->barred |= NEAP_BAR_DRAINING;

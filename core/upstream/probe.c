@@ -1,4 +1,4 @@
-/* Probes of one backend: one after the other, each over a connection of its own.
+/* Probes of one backend by one set of rules: one after the other, each over a connection of its own.
  *
  *      waiting --timer--> under way --answer, refusal or time over--> verdict --> waiting
  */
@@ -53,17 +53,17 @@ static void end(neap_probe *probe, const finding *found) {
   uint64_t now_ms = neap_loop_now_ms(probe->home->loop);
   count(&vitals->probes);
   if (!found->good) count(&vitals->probe_failures);
-  atomic_store_explicit(&vitals->checked_ms, now_ms, memory_order_relaxed);
-  atomic_store_explicit(&vitals->refused, found->refused, memory_order_relaxed);
-  bool changed = neap_health_take(&vitals->health, rules_of(probe), found->good);
-  if (atomic_load_explicit(&vitals->health.state, memory_order_relaxed) == NEAP_BACKEND_UP && found->good)
+  atomic_store_explicit(&probe->health->checked_ms, now_ms, memory_order_relaxed);
+  atomic_store_explicit(&probe->health->refused, found->refused, memory_order_relaxed);
+  bool changed = neap_health_take(probe->health, rules_of(probe), found->good);
+  if (atomic_load_explicit(&probe->health->state, memory_order_relaxed) == NEAP_BACKEND_UP && found->good)
     is_reachable(probe->backend, changed, now_ms);
   if (changed) {
     count(&vitals->transitions);
     tell_change(probe, found);
   }
   neap_timer_set(probe->home->loop, &probe->timer,
-                 neap_health_pause_ms(&vitals->health, rules_of(probe), &probe->home->random));
+                 neap_health_pause_ms(probe->health, rules_of(probe), &probe->home->random));
 }
 
 /* --- HTTP */
@@ -201,39 +201,38 @@ static void stop(neap_probe *probe) {
   neap_stream_close(&probe->stream);
 }
 
-neap_probe *neap_probe_create(neap_keeper *home, neap_backend *backend, const neap_keeper_pool *pool) {
+neap_probe *neap_probe_create(neap_keeper *home, neap_backend *backend, int place,
+                              const neap_keeper_pool *pool, const neap_health *from) {
   neap_probe *probe = calloc(1, sizeof *probe);
   if (probe == NULL) return NULL;
-  *probe = (neap_probe){.home = home, .backend = backend, .pool = pool, .wanted = true};
+  *probe = (neap_probe){.home = home,
+                        .backend = backend,
+                        .health = &backend->vitals.checks[place],
+                        .place = place,
+                        .pool = pool,
+                        .wanted = true};
   neap_timer_init(&probe->timer, on_timer);
-  backend->probe = probe;
+  backend->probes[place] = probe;
+  neap_health_begin(probe->health, pool->care->health.key, from);
   begin(probe);
   return probe;
 }
 
-static bool same_rules(const neap_care_health *a, const neap_care_health *b) {
-  return a->kind == b->kind && strcmp(a->path, b->path) == 0 && strcmp(a->host, b->host) == 0 &&
-         strcmp(a->contains, b->contains) == 0 && a->scripted == b->scripted &&
-         a->status_count == b->status_count &&
-         memcmp(a->status_from, b->status_from, sizeof a->status_from) == 0 &&
-         memcmp(a->status_to, b->status_to, sizeof a->status_to) == 0 && a->interval_ms == b->interval_ms &&
-         a->fast_interval_ms == b->fast_interval_ms && a->timeout_ms == b->timeout_ms && a->rise == b->rise &&
-         a->fall == b->fall;
-}
-
 void neap_probe_change(neap_probe *probe, const neap_keeper_pool *pool) {
-  bool same = same_rules(rules_of(probe), &pool->care->health);
+  uint64_t key = pool->care->health.key;
+  bool same = atomic_load_explicit(&probe->health->key, memory_order_relaxed) == key;
   probe->pool = pool;
   probe->wanted = true;
   if (same) return;
   stop(probe); /* what is known stays; the new rules are asked at once */
+  atomic_store_explicit(&probe->health->key, key, memory_order_relaxed);
   begin(probe);
 }
 
 void neap_probe_destroy(neap_probe **probe) {
   stop(*probe);
-  neap_health_init(&(*probe)->backend->vitals.health); /* nobody looks any more: nothing is known */
-  (*probe)->backend->probe = NULL;
+  neap_health_init((*probe)->health); /* nobody looks any more: nothing is known */
+  (*probe)->backend->probes[(*probe)->place] = NULL;
   free(*probe);
   *probe = NULL;
 }

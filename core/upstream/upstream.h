@@ -35,12 +35,14 @@ int neap_backends_name(neap_backends *backends, const char *name, neap_backend *
 void neap_backend_give(neap_backends *backends, neap_backend *backend);
 
 const char *neap_backend_address(const neap_backend *backend);
+enum { NEAP_CHECKS_MAX = 8 }; /* different rules by which one backend is probed */
+
 /* What is known of a backend's health, and how often what happened. */
 typedef struct neap_vitals_info {
-  int32_t probed;      /* NEAP_BACKEND_UP, DOWN or UNKNOWN: what its probes say */
-  uint64_t checked_ms; /* when the last probe ended; 0: none did */
-  uint64_t probes, probe_failures, transitions;
-  uint64_t ejected_until_ms; /* past or 0: it is not ejected */
+  int32_t probed;      /* NEAP_BACKEND_UP, DOWN or UNKNOWN: what the pool's probes say */
+  uint64_t checked_ms; /* when the last of them ended; 0: none did */
+  uint64_t probes, probe_failures, transitions; /* by whichever rules */
+  uint64_t ejected_until_ms;                    /* past or 0: it is not ejected */
   uint64_t ejections;
   enum { NEAP_BREAKER_CLOSED, NEAP_BREAKER_OPEN, NEAP_BREAKER_HALF } breaker;
   uint64_t breaker_opened;
@@ -67,7 +69,9 @@ typedef struct neap_backend_info {
   neap_vitals_info vitals;
   neap_timing_sum response; /* from the request sent to the head of its response */
 } neap_backend_info;
-void neap_backend_info_get(const neap_backend *backend, uint64_t now_ms, neap_backend_info *out);
+/* `check`: neap_care_health.key of the pool by whose probes it is judged. */
+void neap_backend_info_get(const neap_backend *backend, uint64_t check, uint64_t now_ms,
+                           neap_backend_info *out);
 
 /* --- sessions: what outlives generations. Any thread. */
 
@@ -300,8 +304,9 @@ typedef struct neap_keeper_pool {
 /* `host` is complete and borrowed. NEAP_ENOMEM. */
 int neap_keeper_create(neap_loop *loop, const neap_host *host, neap_keeper **out);
 /* From now on these are all pools there are. What they point to is borrowed until the next call, their
- * backends as well. A backend that stays is probed on as if nothing had happened, unless its rules are
- * others: then it is asked at once, and what is known of it stays. */
+ * backends as well. A backend is probed once for each set of rules that its pools have, and each pool goes by
+ * what its own say. One that stays is probed on as if nothing had happened, unless the rules of a pool are
+ * others: then it is asked at once, and what the pool knew of it stays. Pools are told by their names. */
 void neap_keeper_set(neap_keeper *keeper, const neap_keeper_pool *pools, size_t count);
 void neap_keeper_destroy(neap_keeper **keeper);
 

@@ -20,16 +20,27 @@ static const int32_t FAILING = 1 << 30;
 static const double ANSWERS_RATE = 0.5; /* error rate below which one is said to answer */
 
 void neap_vitals_init(neap_vitals *vitals) {
-  neap_health_init(&vitals->health);
+  for (int i = 0; i < NEAP_CHECKS_MAX; i++) neap_health_init(&vitals->checks[i]);
   atomic_store_explicit(&vitals->load, -1, memory_order_relaxed);
   atomic_store_explicit(&vitals->utilization, -1, memory_order_relaxed);
 }
 
-void neap_vitals_get(const neap_vitals *vitals, uint64_t now_ms, neap_vitals_info *out) {
+const neap_health *neap_vitals_check(const neap_vitals *vitals, uint64_t key) {
+  const neap_health *any = NULL;
+  for (int i = 0; i < NEAP_CHECKS_MAX; i++) {
+    uint64_t own = atomic_load_explicit(&vitals->checks[i].key, memory_order_acquire);
+    if (own == key) return &vitals->checks[i];
+    if (own != 0 && any == NULL) any = &vitals->checks[i];
+  }
+  return any ? any : &vitals->checks[0];
+}
+
+void neap_vitals_get(const neap_vitals *vitals, uint64_t key, uint64_t now_ms, neap_vitals_info *out) {
+  const neap_health *check = neap_vitals_check(vitals, key);
   double factor = atomic_load_explicit(&vitals->factor, memory_order_relaxed);
   *out = (neap_vitals_info){
-      .probed = atomic_load_explicit(&vitals->health.state, memory_order_relaxed),
-      .checked_ms = atomic_load_explicit(&vitals->checked_ms, memory_order_relaxed),
+      .probed = atomic_load_explicit(&check->state, memory_order_relaxed),
+      .checked_ms = atomic_load_explicit(&check->checked_ms, memory_order_relaxed),
       .probes = atomic_load_explicit(&vitals->probes, memory_order_relaxed),
       .probe_failures = atomic_load_explicit(&vitals->probe_failures, memory_order_relaxed),
       .transitions = atomic_load_explicit(&vitals->transitions, memory_order_relaxed),
@@ -63,12 +74,13 @@ static double grown(neap_vitals *vitals, const neap_care *care, uint64_t down_un
   return NEAP_MIN(NEAP_MAX(part, SLOW_START_LEAST), 1);
 }
 
-static int32_t bars(const neap_vitals *vitals, const neap_care *care, int32_t state, uint64_t down_until_ms,
-                    uint64_t now_ms) {
+static int32_t bars(const neap_vitals *vitals, const neap_care *care, const neap_health *check,
+                    uint64_t down_until_ms, uint64_t now_ms) {
+  int32_t state = atomic_load_explicit(&check->state, memory_order_relaxed);
   int32_t barred = 0;
   if (down_until_ms > now_ms) barred |= NEAP_BAR_DOWN;
   if (care->health.kind != NEAP_PROBE_NONE && state != NEAP_BACKEND_UP) {
-    bool nobody = state == NEAP_BACKEND_DOWN && atomic_load_explicit(&vitals->refused, memory_order_relaxed);
+    bool nobody = state == NEAP_BACKEND_DOWN && atomic_load_explicit(&check->refused, memory_order_relaxed);
     barred |= nobody ? NEAP_BAR_DOWN : NEAP_BAR_SICK;
   }
   if (care->eject.enabled && neap_vitals_is_ejected(vitals, now_ms)) {
@@ -91,9 +103,10 @@ void neap_vitals_show_report(const neap_vitals *vitals, uint64_t now_ms, neap_ba
 
 void neap_vitals_row(neap_vitals *vitals, const neap_care *care, uint64_t down_until_ms, uint64_t now_ms,
                      neap_backend_row *row) {
-  int32_t state = atomic_load_explicit(&vitals->health.state, memory_order_relaxed);
-  row->barred = bars(vitals, care, state, down_until_ms, now_ms);
-  if (care->health.kind != NEAP_PROBE_NONE && down_until_ms <= now_ms) row->state = state;
+  const neap_health *check = neap_vitals_check(vitals, care->health.key);
+  row->barred = bars(vitals, care, check, down_until_ms, now_ms);
+  if (care->health.kind != NEAP_PROBE_NONE && down_until_ms <= now_ms)
+    row->state = atomic_load_explicit(&check->state, memory_order_relaxed);
   double factor = atomic_load_explicit(&vitals->factor, memory_order_relaxed);
   if (factor == 0 || !care->dynamic_weight) factor = 1;
   row->share = row->weight * factor * grown(vitals, care, down_until_ms, now_ms);

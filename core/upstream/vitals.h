@@ -21,10 +21,13 @@
 #include "policy/policy.h"
 #include "upstream/upstream.h"
 
-/* --- health.c: what probes say. Control thread only, but for `state`. */
+/* --- health.c: what probes by one set of rules say. Written by the control thread, read by any. */
 typedef struct neap_health {
-  _Atomic int32_t state; /* NEAP_BACKEND_UNKNOWN before the first verdict, UP, DOWN */
-  uint32_t against;      /* verdicts in a row that speak against the state */
+  _Atomic uint64_t key;        /* of the rules; 0: nobody looks */
+  _Atomic int32_t state;       /* NEAP_BACKEND_UNKNOWN before the first verdict, UP, DOWN */
+  _Atomic bool refused;        /* the last probe found nobody there */
+  _Atomic uint64_t checked_ms; /* the last probe's end; 0: none yet */
+  uint32_t against;            /* verdicts in a row that speak against the state; control thread only */
 } neap_health;
 
 void neap_health_init(neap_health *health);
@@ -32,6 +35,8 @@ void neap_health_init(neap_health *health);
 bool neap_health_take(neap_health *health, const neap_care_health *rules, bool good);
 /* When to probe next, from the end of the last one: +-20 % so that checks do not march in step. */
 uint64_t neap_health_pause_ms(const neap_health *health, const neap_care_health *rules, neap_random *random);
+/* Takes over what another set of rules has found out; `from` may be NULL. */
+void neap_health_begin(neap_health *health, uint64_t key, const neap_health *from);
 /* Is that status among the expected ones? */
 bool neap_health_expects(const neap_care_health *rules, int status);
 
@@ -60,11 +65,9 @@ void neap_breaker_end(neap_breaker *breaker, const neap_care_breaker *rules, boo
 
 /* --- all of it */
 typedef struct neap_vitals {
-  neap_health health;
-  _Atomic bool refused;              /* the last probe found nobody there */
-  _Atomic uint64_t up_since_ms;      /* 0: not yet seen */
-  _Atomic uint64_t checked_ms;       /* the last probe's end; 0: none yet */
-  _Atomic uint64_t ejected_until_ms; /* 0: never */
+  neap_health checks[NEAP_CHECKS_MAX]; /* one to a set of rules, in no order */
+  _Atomic uint64_t up_since_ms;        /* 0: not yet seen */
+  _Atomic uint64_t ejected_until_ms;   /* 0: never */
   _Atomic uint32_t errors_in_row, ejected_times;
   _Atomic bool ejected_in_row; /* the last time, by errors in a row: it gave nothing else */
   _Atomic uint64_t broken_ms;  /* the last broken exchange that counted in the row */
@@ -82,7 +85,10 @@ typedef struct neap_vitals {
 } neap_vitals;
 
 void neap_vitals_init(neap_vitals *vitals);
-void neap_vitals_get(const neap_vitals *vitals, uint64_t now_ms, neap_vitals_info *out);
+/* What the rules with that key say: `key` of neap_care_health. Where nobody looks by them (yet, or any more),
+ * what others say. Any thread. hot: */
+const neap_health *neap_vitals_check(const neap_vitals *vitals, uint64_t key);
+void neap_vitals_get(const neap_vitals *vitals, uint64_t key, uint64_t now_ms, neap_vitals_info *out);
 
 /* Fills bars, share and report of a row, and its state where there are probes. `down_until_ms`: it could not
  * be reached, and is left alone so long. hot: once a millisecond, backend and worker. */

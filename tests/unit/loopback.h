@@ -291,7 +291,7 @@ static inline void gate_end(gate *g) {
   assert_int_equal(g->generation.exchanges, 0);
   for (size_t i = 0; i < g->pool_options.member_count; i++) {
     neap_backend_info info;
-    neap_backend_info_get(g->members[i].backend, 0, &info);
+    neap_backend_info_get(g->members[i].backend, 0, 0, &info);
     assert_int_equal(info.in_flight, 0);
   }
   neap_front_destroy(&g->front);

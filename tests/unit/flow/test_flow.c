@@ -465,7 +465,7 @@ static void test_a_backend_that_refuses_is_skipped_and_left_alone(void **state) 
     expect_status(client, "200");
   }
   neap_backend_info info;
-  neap_backend_info_get(g->members[0].backend, neap_clock_now_ms(NULL), &info);
+  neap_backend_info_get(g->members[0].backend, 0, neap_clock_now_ms(NULL), &info);
   assert_int_equal(info.state, NEAP_BACKEND_DOWN);
   assert_int_equal(info.failures, 1);
   close(backend);

@@ -82,7 +82,7 @@ static void test_half_of_a_pool_at_most_is_ejected(void **state) {
   int out = 0;
   for (int i = 0; i < MEMBERS; i++) {
     neap_backend_info info;
-    neap_backend_info_get(members[i].backend, 100, &info);
+    neap_backend_info_get(members[i].backend, 0, 100, &info);
     out += info.vitals.ejected_until_ms > 100;
   }
   assert_int_equal(out, 2);
@@ -108,7 +108,7 @@ static void test_a_report_reaches_the_rows(void **state) {
   start("native:round_robin");
   neap_pool_reported(pool, 1, &(neap_report){.load = 3, .capacity = 8, .utilization = 0.5}, 100);
   neap_backend_info info;
-  neap_backend_info_get(members[1].backend, 100, &info);
+  neap_backend_info_get(members[1].backend, 0, 100, &info);
   assert_int_equal(info.vitals.load, 3);
   assert_int_equal(info.vitals.capacity, 8);
   assert_float_equal(info.vitals.utilization, 0.5, 0);

@@ -91,7 +91,7 @@ static void test_what_is_known_of_a_backend_outlives_the_pool(void **state) {
   assert_ptr_equal(again, members[1].backend);
   neap_backend_give(r.backends, again);
   neap_backend_info info;
-  neap_backend_info_get(members[1].backend, 101, &info);
+  neap_backend_info_get(members[1].backend, 0, 101, &info);
   assert_int_equal(info.in_flight, 1);
   assert_int_equal(info.state, NEAP_BACKEND_UP);
   assert_true(info.ewma_us == 5000);
@@ -103,10 +103,10 @@ static void test_a_slow_answer_counts_at_once_and_wears_off(void **state) {
   neap_backend_info info;
   answered(0, 1000, 1);
   answered(0, 90000, 2);
-  neap_backend_info_get(members[0].backend, 2, &info);
+  neap_backend_info_get(members[0].backend, 0, 2, &info);
   assert_true(info.ewma_us == 90000);
   answered(0, 1000, 5002);
-  neap_backend_info_get(members[0].backend, 5002, &info);
+  neap_backend_info_get(members[0].backend, 0, 5002, &info);
   assert_true(info.ewma_us > 40000 && info.ewma_us < 50000); /* half of it, after five seconds */
 }
 
@@ -136,7 +136,7 @@ static void test_a_backend_that_joins_is_picked_and_the_others_keep_their_places
   for (int i = 0; i < 4; i++) assert_int_equal(picked[i], 10);
   assert_string_equal(neap_backend_address(neap_pool_backend(pool, 3)), "127.0.0.1:9004");
   neap_backend_info info;
-  neap_backend_info_get(neap_pool_backend(pool, 2), 2, &info);
+  neap_backend_info_get(neap_pool_backend(pool, 2), 0, 2, &info);
   assert_true(info.ewma_us == 7000);
 }
 
@@ -345,11 +345,11 @@ static void test_the_error_rate_follows_what_happens(void **state) {
   (void)state;
   neap_backend_info info;
   for (int i = 0; i < 200; i++) neap_pool_answered(pool, 0, &(neap_pool_outcome){1, i % 2 ? 200 : 500, 1}, 1);
-  neap_backend_info_get(members[0].backend, 1, &info);
+  neap_backend_info_get(members[0].backend, 0, 1, &info);
   assert_true(info.error_rate > 0.4 && info.error_rate < 0.6);
   assert_int_equal(info.failures, 100);
   for (int i = 0; i < 1000; i++) answered(0, 1, 1);
-  neap_backend_info_get(members[0].backend, 1, &info);
+  neap_backend_info_get(members[0].backend, 0, 1, &info);
   assert_true(info.error_rate == 0);
 }
 

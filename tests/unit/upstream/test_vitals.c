@@ -36,7 +36,7 @@ static int set_up(void **state) {
 }
 
 static void say(int i, bool good) {
-  neap_health_take(&vitals[i].health, &care.health, good);
+  neap_health_take(&vitals[i].checks[0], &care.health, good);
 }
 
 static bool read_all(int count, uint64_t now_ms) {
@@ -48,15 +48,15 @@ static bool read_all(int count, uint64_t now_ms) {
 
 static void test_the_first_verdict_decides_alone(void **state) {
   (void)state;
-  assert_true(neap_health_take(&vitals[0].health, &care.health, true));
-  assert_int_equal(vitals[0].health.state, NEAP_BACKEND_UP);
-  assert_true(neap_health_take(&vitals[1].health, &care.health, false));
-  assert_int_equal(vitals[1].health.state, NEAP_BACKEND_DOWN);
+  assert_true(neap_health_take(&vitals[0].checks[0], &care.health, true));
+  assert_int_equal(vitals[0].checks[0].state, NEAP_BACKEND_UP);
+  assert_true(neap_health_take(&vitals[1].checks[0], &care.health, false));
+  assert_int_equal(vitals[1].checks[0].state, NEAP_BACKEND_DOWN);
 }
 
 static void test_rise_and_fall_want_verdicts_in_a_row(void **state) {
   (void)state;
-  neap_health *health = &vitals[0].health;
+  neap_health *health = &vitals[0].checks[0];
   static const struct {
     bool good, changes;
   } story[] = {{true, true},  {false, false}, {false, false}, {true, false}, {false, false}, {false, false},
@@ -69,7 +69,7 @@ static void test_rise_and_fall_want_verdicts_in_a_row(void **state) {
 static void assert_pause(uint64_t least, uint64_t most) {
   uint64_t low = UINT64_MAX, high = 0;
   for (int i = 0; i < 1000; i++) {
-    uint64_t pause = neap_health_pause_ms(&vitals[0].health, &care.health, &random_numbers);
+    uint64_t pause = neap_health_pause_ms(&vitals[0].checks[0], &care.health, &random_numbers);
     low = NEAP_MIN(low, pause);
     high = NEAP_MAX(high, pause);
   }
@@ -121,7 +121,7 @@ static void test_in_panic_soft_evidence_is_ignored_and_hard_is_not(void **state)
   assert_false(read_all(4, 1));
   assert_int_equal(rows[0].barred, NEAP_BAR_SICK);
   for (int i = 1; i < 3; i++) say(i, false), say(i, false), say(i, false);
-  vitals[2].refused = true;
+  vitals[2].checks[0].refused = true;
   assert_true(read_all(4, 2));
   assert_int_equal(rows[0].barred, 0);
   assert_int_equal(rows[1].barred, 0);
@@ -136,7 +136,7 @@ static void test_in_panic_soft_evidence_is_ignored_and_hard_is_not(void **state)
 static void test_in_panic_who_gave_errors_in_a_row_is_left_alone_while_somebody_answers(void **state) {
   (void)state;
   for (int i = 0; i < 3; i++) say(i, true);
-  vitals[0].refused = true;
+  vitals[0].checks[0].refused = true;
   for (int i = 0; i < 3; i++) say(0, false);
   neap_vitals_eject(&vitals[1], &care.eject, true, 1);
   assert_true(read_all(3, 2));
@@ -152,7 +152,7 @@ static void test_in_panic_who_gave_errors_in_a_row_is_left_alone_while_somebody_
   assert_int_equal(rows[1].barred, 0);
   assert_int_equal(rows[2].barred, 0);
   rows[2].error_rate = 0;
-  vitals[2].refused = true; /* nobody else is there */
+  vitals[2].checks[0].refused = true; /* nobody else is there */
   assert_true(read_all(3, 5));
   assert_int_equal(rows[1].barred, 0);
   assert_int_equal(rows[2].barred, NEAP_BAR_DOWN);
@@ -161,7 +161,7 @@ static void test_in_panic_who_gave_errors_in_a_row_is_left_alone_while_somebody_
 static void test_in_panic_who_was_ejected_for_its_rate_serves(void **state) {
   (void)state;
   for (int i = 0; i < 3; i++) say(i, true);
-  vitals[0].refused = true;
+  vitals[0].checks[0].refused = true;
   for (int i = 0; i < 3; i++) say(0, false);
   neap_vitals_eject(&vitals[1], &care.eject, false, 1);
   assert_true(read_all(3, 2));
