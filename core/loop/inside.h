@@ -27,6 +27,7 @@ struct neap_loop {
   uv_prepare_t turn;
   void (*on_turn)(void *user);
   void *on_turn_user;
+  neap_soon soons; /* head of a circular list */
   uint64_t wall_ms, wall_read_ms;
   loop_wheel wheel;
   pthread_mutex_t lock; /* guards the two below */

@@ -23,9 +23,21 @@ static void on_wake(uv_async_t *async) {
   }
 }
 
+static void run_soons(neap_loop *loop) {
+  while (loop->soons.next != &loop->soons) {
+    neap_soon *soon = loop->soons.next;
+    neap_soon_clear(soon);
+    soon->run(soon);
+  }
+}
+
+/* The hook comes last, as it writes down what the turn has done; what it asks for is done as well. */
 static void on_prepare(uv_prepare_t *prepare) {
   neap_loop *loop = NEAP_CONTAINER_OF(prepare, neap_loop, turn);
+  run_soons(loop);
+  if (loop->on_turn == NULL) return;
   loop->on_turn(loop->on_turn_user);
+  run_soons(loop);
 }
 
 int neap_loop_create(neap_loop **out) {
@@ -34,6 +46,9 @@ int neap_loop_create(neap_loop **out) {
   if (uv_loop_init(&loop->uv)) goto fail_loop;
   if (uv_async_init(&loop->uv, &loop->wake, on_wake)) goto fail_async;
   uv_prepare_init(&loop->uv, &loop->turn);
+  uv_prepare_start(&loop->turn, on_prepare);
+  uv_unref((uv_handle_t *)&loop->turn);
+  loop->soons.prev = loop->soons.next = &loop->soons;
   neap_loop_timers_init(loop);
   pthread_mutex_init(&loop->lock, NULL);
   loop->last_task = &loop->first_task;
@@ -90,8 +105,25 @@ char *neap_loop_scratch(neap_loop *loop) {
 void neap_loop_on_turn(neap_loop *loop, void (*run)(void *user), void *user) {
   loop->on_turn = run;
   loop->on_turn_user = user;
-  uv_prepare_start(&loop->turn, on_prepare);
-  uv_unref((uv_handle_t *)&loop->turn);
+}
+
+void neap_soon_init(neap_soon *soon, void (*run)(neap_soon *soon)) {
+  *soon = (neap_soon){.run = run};
+}
+
+void neap_soon_set(neap_loop *loop, neap_soon *soon) {
+  if (soon->next != NULL) return;
+  soon->prev = loop->soons.prev;
+  soon->next = &loop->soons;
+  soon->prev->next = soon;
+  loop->soons.prev = soon;
+}
+
+void neap_soon_clear(neap_soon *soon) {
+  if (soon->next == NULL) return;
+  soon->prev->next = soon->next;
+  soon->next->prev = soon->prev;
+  soon->prev = soon->next = NULL;
 }
 
 void neap_loop_post(neap_loop *loop, neap_task *task) {

@@ -55,6 +55,18 @@ typedef struct neap_task {
 /* Any thread. Tasks posted by one thread run in the order in which they were posted. */
 void neap_loop_post(neap_loop *loop, neap_task *task);
 
+/* Something to be done before the loop next waits for events, embedded in what it is about: what gathers
+ * during a turn, or must not be told from within a call. Set again while it waits, it is done once. It must
+ * not set itself again when it runs. */
+typedef struct neap_soon {
+  struct neap_soon *prev, *next; /* NULL: not set */
+  void (*run)(struct neap_soon *soon);
+} neap_soon;
+void neap_soon_init(neap_soon *soon, void (*run)(neap_soon *soon));
+/* hot: */
+void neap_soon_set(neap_loop *loop, neap_soon *soon);
+void neap_soon_clear(neap_soon *soon);
+
 /* --- timers */
 /* A timer embedded in what it guards. Setting it later, the usual case of a deadline that moves with every
  * request, is a plain store. It fires at its time or up to 16 ms after. */

@@ -1,6 +1,6 @@
-/* The facade of the only folder that knows libcurl and c-ares: documents fetched over HTTP beside the
- * traffic, for probes, discovery and the like, and names looked up in DNS. Nothing here is on a request's
- * way.
+/* The facade of what speaks to other machines than backends: Redis (redis.h), documents fetched over HTTP
+ * beside the traffic, for probes, discovery and the like, and names looked up in DNS. The only folder that
+ * knows libcurl and c-ares.
  *
  * A fetcher or a resolver belongs to one loop; every function is for its thread.
  */
@@ -13,6 +13,7 @@
 
 #include "loop/loop.h"
 #include "neap/neap.h"
+#include "remote/redis.h"
 
 typedef struct neap_fetcher neap_fetcher;
 typedef struct neap_fetch neap_fetch; /* one under way */

@@ -169,8 +169,53 @@ static void test_an_address_in_use_is_refused_unless_it_is_ours(void **state) {
   neap_socket_close(third);
 }
 
+/* --- soon */
+
+static neap_soon soons[3];
+static char soon_order[16];
+static void note_soon(neap_soon *soon) {
+  strcat(soon_order, (char[]){(char)('a' + (soon - soons)), '\0'});
+  if (soon == &soons[0]) neap_soon_set(the.loop, &soons[1]);
+}
+static void note_turn(void *user) {
+  (void)user;
+  strcat(soon_order, "t");
+}
+static void set_soons(neap_timer *timer) {
+  (void)timer;
+  neap_soon_set(the.loop, &soons[2]);
+  neap_soon_set(the.loop, &soons[0]);
+  neap_soon_set(the.loop, &soons[2]);
+  strcat(soon_order, "|");
+  neap_timer_set(the.loop, &the.timers[1], 1000); /* a poll that must not be waited for */
+}
+static void stop_loop(neap_soon *soon) {
+  note_soon(soon);
+  neap_loop_stop(the.loop);
+}
+
+static void test_what_is_set_soon_is_done_before_the_loop_waits(void **state) {
+  (void)state;
+  neap_soon_init(&soons[0], note_soon);
+  neap_soon_init(&soons[1], stop_loop);
+  neap_soon_init(&soons[2], note_soon);
+  soon_order[0] = '\0';
+  neap_loop_on_turn(the.loop, note_turn, NULL);
+  neap_timer_init(&the.timers[0], set_soons);
+  neap_timer_set(the.loop, &the.timers[0], 0);
+  uint64_t start_ms = neap_loop_now_ms(the.loop);
+  neap_loop_run(the.loop);
+  assert_true(neap_loop_now_ms(the.loop) < start_ms + 900);
+  assert_string_equal(strchr(soon_order, '|'), "|cabt"); /* one set by another in the same turn, none twice */
+  neap_soon_set(the.loop, &soons[1]);
+  neap_soon_clear(&soons[1]);
+  neap_soon_clear(&soons[1]);
+  assert_null(soons[1].next);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_what_is_set_soon_is_done_before_the_loop_waits, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_timers_fire_in_order_and_never_early, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_a_timer_that_was_moved_fires_once_at_its_new_time, set_up,
                                       tear_down),
