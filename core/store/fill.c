@@ -542,7 +542,7 @@ uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key) {
   return hash;
 }
 
-bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
+bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash) {
   neap_debug_assert(cache->mode == NEAP_STORE_KEYS);
   neap_seat *seat = neap_seat_get(cache);
   neap_view view = {(const char *)&key, sizeof key};
@@ -550,7 +550,14 @@ bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t 
   neap_entry *entry = neap_index_find(neap_cache_shard(cache, hash), hash, view);
   if (entry != NULL) neap_ring_hit(cache, seat, entry->slot);
   neap_seat_leave(seat);
-  neap_seat_count(seat, entry != NULL ? NEAP_COUNT_hits : NEAP_COUNT_misses, 1);
-  if (entry == NULL) put_key(cache, seat, view, hash, size);
+  neap_seat_count(seat, NEAP_COUNT_hits, entry != NULL);
   return entry != NULL;
+}
+
+bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
+  if (neap_store_replay_hit(cache, key, hash)) return true;
+  neap_seat *seat = neap_seat_get(cache);
+  NEAP_COUNT(seat, misses);
+  put_key(cache, seat, (neap_view){(const char *)&key, sizeof key}, hash, size);
+  return false;
 }

@@ -82,12 +82,17 @@ void neap_room_unretire(neap_cache *cache, const neap_entry *entry) {
   if (cache->mode != NEAP_STORE_KEYS) subtract(&cache->retired_bytes, neap_entry_charged(cache, entry));
 }
 
-/* Below the hard limit, so that who fails to get the maintenance lock can go on. Nothing in an exact cache,
- * nor where only one thread has ever come: nobody competes, and small caches feel every entry that they lack.
- */
+/* Whether a put waits for the policy however long another holds the lock. In a replay nobody waits for the
+ * put, and an eviction without the policy would answer another question. */
+static bool patient(const neap_cache *cache) {
+  return cache->synchronous || cache->mode == NEAP_STORE_KEYS;
+}
+
+/* Below the hard limit, so that who fails to get the maintenance lock can go on. Nothing where a put waits
+ * for the lock, nor where only one thread has ever come: small caches feel every entry that they lack. */
 static uint64_t slack(const neap_cache *cache, uint64_t limit) {
   bool alone = atomic_load_explicit((_Atomic uint32_t *)&cache->seat_count, memory_order_relaxed) < 2;
-  return alone || cache->synchronous || limit == UINT64_MAX ? 0 : NEAP_MIN(limit / 256, 1u << 20);
+  return alone || patient(cache) || limit == UINT64_MAX ? 0 : NEAP_MIN(limit / 256, 1u << 20);
 }
 
 static bool over(const _Atomic uint64_t *used, uint64_t freed, uint64_t more, uint64_t limit) {
@@ -276,13 +281,13 @@ static void evict_sampled(neap_cache *cache, neap_seat *seat, uint64_t bytes) {
 }
 
 /* Gets the maintenance lock if its holder, who mostly needs a microsecond, is done within a few turns of
- * others. */
+ * others; the patient always get it. */
 static bool lock_soon(neap_cache *cache) {
   for (int turn = 0; turn < TURNS; turn++) {
     if (pthread_mutex_trylock(&cache->maintenance) == 0) return true;
     sched_yield();
   }
-  return false;
+  return patient(cache) && pthread_mutex_lock(&cache->maintenance) == 0;
 }
 
 int neap_room_make(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_t entries,

@@ -27,6 +27,10 @@ uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key);
  * NEAP_STORE_KEYS only. */
 bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size);
 
+/* The first half of it: true on a hit; a miss is neither counted nor put, which is left to neap_store_replay.
+ * hot. */
+bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash);
+
 /* As neap_cache_set_evict, with the policy out of another registry, which is borrowed during the call. */
 int neap_store_set_evict(neap_cache *cache, neap_registry *registry, const char *evict,
                          const neap_param *params, size_t param_count, neap_err *err);
