@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/nearest.h"
+#include "script/chunks.h"
 #include "script/config.h"
 #include "script/embed.h"
 #include "script/fuel.h"
@@ -424,8 +425,7 @@ static int trusted_require(lua_State *lua) {
   if (lua_isnil(lua, -1)) {
     const neap_embedded_file *file = module_file(name);
     if (file == NULL) return luaL_error(lua, "no runtime module '%s'", name);
-    const char *chunk = lua_pushfstring(lua, "@%s", file->path);
-    if (luaL_loadbufferx(lua, file->text, file->size, chunk, "t")) return lua_error(lua);
+    neap_chunk_push(lua, file);
   }
   lua_pushvalue(lua, 1);
   lua_call(lua, 1, 1);

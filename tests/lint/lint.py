@@ -52,6 +52,7 @@ UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 # Mutable globals that there are, each with its reason.
 MUTABLE = {  # threads and their memory barrier belong to the process, not to a cache (store/seat.c, store/epoch.c)
     "seats_lock", "seats_key", "seats_once", "seats_cache_ids", "epoch_once", "neap_epoch_fenced",
+    "kept_chunks",  # bytecode of the embedded runtime, made of constants alone (script/chunks.c)
 }
 TEXT = (".c", ".h", ".lua", ".py", ".sh", ".md", ".txt", ".cmake", ".json", ".in", ".map", ".1", "")
 NAMES = [  # (where, what a file there is called)
