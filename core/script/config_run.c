@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <luajit.h>
+
 #include "base/base.h"
 #include "base/hash.h"
 #include "base/nearest.h"
@@ -188,6 +190,15 @@ static int prepare(lua_State *L) {
   return 0;
 }
 
+/* In a VM that is new nothing of the check runs often enough to pay for its compilation: with it, a small
+ * configuration takes two and a half times as long, one of a thousand routes a tenth less. */
+static int check_uncompiled(neap_vm *vm, session *s, neap_err *err) {
+  luaJIT_setmode(neap_vm_state(vm), 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+  int status = neap_script_protected(vm, check_declared, s, NEAP_SETUP_BUDGET_US, err);
+  luaJIT_setmode(neap_vm_state(vm), 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
+  return status;
+}
+
 int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err) {
   const neap_config_source *source = run->source;
   session s = {.run = run};
@@ -195,7 +206,7 @@ int neap_config_execute(neap_vm *vm, neap_config_run *run, neap_err *err) {
   if (status == 0) status = neap_vm_runtime(vm, "neap", &ref, err);
   if (status == 0) status = neap_script_protected(vm, prepare, &s, NEAP_SETUP_BUDGET_US, err);
   if (status == 0) status = neap_vm_load(vm, source->name, source->text, source->size, &ref, err);
-  if (status == 0) status = neap_script_protected(vm, check_declared, &s, NEAP_SETUP_BUDGET_US, err);
+  if (status == 0) status = check_uncompiled(vm, &s, err);
   if (status) return status;
   return run->json && run->report ? 0 : neap_fail(err, NEAP_ENOMEM, "out of memory");
 }
