@@ -224,7 +224,7 @@ check_named(check *c, const char *spec, const char *text, const neap_param *para
 static void check_worker(check *c, const neap_config *config) {
   neap_worker_vm *vm;
   neap_err err = {0};
-  if (neap_worker_vm_create(config, c->host, &vm, &err))
+  if (neap_worker_vm_create(config, c->host, NULL, &vm, &err))
     tell_error(c, err.text);
   else
     neap_worker_vm_destroy(&vm);

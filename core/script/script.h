@@ -238,10 +238,27 @@ const char *neap_config_json(const neap_config *config);
  * inline balance policies. Used by one thread at a time. */
 typedef struct neap_worker_vm neap_worker_vm;
 
+/* VMs that have run the runtime and nothing else, made before they are needed by a thread of low priority: a
+ * reload finds half of the work done. Any thread. */
+typedef struct neap_spares neap_spares;
+enum { NEAP_SPARES_MAX = 32 };
+/* There are none until some are wanted. `host` (complete) is borrowed until destroy. NEAP_ENOMEM, NEAP_EIO.
+ */
+int neap_spares_create(const neap_host *host, neap_spares **out);
+/* Waits for one that is being made. */
+void neap_spares_destroy(neap_spares **spares);
+/* Fills up to `count`, at most NEAP_SPARES_MAX, in the background; those beyond it are freed. What is taken
+ * afterwards is not made again until this is called once more. */
+void neap_spares_want(neap_spares *spares, size_t count);
+/* Waits until there are as many as were wanted, or memory is out. */
+void neap_spares_await(neap_spares *spares);
+size_t neap_spares_count(neap_spares *spares);
+
 /* `config` and `host` (complete) are borrowed until destroy; policies opened through the VM's registry must
- * be closed before. NEAP_ESTATE when the file yields another table than the one in `config`. */
-int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_worker_vm **out,
-                          neap_err *err);
+ * be closed before. `spares`, of the same host, has one less afterwards, where there was one; NULL: none.
+ * NEAP_ESTATE when the file yields another table than the one in `config`. */
+int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_spares *spares,
+                          neap_worker_vm **out, neap_err *err);
 void neap_worker_vm_destroy(neap_worker_vm **vm);
 
 /* The natives, the shipped policies, files as the configuration's record has them, and the functions of this

@@ -199,12 +199,11 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise) {
   return value != 0 ? value : otherwise;
 }
 
-int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err) {
-  neap_vm *vm = calloc(1, sizeof *vm);
-  if (vm == NULL) return neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
+/* All but the host. False: out of memory. */
+static bool take_options(neap_vm *vm, const neap_vm_options *options) {
   bool failed = false;
-  vm->magic = NEAP_VM_MAGIC;
-  vm->host = options->host;
+  free(vm->name);
+  free(vm->folder);
   vm->name = copy_text(options->name, &failed);
   vm->folder = copy_text(options->folder, &failed);
   vm->record = options->files;
@@ -213,8 +212,16 @@ int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err)
   vm->block_limit = vm->limit / BLOCK_SHARE;
   vm->budget_ns = or_default(options->budget_us, 5000) * 1000;
   vm->load_budget_ns = or_default(options->load_budget_us, 100000) * 1000;
+  return !failed;
+}
+
+int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err) {
+  neap_vm *vm = calloc(1, sizeof *vm);
+  if (vm == NULL) return neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
+  vm->magic = NEAP_VM_MAGIC;
+  vm->host = options->host;
   vm->leaves = (neap_vm_leaves){.refill = refill, .charge = charge};
-  if (!failed) vm->lua = lua_newstate(allocate, vm);
+  if (take_options(vm, options)) vm->lua = lua_newstate(allocate, vm);
   if (vm->lua == NULL) {
     neap_vm_destroy(&vm);
     return neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
@@ -226,6 +233,12 @@ int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err)
   else
     *out = vm;
   return code;
+}
+
+int neap_vm_adopt(neap_vm *vm, const neap_vm_options *options, neap_err *err) {
+  neap_check_magic(vm, NEAP_VM_MAGIC);
+  neap_assert(vm->host == options->host && vm->file_count == 0);
+  return take_options(vm, options) ? 0 : neap_fail(err, NEAP_ENOMEM, "%s", neap_strerror(NEAP_ENOMEM));
 }
 
 void neap_vm_destroy(neap_vm **vm) {

@@ -44,6 +44,13 @@ typedef struct neap_script_text {
 
 int neap_vm_create(const neap_vm_options *options, neap_vm **out, neap_err *err);
 void neap_vm_destroy(neap_vm **vm);
+/* Makes a VM that has run nothing but the runtime the one that `options` describe, of the same host.
+ * NEAP_ENOMEM: it is only to be destroyed. */
+int neap_vm_adopt(neap_vm *vm, const neap_vm_options *options, neap_err *err);
+struct neap_spares;
+/* As neap_vm_create; one of `spares` (or NULL) where there is one. Any thread. */
+int neap_vm_create_from(struct neap_spares *spares, const neap_vm_options *options, neap_vm **out,
+                        neap_err *err);
 
 /* Loads policy code and runs its top level under the load budget; *ref is what it returned (a registry
  * reference). Errors say "name:line: text": NEAP_ESYNTAX, NEAP_EFAULT, NEAP_EFUEL, NEAP_EMEMCAP. */

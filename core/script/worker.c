@@ -111,7 +111,7 @@ static int make_registry(neap_worker_vm *worker, neap_err *err) {
   return 0;
 }
 
-static int start(neap_worker_vm *worker, neap_err *err) {
+static int start(neap_worker_vm *worker, neap_spares *spares, neap_err *err) {
   neap_config_record *record = neap_config_box_of(worker->config)->record;
   const neap_vm_options options = {.host = worker->host,
                                    .name = record->name,
@@ -119,7 +119,7 @@ static int start(neap_worker_vm *worker, neap_err *err) {
                                    .files = &record->files,
                                    .generation = worker->config->generation};
   installation from = {.worker = worker};
-  int status = neap_vm_create(&options, &worker->vm, err);
+  int status = neap_vm_create_from(spares, &options, &worker->vm, err);
   if (status == 0) status = run_again(worker, &from, err);
   if (status == 0) status = neap_vm_runtime(worker->vm, "neap.request", &from.module, err);
   if (status == 0) status = neap_script_protected(worker->vm, install, &from, NEAP_SETUP_BUDGET_US, err);
@@ -128,8 +128,8 @@ static int start(neap_worker_vm *worker, neap_err *err) {
   return status;
 }
 
-int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_worker_vm **out,
-                          neap_err *err) {
+int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap_spares *spares,
+                          neap_worker_vm **out, neap_err *err) {
   neap_worker_vm *worker = calloc(1, sizeof *worker);
   if (worker == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   worker->magic = WORKER_MAGIC;
@@ -142,7 +142,7 @@ int neap_worker_vm_create(const neap_config *config, const neap_host *host, neap
   if (worker->when && worker->act && worker->decided) {
     neap_views_init(&worker->views);
     neap_act_init(worker->decided);
-    status = start(worker, err);
+    status = start(worker, spares, err);
   }
   if (status)
     neap_worker_vm_destroy(&worker);

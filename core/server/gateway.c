@@ -83,6 +83,11 @@ static int watch_signals(neap_gateway *gateway, neap_err *err) {
 
 /* --- housekeeping */
 
+/* One for each worker and one for the dry run. */
+void neap_gateway_make_spares(neap_gateway *gateway) {
+  neap_spares_want(gateway->spares, gateway->worker_count + 1);
+}
+
 static void on_cache_tick(neap_timer *timer) {
   neap_gateway *gateway = NEAP_CONTAINER_OF(timer, neap_gateway, cache_tick);
   neap_cache *cache = atomic_load(&gateway->cache);
@@ -128,6 +133,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   if (code == 0) code = neap_tallies_create(&gateway->tallies);
   if (code == 0) code = neap_discovery_create(gateway, &gateway->discovery);
   if (code == 0) code = make_sessions(gateway);
+  if (code == 0) code = neap_spares_create(gateway->host, &gateway->spares);
   if (code == 0) code = neap_tables_create(gateway, &gateway->tables);
   if (code) {
     neap_gateway_destroy(&gateway);
@@ -186,6 +192,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);
+  neap_spares_destroy(&gateway->spares);
   neap_tables_destroy(&gateway->tables);
   for (size_t i = 0; i < NEAP_COUNT_OF(gateway->signals); i++) neap_signal_close(&gateway->signals[i]);
   neap_file_watch_stop(gateway);
@@ -207,6 +214,7 @@ void neap_gateway_run(neap_gateway *gateway) {
   neap_notify_start(gateway);
   neap_timer_set(gateway->loop, &gateway->cache_tick, CACHE_TICK_MS);
   neap_tables_start(gateway->tables);
+  neap_gateway_make_spares(gateway);
   neap_loop_run(gateway->loop);
 }
 

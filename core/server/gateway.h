@@ -150,6 +150,9 @@ typedef enum neap_worker_order {
 } neap_worker_order;
 int neap_worker_tell(neap_worker *worker, neap_worker_order order);
 
+/* Has VMs made for the next reload, while nobody waits for them. Control thread. */
+void neap_gateway_make_spares(neap_gateway *gateway);
+
 /* --- rate limits: by name, over reloads. Any thread. */
 typedef struct neap_limiter_seat {
   char *name;
@@ -292,6 +295,7 @@ struct neap_gateway {
   neap_keeper *keeper;
   neap_tallies *tallies;
   neap_sessions *sessions;
+  neap_spares *spares; /* of VMs, for the next generation */
   _Atomic(neap_cache *) cache;
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */

@@ -255,7 +255,8 @@ int neap_loaded_open_part(neap_loaded *loaded, uint32_t place, neap_err *err) {
   neap_loaded_part *part = &loaded->parts[place];
   part->loaded = loaded;
   part->retire.run = on_retire;
-  int code = neap_worker_vm_create(loaded->config, loaded->gateway->host, &part->vm, err);
+  int code =
+      neap_worker_vm_create(loaded->config, loaded->gateway->host, loaded->gateway->spares, &part->vm, err);
   if (code) return code;
   neap_tables_show(part);
   part->generation = (neap_generation){

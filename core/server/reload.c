@@ -172,6 +172,7 @@ static void finish(neap_reload *reload) {
     tell_done(reload);
   }
   neap_notify_state(gateway, "READY=1\n");
+  neap_gateway_make_spares(gateway);
 }
 
 static void join(neap_reload *reload) {

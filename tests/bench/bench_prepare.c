@@ -1,5 +1,5 @@
 /* What preparing a generation costs: a configuration checked, then a worker's VM with its functions.
- * Usage: bench_prepare [COUNT]. Prints microseconds of thread CPU time, median of COUNT. */
+ * Usage: bench_prepare [COUNT [ROUTES]]. Prints microseconds of thread CPU time, median of COUNT. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +10,10 @@
 
 enum { COUNT_MAX = 10000 };
 
-static const char config_text[] =
+static const char head[] =
     "local neap = require 'neap'\n"
     "neap.listen { http = '127.0.0.1:0' }\n"
     "neap.pool { name = 'app', backends = { '127.0.0.1:9' }, balance = function(req, pool) return 1 end }\n"
-    "neap.route { path = '/', respond = { body = '1' }, when = function(req) return true end }\n"
     "neap.log { access = 'off' }\n"
     "neap.engine { workers = 4 }\n";
 
@@ -39,8 +38,45 @@ static void drop_line(void *user, neap_log_level level, const char *line) {
   (void)user, (void)level, (void)line;
 }
 
+static char *config_text;
+
+static void write_config(size_t routes) {
+  config_text = malloc(sizeof head + routes * 128);
+  if (config_text == NULL) fail("out of memory");
+  char *at = config_text + sprintf(config_text, "%s", head);
+  for (size_t i = 0; i < routes; i++)
+    at += sprintf(
+        at, "neap.route { path = '/%zu', respond = { body = '1' }, when = function(req) return true end }\n",
+        i);
+}
+
+static void measure(const neap_host *host, neap_spares *spares, size_t count) {
+  const neap_config_source source = {.name = "bench.lua", .text = config_text, .size = strlen(config_text)};
+  for (size_t i = 0; i < count; i++) {
+    neap_config *config;
+    neap_worker_vm *worker;
+    char *report;
+    neap_err err;
+    uint64_t at[4];
+    if (spares) {
+      neap_spares_want(spares, 1);
+      neap_spares_await(spares);
+    }
+    at[0] = neap_clock_thread_cpu_ns(NULL);
+    if (neap_config_load(host, &source, 1, &config, &report)) fail(report);
+    at[1] = neap_clock_thread_cpu_ns(NULL);
+    if (neap_worker_vm_create(config, host, spares, &worker, &err)) fail(err.text);
+    at[2] = neap_clock_thread_cpu_ns(NULL);
+    neap_worker_vm_destroy(&worker);
+    at[3] = neap_clock_thread_cpu_ns(NULL);
+    neap_config_destroy(&config);
+    for (int k = 0; k < 3; k++) took_ns[k][i] = at[k + 1] - at[k];
+  }
+}
+
 int main(int argc, char **argv) {
   size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 500;
+  size_t routes = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
   if (count == 0 || count > COUNT_MAX) fail("COUNT is 1 to 10000");
   const neap_host wanted = {.log = drop_line,
                             .now_ms = neap_clock_now_ms,
@@ -49,26 +85,16 @@ int main(int argc, char **argv) {
                             .seed = 1};
   neap_host host;
   neap_host_complete(&wanted, &host);
-  const neap_config_source source = {
-      .name = "bench.lua", .text = config_text, .size = sizeof config_text - 1};
-  for (size_t i = 0; i < count; i++) {
-    neap_config *config;
-    neap_worker_vm *worker;
-    char *report;
-    neap_err err;
-    uint64_t at[4];
-    at[0] = neap_clock_thread_cpu_ns(NULL);
-    if (neap_config_load(&host, &source, 1, &config, &report)) fail(report);
-    at[1] = neap_clock_thread_cpu_ns(NULL);
-    if (neap_worker_vm_create(config, &host, &worker, &err)) fail(err.text);
-    at[2] = neap_clock_thread_cpu_ns(NULL);
-    neap_worker_vm_destroy(&worker);
-    at[3] = neap_clock_thread_cpu_ns(NULL);
-    neap_config_destroy(&config);
-    for (int k = 0; k < 3; k++) took_ns[k][i] = at[k + 1] - at[k];
-  }
+  write_config(routes);
+  measure(&host, NULL, count);
   show("configuration loaded and checked", took_ns[0], count);
   show("VM of a worker made", took_ns[1], count);
   show("VM of a worker destroyed", took_ns[2], count);
+  neap_spares *spares;
+  if (neap_spares_create(&host, &spares)) fail("no spares");
+  measure(&host, spares, count);
+  show("VM of a worker made of a spare one", took_ns[1], count);
+  neap_spares_destroy(&spares);
+  free(config_text);
   return 0;
 }

@@ -162,7 +162,7 @@ int main(int argc, char **argv) {
   neap_config *config = load_config();
   neap_worker_vm *worker;
   neap_err err;
-  if (neap_worker_vm_create(config, &host, &worker, &err)) fail(err.text);
+  if (neap_worker_vm_create(config, &host, NULL, &worker, &err)) fail(err.text);
   for (int32_t route = 0; route < ROUTES; route++) {
     asking a = {worker, route};
     printf("%7.1f ns  when = %s\n", measure(ask, &a, seconds), predicates[route]);

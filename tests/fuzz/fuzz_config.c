@@ -66,7 +66,7 @@ static void walk_routes(const neap_config *config, neap_worker_vm *worker) {
 static void run_worker(const neap_config *config) {
   neap_worker_vm *worker;
   neap_err err;
-  int status = neap_worker_vm_create(config, &host, &worker, &err);
+  int status = neap_worker_vm_create(config, &host, NULL, &worker, &err);
   if (status) return; /* it may say another thing each time, or be just within its budget */
   walk_routes(config, worker);
   neap_worker_vm_destroy(&worker);

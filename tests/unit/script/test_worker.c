@@ -42,7 +42,7 @@ static void start(fixture *f, const char *text) {
   free(report);
   assert_int_equal(status, 0);
   neap_err err;
-  status = neap_worker_vm_create(f->config, &host, &f->worker, &err);
+  status = neap_worker_vm_create(f->config, &host, NULL, &f->worker, &err);
   if (status) print_message("%s\n", err.text);
   assert_int_equal(status, 0);
 }
@@ -348,8 +348,8 @@ static void test_file_that_yields_something_else_each_time_is_refused(void **sta
   neap_worker_vm *first = NULL, *second = NULL;
   neap_config *config = NULL;
   assert_int_equal(neap_config_load(&host, &source, 1, &config, &report), 0);
-  int a = neap_worker_vm_create(config, &host, &first, &err);
-  int b = neap_worker_vm_create(config, &host, &second, &err);
+  int a = neap_worker_vm_create(config, &host, NULL, &first, &err);
+  int b = neap_worker_vm_create(config, &host, NULL, &second, &err);
   assert_true(a == NEAP_ESTATE || b == NEAP_ESTATE);
   assert_string_equal(err.text, "neap.lua: yields another configuration each time it runs");
   neap_worker_vm_destroy(&first);
