@@ -1,6 +1,8 @@
 #include "base/utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 size_t neap_utf8_size(const void *bytes, size_t size) {
   const uint8_t *text = bytes;
@@ -25,4 +27,22 @@ size_t neap_utf8_size(const void *bytes, size_t size) {
   for (size_t i = 2; i < length; i++)
     if (text[i] < 0x80 || text[i] > 0xbf) return 0;
   return length;
+}
+
+/* Of a well-formed sequence: C0, DEL, C1; U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool is_control(const uint8_t *at, size_t size) {
+  if (size == 1) return at[0] < 0x20 || at[0] == 0x7f;
+  if (size == 2) return at[0] == 0xc2 && at[1] < 0xa0;
+  if (size != 3 || at[0] != 0xe2) return false;
+  if (at[1] == 0x80) return at[2] == 0x8e || at[2] == 0x8f || (at[2] >= 0xa8 && at[2] <= 0xae);
+  return at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9;
+}
+
+void neap_text_tame(char *text, char kept) {
+  uint8_t *at = (uint8_t *)text, *end = at + strlen(text);
+  while (at < end) {
+    size_t size = neap_utf8_size(at, (size_t)(end - at));
+    if (size == 0 || (is_control(at, size) && *at != (uint8_t)kept)) memset(at, '?', size = size ? size : 1);
+    at += size;
+  }
 }

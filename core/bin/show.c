@@ -4,15 +4,21 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 
 enum { CELL_MAX = 1200, COLUMNS_MAX = 32 };
 
 static void show_object(const json_t *object, int indent, FILE *out);
 
-/* A scalar, or a list of them in one line. */
+/* A scalar, or a list of them in one line. Texts may come from anywhere: none steers the terminal. */
 static const char *cell(const json_t *value, char *out, size_t size) {
   const char *text = json_string_value(value);
-  if (text) return text;
+  if (text) {
+    int whole = snprintf(out, size, "%s", text);
+    if (whole >= (int)size) memcpy(out + size - 4, "...", 4);
+    neap_text_tame(out, 0);
+    return out;
+  }
   out[0] = '\0';
   if (json_is_array(value)) {
     size_t used = 0;
@@ -123,19 +129,22 @@ static void show_object(const json_t *object, int indent, FILE *out) {
 
 void neap_show_line(const json_t *line, FILE *out) {
   const char *text = json_string_value(json_object_get(line, "text"));
+  char *page = text ? strdup(text) : NULL;
+  if (page) neap_text_tame(page, '\n');
   if (text == NULL)
     show_object(line, 0, out);
-  else if (text[0])
-    fprintf(out, "%s\n", text);
+  else if (page && page[0])
+    fprintf(out, "%s\n", page);
+  free(page);
 }
 
 void neap_show_failure(const neap_verb *verb, const json_t *line) {
   const json_t *problems = json_object_get(line, "problems");
-  const char *error = json_string_value(json_object_get(line, "error"));
+  const json_t *error = json_object_get(line, "error");
+  char text[CELL_MAX];
   fflush(stdout);
-  for (size_t i = 0; i < json_array_size(problems); i++) {
-    char text[CELL_MAX];
+  for (size_t i = 0; i < json_array_size(problems); i++)
     fprintf(stderr, "%s\n", cell(json_array_get(problems, i), text, sizeof text));
-  }
-  neap_verb_fail(verb, "%s", error ? error : "the answer is not understood");
+  neap_verb_fail(verb, "%s",
+                 json_is_string(error) ? cell(error, text, sizeof text) : "the answer is not understood");
 }

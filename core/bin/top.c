@@ -6,11 +6,16 @@
 
 #include "base/base.h"
 #include "base/timing.h"
+#include "base/utf8.h"
 
 /* --- figures */
 
 static double number(const json_t *object, const char *key) {
   return json_number_value(json_object_get(object, key));
+}
+
+static json_int_t whole(const json_t *object, const char *key) {
+  return (json_int_t)number(object, key);
 }
 
 static const char *word(const json_t *object, const char *key) {
@@ -58,10 +63,10 @@ static json_t *backend_rows(const json_t *before, const json_t *now, double seco
     const json_t *one = json_array_get(now, i), *old = same_row(before, one, "pool", "backend");
     double requests = grown(old, one, "requests");
     json_array_append_new(
-        rows, json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "pool", word(one, "pool"),
+        rows, json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:I, s:f, s:f, s:f}", "pool", word(one, "pool"),
                         "backend", word(one, "backend"), "state", word(one, "state"), "weight",
-                        number(one, "weight"), "rps", requests / seconds, "share", share(requests, all),
-                        "in_flight", number(one, "in_flight"), "ewma_ms", number(one, "ewma_ms"), "p99_ms",
+                        whole(one, "weight"), "rps", requests / seconds, "share", share(requests, all),
+                        "in_flight", whole(one, "in_flight"), "ewma_ms", number(one, "ewma_ms"), "p99_ms",
                         number(one, "p99_ms"), "error_rate", number(one, "error_rate")));
   }
   return rows;
@@ -71,13 +76,13 @@ static json_t *policy_rows(const json_t *before, const json_t *now, double secon
   json_t *rows = json_array();
   for (size_t i = 0; i < json_array_size(now); i++) {
     const json_t *one = json_array_get(now, i), *old = same_row(before, one, "kind", "name");
-    double faults =
-        number(one, "errors") + number(one, "fuel") + number(one, "memory") + number(one, "answers");
+    json_int_t faults =
+        whole(one, "errors") + whole(one, "fuel") + whole(one, "memory") + whole(one, "answers");
     json_array_append_new(rows,
-                          json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f}", "kind", word(one, "kind"), "name",
+                          json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I}", "kind", word(one, "kind"), "name",
                                     word(one, "name"), "policy", word(one, "policy"), "calls_per_s",
                                     grown(old, one, "calls") / seconds, "faults", faults, "fallbacks",
-                                    number(one, "fallbacks"), "trips", number(one, "trips")));
+                                    whole(one, "fallbacks"), "trips", whole(one, "trips")));
   }
   return rows;
 }
@@ -85,8 +90,8 @@ static json_t *policy_rows(const json_t *before, const json_t *now, double secon
 static json_t *cache_figures(const json_t *before, const json_t *now, double seconds) {
   if (!json_is_object(now)) return json_null();
   double hits = grown(before, now, "hits"), lookups = hits + grown(before, now, "misses");
-  return json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "policy", word(now, "policy"), "entries",
-                   number(now, "entries"), "bytes", number(now, "bytes"), "limit", number(now, "limit"),
+  return json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:f}", "policy", word(now, "policy"), "entries",
+                   whole(now, "entries"), "bytes", whole(now, "bytes"), "limit", whole(now, "limit"),
                    "hit_ratio", share(hits, lookups), "evictions_per_s",
                    grown(before, now, "evictions") / seconds, "fallback_share",
                    number(now, "fallback_share"));
@@ -128,13 +133,13 @@ json_t *neap_top_figures(const json_t *before, const json_t *now) {
   const json_t *old_took = json_object_get(before, "took"), *took = json_object_get(now, "took");
   char text[80];
   return json_pack(
-      "{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "version",
+      "{s:s, s:s, s:f, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o, s:o, s:o}", "version",
       word(now, "version"), "verdict", verdict(now, share(errors, requests), text, sizeof text), "uptime_s",
-      number(now, "uptime_ms") / 1e3, "generation", number(now, "generation"), "workers",
-      number(now, "workers"), "rps", requests / seconds, "error_share", share(errors, requests), "p50_ms",
+      number(now, "uptime_ms") / 1e3, "generation", whole(now, "generation"), "workers",
+      whole(now, "workers"), "rps", requests / seconds, "error_share", share(errors, requests), "p50_ms",
       quantile_ms(old_took, took, 0.5), "p99_ms", quantile_ms(old_took, took, 0.99), "hit_share",
-      share(grown(before, now, "hits"), grown(before, now, "lookups")), "in_flight", number(now, "in_flight"),
-      "clients", number(now, "clients"), "cache",
+      share(grown(before, now, "hits"), grown(before, now, "lookups")), "in_flight", whole(now, "in_flight"),
+      "clients", whole(now, "clients"), "cache",
       cache_figures(json_object_get(before, "cache"), json_object_get(now, "cache"), seconds), "backends",
       backend_rows(json_object_get(before, "backends"), json_object_get(now, "backends"), seconds),
       "policies",
@@ -157,8 +162,7 @@ __attribute__((format(printf, 3, 4))) static void line(frame *f, const char *mar
   va_start(list, format);
   vsnprintf(text, sizeof text, format, list);
   va_end(list);
-  for (char *c = text; *c; c++)
-    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+  neap_text_tame(text, 0);
   int width = NEAP_MIN(f->view->columns, (int)sizeof text - 1);
   bool marked = mark && f->view->colour;
   if (f->row++ > 0) fputc('\n', f->out);

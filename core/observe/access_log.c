@@ -94,7 +94,8 @@ static char *put_string(char *at, neap_view text, size_t most) {
   *at++ = '"';
   for (size_t i = 0; i < size;) {
     size_t length = neap_utf8_size(bytes + i, size - i);
-    bool plain = length > 1 ||
+    bool c1 = length == 2 && bytes[i] == 0xc2 && bytes[i + 1] < 0xa0; /* steers some terminals */
+    bool plain = (length > 1 && !c1) ||
                  (length == 1 && bytes[i] >= 0x20 && bytes[i] != 0x7f && bytes[i] != '"' && bytes[i] != '\\');
     if (plain) {
       memcpy(at, bytes + i, length);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 #include "policy/guard.h"
 #include "policy/pick.h"
 
@@ -105,6 +106,7 @@ static void log_line(neap_policy *policy, neap_log_level level, const char *what
   if (policy->unlogged > 0)
     used += snprintf(line + used, sizeof line - (size_t)used, " unlogged=%" PRIu64, policy->unlogged);
   snprintf(line + used, sizeof line - (size_t)used, " at=%s", policy->fault);
+  neap_text_tame(line, 0);
   host->log(host->user, level, line);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 #include "policy/policy.h"
 
 static void *default_alloc(void *user, size_t size) {
@@ -54,5 +55,6 @@ void neap_host_log(const neap_host *host, neap_log_level level, const char *form
   va_start(list, format);
   vsnprintf(line, sizeof line, format, list);
   va_end(list);
+  neap_text_tame(line, 0); /* one event is one line, whoever's words are in it */
   host->log(host->user, level, line);
 }

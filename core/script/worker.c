@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/utf8.h"
 #include "script/act.h"
 #include "script/balance.h"
 #include "script/config.h"
@@ -214,6 +215,7 @@ static void log_fault(neap_worker_vm *worker, int32_t route, neap_log_level leve
            "route %s name=\"%s\" generation=%" PRIu64 " reason=%s unlogged=%" PRIu64 " at=%s", what,
            worker->config->routes[route].name, worker->config->generation, neap_errname(status), unlogged,
            worker->fault);
+  neap_text_tame(line, 0);
   worker->host->log(worker->host->user, level, line);
 }
 

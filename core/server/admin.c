@@ -177,7 +177,7 @@ static void on_line(neap_control_reply *reply, json_t *line, bool last) {
   json_object_del(line, "text"); /* for people at a terminal */
   if (client->steps) json_object_set_new(line, "steps", client->steps);
   client->steps = NULL;
-  char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+  char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
   json_decref(line);
   client->asking = false;
   if (text)

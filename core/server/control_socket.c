@@ -142,7 +142,8 @@ static void serve(control_client *client);
 static void on_line(neap_control_reply *reply, json_t *line, bool last) {
   control_client *client = NEAP_CONTAINER_OF(reply, control_client, reply);
   neap_check_magic(client, CLIENT_MAGIC);
-  char *text = client->stream ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+  char *text =
+      client->stream ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9)) : NULL;
   json_decref(line);
   bool fits = text && client->waiting.size + strlen(text) < ANSWER_MAX &&
               append(&client->waiting, text, strlen(text)) && append(&client->waiting, "\n", 1);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "server/gateway.h"
 
 enum { HEAD_ROOM = 16 << 10, ROUTES_SHOWN = 200, TEXT_ROOM = 64 << 10 };
@@ -90,9 +91,15 @@ typedef struct page {
 __attribute__((format(printf, 2, 3))) static void put(page *out, const char *format, ...) {
   va_list list;
   va_start(list, format);
-  int size = vsnprintf(out->text + out->used, TEXT_ROOM - out->used, format, list);
+  char *at = out->text + out->used;
+  int size = vsnprintf(at, TEXT_ROOM - out->used, format, list);
   va_end(list);
-  if (size > 0) out->used = NEAP_MIN(out->used + (size_t)size, (size_t)TEXT_ROOM - 1);
+  if (size <= 0) return;
+  out->used = NEAP_MIN(out->used + (size_t)size, (size_t)TEXT_ROOM - 1);
+  bool ends = out->text[out->used - 1] == '\n' && format[strlen(format) - 1] == '\n';
+  if (ends) out->text[out->used - 1] = '\0';
+  neap_text_tame(at, 0); /* lines end where the page says so, not where a client's words do */
+  if (ends) out->text[out->used - 1] = '\n';
 }
 
 static const char *word(const json_t *object, const char *key) {
@@ -156,6 +163,8 @@ static char *page_of(const json_t *answer) {
   put_reason(&out, "stored", json_object_get(answer, "stored"));
   if (json_object_get(answer, "pool")) put(&out, "pool      %s\n", word(answer, "pool"));
   if (json_object_get(answer, "policy")) put(&out, "policy    %s\n", word(answer, "policy"));
+  if (json_is_true(json_object_get(answer, "waits")))
+    put(&out, "waits     in the queue, until a backend is free\n");
   if (json_object_get(answer, "backend")) put(&out, "backend   %s\n", word(answer, "backend"));
   put_candidates(&out, json_object_get(answer, "candidates"));
   if (json_array_size(others)) put(&out, "other routes          why not\n");

@@ -248,6 +248,34 @@ class Control(unittest.TestCase):
         gateway.signal(15)
         hear("STOPPING=1")
 
+    def test_no_answer_steers_the_terminal(self):
+        folder = tempfile.mkdtemp(prefix="neap-e2e-")
+        self.addCleanup(shutil.rmtree, folder)
+        path, evil = os.path.join(folder, "neap.sock"), "a\x1b[2J\x9b1mb\rc\u202ed"
+        tamed = "a?[2J??1mb?c???d"
+        server = socket.socket(socket.AF_UNIX)
+        self.addCleanup(server.close)
+        server.bind(path)
+        server.listen()
+        for line, code, out, err in (
+                ({"ok": True, "x": evil + "\n", "list": [evil], "rows": [{"a": evil + "\n"}]}, 0,
+                 "x: %s?\nlist: %s\nrows:\n  a\n  %s?\n" % (tamed, tamed, tamed), ""),
+                ({"ok": True, "text": evil + "\n" + evil}, 0, tamed + "\n" + tamed + "\n", ""),
+                ({"ok": False, "error": evil, "problems": [evil + "\n"]}, 1, "", "%s?\nneap status: %s\n" % (tamed, tamed)),
+                ({"ok": True, "x": "y" * 5000}, 0, "x: " + "y" * 1196 + "...\n", "")):
+            run = subprocess.Popen([PROGRAM, "status", "--socket", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            sock, _ = server.accept()
+            sock.recv(4096)
+            sock.sendall(json.dumps(line).encode() + b"\n")
+            self.assertEqual((*run.communicate(timeout=TIMEOUT), run.returncode), (out, err, code))
+            sock.close()
+
+    def test_answers_are_plain_ascii(self):
+        self.start()
+        with Line(self.path) as line:
+            text = line.send('{"verb":"\u00e9\u009b\u202e"}\n'.encode()).file.readline()
+            self.assertIn(b"unknown verb '\\u00E9\\u009B\\u202E'", text)
+
     def test_the_program_says_what_the_gateway_says(self):
         gateway = self.start()
         status = self.run_program(gateway, "status", "--json")

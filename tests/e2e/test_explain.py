@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import threading
 import unittest
 
 from harness import PROGRAM, TIMEOUT, Gateway, Origin, config, wire
@@ -89,6 +90,25 @@ other routes          why not
     def test_what_is_malformed_is_explained_by_its_refusal(self):
         self.assertEqual(self.json("/", "a..b/c")["end"]["code"], "host")
         self.assertIn("malformed", self.json("/a b")["error"])
+
+    def test_a_request_that_would_wait_in_the_queue(self):
+        held = threading.Event()
+        self.addCleanup(held.set)
+        origin = Origin()
+        self.addCleanup(origin.close)
+        origin.on("/held", lambda connection, _: (held.wait(TIMEOUT), connection.send(wire.response(body=b"x"))))
+        gateway = Gateway(config(backends='"%s max_connections=1"' % origin.address, cache="false"))
+        self.addCleanup(gateway.stop)
+        with gateway.client() as client:
+            client.send(wire.request("/held"))
+            origin.wait("/held")
+            page = subprocess.run([PROGRAM, "explain", "/x", "-c", gateway.config], capture_output=True, text=True,
+                                  timeout=TIMEOUT, check=True).stdout
+            self.assertIn("\nwaits     in the queue, until a backend is free\n", page)
+            self.assertIn("barred: full", page)
+            self.assertNotIn("\nbackend  ", page)
+            held.set()
+            self.assertEqual(client.response().status, 200)
 
     def test_explaining_is_not_counted_and_asks_nobody(self):
         seen = len(self.origin.for_path("/quiet"))

@@ -32,6 +32,10 @@ class Top(unittest.TestCase):
         figures = json.loads(self.run_top(gateway, "--once", "--json").stdout)
         self.assertEqual((figures["verdict"], figures["generation"]), ("all is well", 1))
         self.assertEqual([one["backend"] for one in figures["backends"]], [origin.address])
+        for counts, keys in ((figures, "generation workers in_flight clients"), (figures["cache"], "entries bytes limit"),
+                             (figures["backends"][0], "weight in_flight"), (figures["policies"][0], "faults fallbacks trips")):
+            for key in keys.split():
+                self.assertIs(type(counts[key]), int, key)
         frame = self.run_top(gateway, "--once").stdout.rstrip("\n").split("\n")
         self.assertEqual(len(frame), 24)
         self.assertRegex(frame[0], r"^neap \S+   generation 1   workers 1   up 0d 00:00:\d\d$")

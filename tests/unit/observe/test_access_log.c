@@ -120,7 +120,8 @@ static void test_utf8_stays_and_what_only_looks_like_it_is_replaced(void **state
       {"\xe0\x80\xaf", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* overlong */
       {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},                 /* surrogate */
       {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* too large */
-      {"a\xe6\xbd", "a\xef\xbf\xbd\xef\xbf\xbd"},                               /* cut short */
+      {"a\xc2\x9b[2Jb", "a\xef\xbf\xbd[2Jb"},     /* a control sequence of terminals */
+      {"a\xe6\xbd", "a\xef\xbf\xbd\xef\xbf\xbd"}, /* cut short */
   };
   for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
     neap_access_record line = full;
