@@ -3,6 +3,10 @@
  * HTTP does. */
 #include "flow/acts.h"
 
+#include <stdio.h>
+
+enum { PORT_MAX = 7 }; /* ":65535", and its NUL */
+
 typedef struct writer {
   char *at;
 } writer;
@@ -22,11 +26,11 @@ static void put_headers(writer *out, const neap_request_board *board, const char
     put(out, board->headers[i].value.ptr, board->headers[i].value.size);
 }
 
-static void put_host(writer *out, const neap_http_request *request) {
-  char *begin = out->at + 1;
-  put(out, request->authority.ptr, request->authority.size);
-  for (char *c = begin; c < out->at; c++)
-    if (*c >= 'A' && *c <= 'Z') *c = (char)(*c | 0x20);
+/* With the port, where it is not that of HTTP. */
+static void put_host(writer *out, const neap_exchange *exchange) {
+  put(out, exchange->board.host.ptr, exchange->board.host.size);
+  int32_t port = exchange->request.port;
+  if (port != 0 && port != 80) out->at += sprintf(out->at - 1, ":%d\n", (int)port) - 1;
 }
 
 static void put_query(writer *out, const neap_http_request *request, const neap_key_rule *rule) {
@@ -43,7 +47,7 @@ static void put_part(writer *out, const neap_exchange *exchange, const neap_key_
                      const neap_part *part) {
   const neap_http_request *request = &exchange->request;
   switch (part->kind) {
-  case NEAP_PART_HOST: put_host(out, request); break;
+  case NEAP_PART_HOST: put_host(out, exchange); break;
   case NEAP_PART_PATH: put(out, request->path.ptr, request->path.size); break; /* as rewritten */
   case NEAP_PART_QUERY: put_query(out, request, rule); break;
   case NEAP_PART_HEADER: put_headers(out, &exchange->board, part->text); break;
@@ -60,7 +64,7 @@ static size_t part_bound(const neap_exchange *exchange, const neap_part *part) {
   const neap_request_board *board = &exchange->board;
   size_t bytes = 3;
   switch (part->kind) {
-  case NEAP_PART_HOST: return bytes + (size_t)request->authority.size;
+  case NEAP_PART_HOST: return bytes + PORT_MAX + (size_t)board->host.size;
   case NEAP_PART_PATH: return bytes + (size_t)request->path.size;
   case NEAP_PART_QUERY: return bytes + (size_t)request->query.size;
   case NEAP_PART_HEADER: break;
@@ -80,8 +84,7 @@ int neap_acts_key(neap_exchange *exchange, const neap_key_rule *rule, neap_view 
   writer to = {.at = key};
   *to.at++ = '\n';
   for (size_t i = 0; i < rule->parts.count; i++) {
-    if (rule->parts.list[i].kind == NEAP_PART_HOST && exchange->request.authority.size == 0)
-      return NEAP_EINVAL;
+    if (rule->parts.list[i].kind == NEAP_PART_HOST && exchange->board.host.size == 0) return NEAP_EINVAL;
     put_part(&to, exchange, rule, &rule->parts.list[i]);
   }
   neap_assert((size_t)(to.at - key) <= capacity);

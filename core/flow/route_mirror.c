@@ -95,7 +95,7 @@ static bool make_copy(neap_exchange *copy, const neap_exchange *from) {
   const neap_slice *client = &from->board.client;
   const char *address = neap_acts_copy(copy, (neap_view){client->ptr, (size_t)client->size});
   if (address == NULL || !copy_request(copy, from) || !copy_acts(copy, from)) return false;
-  neap_flow_board(&copy->request, &copy->board);
+  if (neap_flow_board(&copy->request, &copy->arena, &copy->board)) return false;
   copy->board.client = (neap_slice){.ptr = address, .size = client->size};
   return true;
 }

@@ -1,19 +1,31 @@
 /* route: the table names the candidates, most specific first; a predicate may decline. */
+#include "base/host.h"
 #include "flow/acts.h"
 
 static neap_slice slice(neap_http_slice from) {
   return (neap_slice){.ptr = from.ptr, .size = from.size};
 }
 
-void neap_flow_board(const neap_http_request *request, neap_request_board *board) {
+/* In lower case; most clients send it so. */
+static int take_host(neap_http_slice from, neap_arena *arena, neap_slice *out) {
+  *out = slice(from);
+  if (NEAP_LIKELY(neap_host_is_lower(from.ptr, (size_t)from.size))) return 0;
+  char *host = neap_arena_take(arena, (size_t)from.size);
+  if (host == NULL) return NEAP_ENOMEM;
+  neap_host_lower(from.ptr, (size_t)from.size, host);
+  out->ptr = host;
+  return 0;
+}
+
+int neap_flow_board(const neap_http_request *request, neap_arena *arena, neap_request_board *board) {
   board->method = slice(request->method);
   board->target = slice(request->target);
   board->path = slice(request->path);
   board->query = slice(request->query);
-  board->host = slice(request->host);
   board->header_count = request->head.field_count;
   board->version_minor = request->head.version_minor;
   board->headers = (const neap_header_row *)(const void *)request->head.fields;
+  return take_host(request->host, arena, &board->host);
 }
 
 static bool takes(neap_exchange *exchange, int32_t rule) {
@@ -25,7 +37,8 @@ static bool takes(neap_exchange *exchange, int32_t rule) {
 
 static neap_step route(neap_exchange *exchange) {
   neap_generation *generation = exchange->generation;
-  neap_flow_board(&exchange->request, &exchange->board);
+  if (neap_flow_board(&exchange->request, &exchange->arena, &exchange->board))
+    return neap_answer_error(exchange, 502, NEAP_END_NO_MEMORY);
   neap_route_walk walk;
   neap_routes_find(generation->routes, &exchange->board, &walk);
   int32_t rule;

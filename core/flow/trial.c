@@ -11,7 +11,7 @@ enum { ENTRY_EXTRA = 192 }; /* bytes that the cache adds to a small entry, about
 
 /* The same client gets the same answer for as long as the trial lasts. */
 static bool is_tried(neap_exchange *exchange, const neap_trial *trial) {
-  neap_flow_board(&exchange->request, &exchange->board);
+  if (neap_flow_board(&exchange->request, &exchange->arena, &exchange->board)) return false;
   neap_exchange_show_client(exchange);
   double key = neap_route_key(trial->by, trial->by_name, &exchange->board);
   if (key == trial->unnamed) key = neap_route_key(NEAP_KEY_CLIENT, "", &exchange->board);

@@ -171,8 +171,9 @@ typedef struct neap_http_request {
   neap_http_slice path;   /* of the target, "/" at least; "*" for OPTIONS * */
   neap_http_slice query;  /* without "?" */
   neap_http_slice
-      authority;        /* host and port: of an absolute target, else of Host; may be empty in HTTP/1.0 */
-  neap_http_slice host; /* the authority without its port, brackets of IPv6 included; case as received */
+      authority; /* host and port: of an absolute target, else of Host; may be empty in HTTP/1.0 */
+  neap_http_slice
+      host; /* of the authority, without port and final dot; with the brackets of IPv6; case as received */
   int32_t port;         /* of the authority; 0: none */
   bool has_query;       /* "/a?" and "/a" are different */
   bool absolute;        /* the target is in absolute form */

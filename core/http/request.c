@@ -1,6 +1,8 @@
 /* The head of a request: request line, target, host, framing. */
 #include "http/head.h"
 
+#include "base/host.h"
+
 enum { EMPTY_LINES_MAX = 4 }; /* before the request line: some clients send one after a body */
 
 void neap_http_request_init(neap_http_request *request, neap_http_field *fields,
@@ -25,7 +27,8 @@ static bool ipv6_literal(const char *text, size_t size) {
   return colons >= 2;
 }
 
-/* Splits host[:port]; only names of DNS and addresses pass. A port may be empty, as in "a:". */
+/* Splits host[:port]; only names of DNS and addresses pass. A port may be empty, as in "a:"; the dot at the
+ * end of a name makes no difference. */
 static bool take_authority(neap_http_request *request, neap_http_slice authority) {
   const char *text = authority.ptr, *end = text + authority.size;
   const char *bracket = authority.size > 0 && *text == '[' ? memchr(text, ']', (size_t)authority.size) : NULL;
@@ -39,6 +42,8 @@ static bool take_authority(neap_http_request *request, neap_http_slice authority
     if (digits < end && (neap_http_number(digits, (size_t)(end - digits), 65535, &port) || port == 0))
       return false;
   }
+  if (text[host - 1] == '.') host--;
+  if (host == 0 || host > NEAP_HOST_MAX) return false;
   request->authority = authority;
   request->host = (neap_http_slice){text, (int32_t)host, 0};
   request->port = (int32_t)port;

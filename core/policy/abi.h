@@ -142,7 +142,9 @@ typedef struct neap_header_row {
 
 /* One request, as routing and balancing see it. The engine zeroes it when the request is over. */
 typedef struct neap_request_board {
-  neap_slice method, target, path, query, host, client; /* query without "?"; client: address without port */
+  neap_slice method, target, path, query; /* query without "?" */
+  neap_slice host;                        /* in lower case, without port and final dot */
+  neap_slice client;                      /* address without port */
   int32_t header_count;
   int32_t version_minor; /* of HTTP/1 */
   const neap_header_row *headers;

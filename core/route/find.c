@@ -15,14 +15,6 @@ static inline uint64_t load(const char *at) {
   return word;
 }
 
-/* Eight bytes in lower case: in each byte bit 7 tells whether it is one of A to Z. */
-static inline uint64_t lower_word(uint64_t word) {
-  const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
-  uint64_t low7 = word & ~high;
-  uint64_t upper = (low7 + ones * (0x80 - 'A')) ^ (low7 + ones * (0x7f - 'Z'));
-  return word | (upper & ~word & high) >> 2;
-}
-
 uint64_t neap_route_host_hash(const char *host, size_t size) {
   return neap_hash_bytes(host, size);
 }
@@ -37,36 +29,23 @@ int32_t neap_route_host_find(const neap_routes *routes, const char *host, size_t
   }
 }
 
-/* The bytes of a Host header that are the name, without port and final dot; 0 where it cannot be one. */
-static size_t name_size(const char *host, size_t size) {
-  const char *end = size == 0 ? NULL : memchr(host, host[0] == '[' ? ']' : ':', size);
-  if (end) size = (size_t)(end - host) + (host[0] == '[');
-  if (size > 0 && host[size - 1] == '.') size--;
-  return size > NEAP_ROUTE_HOST_MAX || (size > 0 && host[0] == '.') ? 0 : size;
-}
-
-/* `out` has room for NEAP_ROUTE_HOST_MAX. */
-static void lower_host(const char *host, size_t size, char *out) {
-  size_t at = 0;
-  for (; at + 8 <= size; at += 8) {
-    uint64_t word = lower_word(load(host + at));
-    memcpy(out + at, &word, 8);
-  }
-  for (; at < size; at++) out[at] = (unsigned)host[at] - 'A' < 26u ? host[at] | 0x20 : host[at];
+/* Does any rule name a host, or the end of one, of that size? */
+static inline bool may_have(const neap_routes *routes, size_t size) {
+  return routes->host_sizes >> size % 64 & 1;
 }
 
 /* The most specific entry for the request's host; 0: any. */
 static int32_t find_host(const neap_routes *routes, const neap_slice *slice) {
-  char host[NEAP_ROUTE_HOST_MAX];
-  size_t size = slice->size > 0 ? name_size(slice->ptr, (size_t)slice->size) : 0;
-  bool known = routes->host_sizes >> size % 64 & 1; /* does any rule name a host of that size? */
-  if (size == 0 || !(known || routes->wildcards)) return 0;
-  lower_host(slice->ptr, size, host);
-  int32_t found = neap_route_host_find(routes, host, size);
-  if (routes->hosts[found].size > 0) return found;
+  const char *host = slice->ptr;
+  size_t size = (size_t)slice->size;
+  if (size == 0 || size > NEAP_ROUTE_HOST_MAX || host[0] == '.') return 0;
+  if (may_have(routes, size)) {
+    int32_t found = neap_route_host_find(routes, host, size);
+    if (routes->hosts[found].size > 0) return found;
+  }
   for (size_t i = 1; routes->wildcards && i < size; i++) {
-    if (host[i] != '.') continue;
-    found = neap_route_host_find(routes, host + i, size - i);
+    if (host[i] != '.' || !may_have(routes, size - i)) continue;
+    int32_t found = neap_route_host_find(routes, host + i, size - i);
     if (routes->hosts[found].size > 0) return found;
   }
   return 0;

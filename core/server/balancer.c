@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "base/hash.h"
+#include "base/host.h"
 #include "server/server.h"
 #include "upstream/upstream.h"
 
@@ -205,7 +206,16 @@ static neap_slice slice(neap_view view) {
                       .size = (int32_t)NEAP_MIN(view.size, (size_t)INT32_MAX)};
 }
 
-static void fill_board(const neap_balancer_request *request, neap_header_row *rows, neap_request_board *out) {
+/* As the gateway sees it: the same host gets the same backend, however it is spelt. */
+static neap_slice host_of(neap_view from, char room[NEAP_HOST_MAX]) {
+  size_t size = neap_host_name_size(from.ptr, from.size);
+  if (size > NEAP_HOST_MAX) return slice(from);
+  neap_host_lower(from.ptr, size, room);
+  return (neap_slice){.ptr = room, .size = (int32_t)size};
+}
+
+static void fill_board(const neap_balancer_request *request, neap_header_row *rows, char *host,
+                       neap_request_board *out) {
   size_t count = NEAP_MIN(request->field_count, (size_t)FIELDS_MAX);
   for (size_t i = 0; i < count; i++)
     rows[i] = (neap_header_row){slice(request->fields[i].name), slice(request->fields[i].value)};
@@ -213,7 +223,7 @@ static void fill_board(const neap_balancer_request *request, neap_header_row *ro
                               .target = slice(request->path),
                               .path = slice(request->path),
                               .query = slice(request->query),
-                              .host = slice(request->host),
+                              .host = host_of(request->host, host),
                               .client = slice(request->client),
                               .header_count = (int32_t)count,
                               .version_minor = 1,
@@ -244,8 +254,9 @@ int neap_balancer_pick(neap_balancer *balancer, const neap_balancer_request *req
   if (request == NULL) request = &nothing;
   const neap_host *host = neap_engine_host(balancer->engine);
   neap_header_row rows[FIELDS_MAX];
+  char name[NEAP_HOST_MAX];
   neap_request_board board;
-  fill_board(request, rows, &board);
+  fill_board(request, rows, name, &board);
   neap_slice key = request->key.ptr ? slice(request->key) : board.client;
   neap_pool_ask ask = {.request = &board,
                        .key = (double)(neap_hash_bytes(key.ptr, (size_t)key.size) >> 11),

@@ -187,9 +187,13 @@ static void add_others(question *q) {
   neap_http_request_init(&request, fields, &neap_http_limits_default);
   if (neap_http_request_parse(&request, q->head, q->size) <= 0) return;
   if ((uint64_t)json_integer_value(json_object_get(q->answer, "generation")) != loaded->set->number) return;
-  neap_flow_board(&request, &board);
-  json_object_set_new(q->answer, "others",
-                      other_routes(loaded, &board, rule ? (int32_t)json_integer_value(rule) : -1));
+  char first[512];
+  neap_arena arena;
+  neap_arena_init(&arena, first, sizeof first);
+  if (neap_flow_board(&request, &arena, &board) == 0)
+    json_object_set_new(q->answer, "others",
+                        other_routes(loaded, &board, rule ? (int32_t)json_integer_value(rule) : -1));
+  neap_arena_reset(&arena);
 }
 
 static void answer(question *q) {

@@ -100,7 +100,7 @@ end
 
 local function host(value)
   if type(value) ~= "string" or #value > 250 then return nil, "write a host" end
-  local name = lower(value)
+  local name = gsub(lower(value), "%.$", "") -- as hosts of requests are compared
   if name == "*" or match(name, "^%*%.[%w_-][%w_.-]*$") or match(name, "^[%w_-][%w_.-]*$")
     or match(name, "^%[[%x:.]+%]$") then return name end
   return nil, 'write a host without port, or "*.example.com" for all below one'

@@ -45,7 +45,7 @@ static void make_requests(int low, int high, const char *other_host) {
     seed = seed * 1664525u + 1013904223u;
     int rule = low + (int)(seed >> 8) % (high - low);
     snprintf(targets[i], sizeof targets[i], "%slist/page-%d", paths[rule], i);
-    snprintf(names[i], sizeof names[i], "%s:8080", rule >= PATHS ? hosts[rule - PATHS] : other_host);
+    snprintf(names[i], sizeof names[i], "%s", rule >= PATHS ? hosts[rule - PATHS] : other_host);
     requests[i] = (neap_request_board){.method = slice_of("GET"), .host = slice_of(names[i])};
     requests[i].target = requests[i].path = slice_of(targets[i]);
   }

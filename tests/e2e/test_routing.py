@@ -161,6 +161,51 @@ class Limits(Actions):
         self.assertEqual(self.statuses("/sharedx", 1), [429])
 
 
+class Hosts(Actions):
+    """However a client spells the host, it is the same one: for tables, keys, limits and functions."""
+
+    ROUTES = """
+        local closed = neap.table { name = "closed", kind = "set", rows = { "shut.example" } }
+        neap.route { path = "/limited", pool = "app", limit = { rate = "1/h", burst = 1, by = "host" } }
+        neap.route { path = "/keyed", pool = "app", cache = { key = { "host", "path" } } }
+        neap.route { path = "/stored", pool = "app", cache = true }
+        neap.route { path = "/closed", pool = "app", action = neap.rule "maintenance" { closed = closed } }
+        neap.route { path = "/sharded", fallback = "app", pool = neap.rule "tenant_sharding" {
+          shards = { "app" }, moved = neap.table { name = "moved", rows = { ["big.example"] = "beta" } } } }
+        neap.route { path = "/told", pool = "app", action = function(req, res) res:respond(200, req.host:text()) end }
+        neap.route { path = "/dotted", host = "Dotted.example.", respond = 204 }
+    """
+
+    def of(self, target, host):
+        return self.ask(target, host=host)
+
+    def test_spellings_of_one_host(self):
+        spelt = ("a.example", "A.Example", "a.example.", "A.EXAMPLE.:8080", "a.example:80")
+        self.assertEqual([self.of("/told", host).body for host in spelt], [b"a.example"] * 5)
+        self.assertEqual(self.of("/told", "[::A]:80").body, b"[::a]")
+        self.assertEqual([self.of("/limited", host).status for host in spelt], [200, 429, 429, 429, 429])
+        for host in ("shut.example", "Shut.Example.", "SHUT.example:80"):
+            self.assertEqual(self.of("/closed", host).status, 503)
+        for host in ("big.example", "BIG.example", "big.example."):
+            before = len(self.beta.seen)
+            self.of("/sharded", host)
+            self.assertEqual(len(self.beta.seen), before + 1)
+        self.assertEqual([self.of("/dotted", host).status for host in ("dotted.example", "dotted.example.")], [204, 204])
+
+    def test_spellings_share_what_is_stored(self):
+        for target in ("/keyed", "/stored"):
+            self.app.on(target, wire.response(fields=[FRESH], body=b"x"))
+            self.of(target, "k.example")
+            for host in ("K.example", "k.example.", "k.example:80", "K.EXAMPLE.:80"):
+                self.assertTrue(self.hit(self.of(target, host)), host)
+            for host in ("k.example:81", "k.example..", "k.exampl"):
+                self.assertFalse(self.hit(self.of(target, host)), host)
+
+    def test_what_is_no_host_is_refused(self):
+        for host in (".", "a" * 256, "." * 2 + ":x"):
+            self.assertEqual(self.of("/told", host).status, 400, host)
+
+
 class Keys(Actions):
     ROUTES = """
         neap.route { path = "/drop", pool = "app", tag = "dropper", cache = { drop_query = { "utm_*", "fbclid" } } }

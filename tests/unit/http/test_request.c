@@ -3,6 +3,7 @@
 #include "helpers.h"
 
 #define H       "Host: a\r\n"
+#define X64     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define GET     "GET / HTTP/1.1\r\n" H
 #define POST    "POST / HTTP/1.1\r\n" H
 #define END     "\r\n"
@@ -101,6 +102,8 @@ static const refusal_row refusals[] = {
     {"39 user in target", TEXT("GET http://u@a/ HTTP/1.1\r\n" H END), R(TARGET)},
     {"39 no host in target", TEXT("GET http:///a HTTP/1.1\r\n" H END), R(TARGET)},
     {"39 empty target", TEXT("GET  HTTP/1.1\r\n" H END), R(TARGET)},
+    {"36 a dot alone", TEXT("GET / HTTP/1.1\r\nHost: .\r\n" END), R(HOST)},
+    {"36 a name of 256 bytes", TEXT("GET / HTTP/1.1\r\nHost: " X64 X64 X64 X64 "\r\n" END), R(HOST)},
     {"40 fragment", TEXT("GET /a#b HTTP/1.1\r\n" H END), R(TARGET)},
     {"41 CONNECT", TEXT("CONNECT a:443 HTTP/1.1\r\n" H END), R(METHOD_REFUSED)},
     {"41 TRACE", TEXT("TRACE / HTTP/1.1\r\n" H END), R(METHOD_REFUSED)},
@@ -169,6 +172,8 @@ static const good_row good[] = {
     {"empty port", TEXT("GET / HTTP/1.1\r\nHost: a:\r\n" END), M(GET), "/", "", "a:", "a", 0, NONE, 0, true,
      false},
     {"IPv6", TEXT("GET / HTTP/1.1\r\nHost: [::1]:8080\r\n" END), M(GET), "/", "", "[::1]:8080", "[::1]", 8080,
+     NONE, 0, true, false},
+    {"final dot", TEXT("GET / HTTP/1.1\r\nHost: A.b.:81\r\n" END), M(GET), "/", "", "A.b.:81", "A.b", 81,
      NONE, 0, true, false},
     {"no space after colon", TEXT("GET / HTTP/1.1\r\nHost:a\r\n" END), M(GET), "/", "", "a", "a", 0, NONE, 0,
      true, false},

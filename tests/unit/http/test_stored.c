@@ -24,6 +24,7 @@ static void test_keys_name_the_target(void **state) {
       {TEXT("GET / HTTP/1.1\r\nHost: ex.com:443\r\n" END), "https", "https://ex.com/"},
       {TEXT("GET /? HTTP/1.1\r\nHost: ex.com:8080\r\n" END), "http", "http://ex.com:8080/?"},
       {TEXT("GET http://Ex.com:80 HTTP/1.1\r\nHost: other\r\n" END), "http", "http://ex.com/"},
+      {TEXT("GET / HTTP/1.1\r\nHost: eX.com.:81\r\n" END), "http", "http://ex.com:81/"},
       {TEXT("HEAD / HTTP/1.1\r\nHost: [::1]\r\n" END), "http", "http://[::1]/"},
   };
   for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
