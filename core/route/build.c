@@ -223,6 +223,9 @@ static void put_host(builder *b, const char *host, int32_t root) {
                                            .root = root};
   routes->wildcards |= host[0] == '.';
   routes->host_sizes |= UINT64_C(1) << size % 64;
+  if (size < 8) return;
+  uint32_t bit = neap_route_host_ends(host, size);
+  routes->host_ends[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 
 /* The next less specific host: the longest wildcard that holds this one, else any. */

@@ -29,9 +29,12 @@ int32_t neap_route_host_find(const neap_routes *routes, const char *host, size_t
   }
 }
 
-/* Does any rule name a host, or the end of one, of that size? */
-static inline bool may_have(const neap_routes *routes, size_t size) {
-  return routes->host_sizes >> size % 64 & 1;
+/* False: no rule names that host, or end of a host; which is told without hashing all of it. */
+static inline bool may_have(const neap_routes *routes, const char *host, size_t size) {
+  if (!(routes->host_sizes >> size % 64 & 1)) return false;
+  if (size < 8) return true;
+  uint32_t bit = neap_route_host_ends(host, size);
+  return routes->host_ends[bit / 64] >> bit % 64 & 1;
 }
 
 /* The most specific entry for the request's host; 0: any. */
@@ -39,12 +42,12 @@ static int32_t find_host(const neap_routes *routes, const neap_slice *slice) {
   const char *host = slice->ptr;
   size_t size = (size_t)slice->size;
   if (size == 0 || size > NEAP_ROUTE_HOST_MAX || host[0] == '.') return 0;
-  if (may_have(routes, size)) {
+  if (may_have(routes, host, size)) {
     int32_t found = neap_route_host_find(routes, host, size);
     if (routes->hosts[found].size > 0) return found;
   }
   for (size_t i = 1; routes->wildcards && i < size; i++) {
-    if (host[i] != '.' || !may_have(routes, size - i)) continue;
+    if (host[i] != '.' || !may_have(routes, host + i, size - i)) continue;
     int32_t found = neap_route_host_find(routes, host + i, size - i);
     if (routes->hosts[found].size > 0) return found;
   }

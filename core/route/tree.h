@@ -12,12 +12,14 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "route/route.h"
 
 #define NEAP_ROUTE_METHODS_MAX 64
 #define NEAP_ROUTE_PATH_MAX    4096
 #define NEAP_ROUTE_HOST_MAX    253
+#define NEAP_ROUTE_ENDS        1024
 
 typedef struct neap_route_node {
   uint64_t present[4]; /* which bytes have a child */
@@ -58,8 +60,9 @@ struct neap_routes {
   bool wildcards;
   int32_t host_count;  /* that rules name */
   uint64_t host_sizes; /* bit (size % 64) of each: most requests for other hosts are told by it alone */
-  uint32_t host_mask;  /* a host's first place is hosts[1 + (hash & host_mask)] */
-  neap_route_descend *descend; /* as the processor allows */
+  uint64_t host_ends[NEAP_ROUTE_ENDS / 64]; /* and most of the others by neap_route_host_ends */
+  uint32_t host_mask;                       /* a host's first place is hosts[1 + (hash & host_mask)] */
+  neap_route_descend *descend;              /* as the processor allows */
   neap_route_host *hosts;
   neap_route_node *nodes;
   neap_route_rule *rules;
@@ -70,6 +73,13 @@ struct neap_routes {
 };
 
 neap_route_descend *neap_route_descend_best(void);
+/* Which bit of `host_ends` stands for a host of at least 8 bytes: a hash of its first and its last eight. */
+static inline uint32_t neap_route_host_ends(const char *host, size_t size) {
+  uint64_t first, last;
+  memcpy(&first, host, 8);
+  memcpy(&last, host + size - 8, 8);
+  return (uint32_t)(((first ^ (last << 29 | last >> 35)) * UINT64_C(0x9e3779b97f4a7c15)) >> 54);
+}
 /* `host` in lower case. hot. */
 uint64_t neap_route_host_hash(const char *host, size_t size);
 /* The place of a host in lower case, or the empty place where it belongs. hot. */
