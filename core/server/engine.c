@@ -5,6 +5,7 @@
 #include "loop/loop.h"
 #include "script/script.h"
 #include "store/store.h"
+#include "tier/tier.h"
 
 enum { ENGINE_MAGIC = 0x4e454e47 };
 
@@ -63,6 +64,12 @@ int neap_cache_create(neap_engine *engine, const neap_cache_options *options, ne
                       neap_err *err) {
   neap_check_magic(engine, ENGINE_MAGIC);
   return neap_store_create(engine->registry, &engine->host, options, NEAP_STORE_VALUES, out, err);
+}
+
+int neap_tiers_create(neap_engine *engine, const neap_tiers_options *options, neap_tiers **out,
+                      neap_err *err) {
+  neap_check_magic(engine, ENGINE_MAGIC);
+  return neap_tiers_create_with(engine->registry, &engine->host, options, out, err);
 }
 
 int neap_engine_check(neap_engine *engine, const char *path, void (*tell)(void *user, const char *line),

@@ -20,7 +20,8 @@
 
 enum {
   NEAP_ENTRY_CHUNKED = 1, /* the value lies in a body of pieces */
-  NEAP_ENTRY_META = 2     /* a meta part lies beside it */
+  NEAP_ENTRY_META = 2,    /* a meta part lies beside it */
+  NEAP_ENTRY_MARKED = 4   /* by neap_store_mark */
 };
 
 #define NEAP_ENTRY_INLINE_MAX 65535u             /* largest value inside the entry */

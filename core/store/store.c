@@ -297,6 +297,23 @@ int neap_cache_get(neap_cache *cache, neap_view key, const neap_entry **out) {
   return look_up_sampled(cache, seat, key, (neap_entry **)out);
 }
 
+int neap_store_find(neap_cache *cache, neap_view key, const neap_entry **out) {
+  if (!key_ok(key)) return NEAP_EKEY;
+  neap_assert(neap_seat_inside(neap_seat_get(cache)));
+  const neap_entry *entry = find(cache, neap_cache_hash(cache, key), key);
+  if (entry == NULL) return NEAP_ENOTFOUND;
+  *out = entry;
+  return 0;
+}
+
+void neap_store_mark(const neap_entry *entry) {
+  atomic_fetch_or(&((neap_entry *)entry)->life, (uint64_t)NEAP_ENTRY_MARKED << 16);
+}
+
+bool neap_store_marked(const neap_entry *entry) {
+  return neap_life_flags(neap_entry_life(entry)) & NEAP_ENTRY_MARKED;
+}
+
 /* hot: a few keys at a time: all buckets are on their way before the first is read, and all entries before
  * the first key is compared. */
 static size_t get_few(neap_cache *cache, neap_seat *seat, const neap_view *keys, size_t count,

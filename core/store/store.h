@@ -31,6 +31,13 @@ bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t 
  * hot. */
 bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash);
 
+/* Finds a live entry as neap_cache_get does, but does not count the access. Inside enter and leave. */
+int neap_store_find(neap_cache *cache, neap_view key, const neap_entry **out);
+/* A mark on a live entry, whose meaning is its owner's: set once, seen by every thread that looks after. Any
+ * thread that borrows it. */
+void neap_store_mark(const neap_entry *entry);
+bool neap_store_marked(const neap_entry *entry);
+
 /* As neap_cache_set_evict, with the policy out of another registry, which is borrowed during the call. */
 int neap_store_set_evict(neap_cache *cache, neap_registry *registry, const char *evict,
                          const neap_param *params, size_t param_count, neap_err *err);

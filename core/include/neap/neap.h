@@ -48,7 +48,11 @@ NEAP_API const char *neap_version(void);
   X(NEAP_EANSWER, -19, "policy gave a wrong answer")                                                         \
   X(NEAP_ESMALL, -20, "the buffer is too small")                                                             \
   X(NEAP_EEXIST, -21, "already exists")                                                                      \
-  X(NEAP_ECANCELED, -22, "canceled")
+  X(NEAP_ECANCELED, -22, "canceled")                                                                         \
+  X(NEAP_EPENDING, -23, "under way: the answer will be told")                                                \
+  X(NEAP_EUNAVAIL, -24, "not available now")                                                                 \
+  X(NEAP_ETIMEDOUT, -25, "the time was over")                                                                \
+  X(NEAP_EUNKNOWN, -26, "nobody knows whether it was done")
 
 #define NEAP_ERROR_ENUM(name, code, text) name = code,
 enum neap_error_code { NEAP_OK = 0, NEAP_ERRORS(NEAP_ERROR_ENUM) };

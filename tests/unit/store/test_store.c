@@ -340,6 +340,32 @@ static void test_store_clear_removes_everything(void **state) {
   assert_true(rig_has(r, "key4999"));
 }
 
+static void test_store_marks_stay_with_the_entry_and_finding_counts_nothing(void **state) {
+  rig *r = *state;
+  const neap_entry *entry;
+  neap_cache_stats before, after;
+  neap_cache_put(r->cache, NEAP_BYTES("k"), NEAP_BYTES("v"), &(neap_put_options){.ttl_ms = 1000});
+  neap_cache_stats_get(r->cache, &before);
+  neap_cache_enter(r->cache);
+  assert_int_equal(neap_store_find(r->cache, NEAP_BYTES("absent"), &entry), NEAP_ENOTFOUND);
+  assert_int_equal(neap_store_find(r->cache, NEAP_BYTES("k"), &entry), 0);
+  assert_false(neap_store_marked(entry));
+  neap_store_mark(entry);
+  neap_cache_leave(r->cache);
+  neap_cache_stats_get(r->cache, &after);
+  assert_int_equal(after.hits + after.misses, before.hits + before.misses);
+  neap_cache_touch(r->cache, NEAP_BYTES("k"), 5000);
+  neap_cache_enter(r->cache);
+  assert_int_equal(neap_cache_get(r->cache, NEAP_BYTES("k"), &entry), 0);
+  assert_true(neap_store_marked(entry));
+  neap_cache_leave(r->cache);
+  neap_cache_put(r->cache, NEAP_BYTES("k"), NEAP_BYTES("w"), NULL); /* another entry */
+  neap_cache_enter(r->cache);
+  assert_int_equal(neap_store_find(r->cache, NEAP_BYTES("k"), &entry), 0);
+  assert_false(neap_store_marked(entry));
+  neap_cache_leave(r->cache);
+}
+
 static void test_store_get_many_is_as_many_gets(void **state) {
   rig *r = *state;
   enum { KEYS = 53 }; /* not a multiple of what is looked up at once */
@@ -433,6 +459,7 @@ int main(void) {
       T(test_store_stops_puts_not_readers_when_a_reader_stalls),
       T(test_store_iterates_and_may_be_changed_meanwhile),
       T(test_store_clear_removes_everything),
+      T(test_store_marks_stay_with_the_entry_and_finding_counts_nothing),
       T(test_store_get_many_is_as_many_gets),
       T(test_store_measures_latencies),
       T(test_store_refuses_wrong_options),

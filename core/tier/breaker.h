@@ -1,0 +1,37 @@
+/* A circuit breaker: when too many calls of late have failed, none is made for a while; then one tries.
+ *
+ *   closed     calls go; counted in ten parts of the window
+ *   open       none goes until `until_ms`
+ *   half open  one goes and decides: back to closed, or open for twice as long
+ * Not thread-safe; time is a parameter. */
+#ifndef NEAP_TIER_BREAKER_H
+#define NEAP_TIER_BREAKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "neap/tier.h"
+
+enum { NEAP_BREAKER_PARTS = 10 };
+
+typedef struct neap_breaker {
+  uint32_t window_ms, min, error_percent, open_ms, open_max_ms;
+  neap_breaker_state state;
+  uint32_t calls[NEAP_BREAKER_PARTS], errors[NEAP_BREAKER_PARTS];
+  uint64_t part; /* the newest */
+  uint64_t until_ms;
+  uint64_t next_open_ms; /* for how long it opens next */
+  bool trying;           /* half open: the one call is under way */
+  uint64_t opened;       /* times */
+} neap_breaker;
+
+void neap_breaker_init(neap_breaker *breaker, const neap_tier_options *options);
+/* Whether a call may be made now. True has to be answered by one of the two below. */
+bool neap_breaker_ask(neap_breaker *breaker, uint64_t now_ms);
+void neap_breaker_tell(neap_breaker *breaker, uint64_t now_ms, bool good);
+/* The call was given up before anybody could know. */
+void neap_breaker_forget(neap_breaker *breaker);
+/* Whether a call would be allowed. */
+bool neap_breaker_would(const neap_breaker *breaker, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,38 @@
+/* What others have written: told from outside, kept by the rules of keys.c. */
+#include "tier/impl.h"
+
+/* What memory has of a key, unless it is of `version` or newer, is suspect. Under the key's lock. */
+static void suspect_older(neap_tiers *tiers, neap_view key, uint64_t version) {
+  const neap_entry *entry;
+  neap_entry_info info;
+  neap_cache_enter(tiers->memory);
+  if (neap_store_find(tiers->memory, key, &entry) == 0) {
+    neap_entry_info_get(tiers->memory, entry, &info);
+    if (version == 0 || info.version < version) neap_store_mark(entry);
+  }
+  neap_cache_leave(tiers->memory);
+}
+
+static void forget_negative(neap_tiers *tiers, neap_view key, uint64_t version) {
+  bool answers;
+  uint64_t known;
+  if (neap_tier_negative_find(tiers, key, 0, &answers, &known) && (version == 0 || known < version))
+    neap_cache_remove(tiers->negatives, key);
+}
+
+void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) {
+  neap_check_magic(tiers, NEAP_TIERS_MAGIC);
+  uint64_t hash = neap_tier_hash(tiers, view);
+  neap_tier_shard *shard = neap_tier_shard_of(tiers, hash);
+  pthread_mutex_lock(&shard->lock);
+  neap_tier_key *key = neap_tier_key_find(shard, hash, view);
+  if (key) neap_tier_key_written(key, version);
+  suspect_older(tiers, view, version);
+  forget_negative(tiers, view, version);
+  pthread_mutex_unlock(&shard->lock);
+}
+
+void neap_tiers_suspect_all(neap_tiers *tiers) {
+  neap_check_magic(tiers, NEAP_TIERS_MAGIC);
+  atomic_fetch_add(&tiers->suspects, 1);
+}

@@ -1,0 +1,115 @@
+/* The facade of the cascade inside the engine: the public neap/tier.h plus what a tier below memory has to
+ * be, and what a port stands on.
+ *
+ * A tier is a vtable. Each port opens its own instance, so that nothing in a tier is shared by threads but
+ * its configuration. The cascade keeps time limits, breaker, counts and repetition; a tier only talks. */
+#ifndef NEAP_TIER_TIER_H
+#define NEAP_TIER_TIER_H
+
+#include <stdbool.h>
+
+#include "loop/loop.h"
+#include "neap/tier.h"
+#include "policy/policy.h"
+
+/* --- what a tier below memory is ----------------------------------------------------------------------- */
+
+typedef enum neap_tier_verb {
+  NEAP_TIER_GET,
+  NEAP_TIER_SET,
+  NEAP_TIER_DELETE,
+  NEAP_TIER_CLEAR
+} neap_tier_verb;
+
+/* A value on its way, borrowed. */
+typedef struct neap_tier_object {
+  uint64_t version; /* 0: none is known */
+  uint64_t ttl_ms;  /* left; NEAP_TTL_NEVER */
+  uint32_t cost_us; /* what it took to make; 0: unknown */
+  neap_view meta, body;
+} neap_tier_object;
+
+/* What a tier says. */
+typedef struct neap_tier_answer {
+  int code;       /* 0; NEAP_ENOTFOUND; NEAP_EVERSION: it has a newer one; anything else is a failure */
+  bool unchanged; /* of a get: what it has is of the version the call knows; only `version` and `ttl_ms` hold
+                   */
+  uint64_t lease; /* of a miss: what a fill has to show; 0: none is needed */
+  neap_tier_object object; /* of a get: what was found. Its version also of a miss (nothing older is to be
+                              believed any more) and of a write (which the tier gave it); 0: none */
+} neap_tier_answer;
+
+/* One call to a tier, owned by the cascade; key and object stay until it is done or cancelled. */
+typedef struct neap_tier_call neap_tier_call;
+struct neap_tier_call {
+  neap_tier_verb verb;
+  bool fill;         /* of a set: a value found below, which must not replace anything newer */
+  bool replay;       /* a write made earlier, which must not replace anything made since */
+  bool lease_wanted; /* of a get: a miss will be filled */
+  uint64_t lease;    /* of a fill: as the miss has said */
+  uint64_t made_us;  /* of a write: wall clock when it was made */
+  neap_view key;     /* empty: of a clear */
+  neap_tier_object
+      object; /* of a set: what to store. Its version also of a get (what is known) and a delete */
+  void (*done)(neap_tier_call *call, const neap_tier_answer *answer);
+  void *state; /* the tier's */
+};
+
+typedef struct neap_tier_vt {
+  const char *name;
+  bool gives_versions; /* it is asked first in writes, and what it answers is the version of the object */
+  bool makes;          /* it does not store but make: early refreshes go straight to it, writes pass it by */
+  /* An instance for a port. Optional: `config` is the instance. */
+  int (*open)(void *config, neap_tiers_port *port, void **out);
+  void (*close)(void **self); /* nothing is told any more. Optional, with open */
+  /* Starts a call. 0: `done` is told once, never from inside; else it failed and nothing is told. */
+  int (*start)(void *self, neap_tier_call *call);
+  void (*cancel)(void *self, neap_tier_call *call); /* it is not told */
+  void (*destroy)(void *config);                    /* with the cascade. Optional */
+} neap_tier_vt;
+
+/* Adds a tier below those that are there. Takes `config`, also on failure. Errors as neap_tiers_add_cdn. */
+int neap_tiers_add(neap_tiers *tiers, const neap_tier_vt *vt, void *config, const neap_tier_options *options,
+                   neap_err *err);
+
+/* As neap_tiers_create, without an engine. `host` has every member set and is copied; `registry` is borrowed
+ * until the cascade is destroyed. */
+int neap_tiers_create_with(neap_registry *registry, const neap_host *host, const neap_tiers_options *options,
+                           neap_tiers **out, neap_err *err);
+
+/* --- what a port stands on ----------------------------------------------------------------------------- */
+
+/* A loop, or what a test has instead. */
+typedef struct neap_tier_ground {
+  void *user;
+  neap_loop *loop;                 /* NULL: tiers that need one cannot be opened */
+  uint64_t (*now_ms)(void *user);  /* monotonic, the clock of the memory's host. This port's thread */
+  uint64_t (*wall_ms)(void *user); /* since 1970. This port's thread */
+  void (*wake_in)(void *user, uint64_t delay_ms); /* neap_tiers_port_run then; replaces what was wanted
+                                                     before. UINT64_MAX: not */
+  void (*poke)(void *user);                       /* neap_tiers_port_run soon, on its thread. Any thread */
+} neap_tier_ground;
+
+int neap_tiers_attach_to(neap_tiers *tiers, const neap_tier_ground *ground, neap_tiers_port **out,
+                         neap_err *err);
+/* Does what is due. This port's thread. */
+void neap_tiers_port_run(neap_tiers_port *port);
+/* What a port stands on. */
+const neap_tier_ground *neap_tiers_port_ground(const neap_tiers_port *port);
+
+/* A port on a loop; both may be gone in any order once it is detached. Errors: NEAP_ENOMEM, and what a tier
+ * says that cannot be opened. */
+int neap_tiers_attach(neap_tiers *tiers, neap_loop *loop, neap_tiers_port **out, neap_err *err);
+/* Ends it: what is under way at it is told NEAP_ECANCELED where others wait for it, its own callers are told
+ * nothing. Not from inside a function that the port has called. */
+void neap_tiers_detach(neap_tiers_port **port);
+
+/* --- coherence ----------------------------------------------------------------------------------------- */
+
+/* Someone wrote `key`: what memory has of it is suspect unless it is of `version` or newer, and no lookup
+ * under way may bring back anything older. 0: the version is not known. Any thread. */
+void neap_tiers_invalidate(neap_tiers *tiers, neap_view key, uint64_t version);
+/* All that memory has now is suspect: messages may have been lost. Any thread. */
+void neap_tiers_suspect_all(neap_tiers *tiers);
+
+#endif
