@@ -55,7 +55,7 @@ static inline void neap_index_prefetch(const neap_shard *shard, uint64_t hash) {
   __builtin_prefetch(neap_index_bucket(shard, hash));
 }
 
-static inline bool neap_index_same_key(const neap_entry *entry, neap_view key) {
+NEAP_INLINE bool neap_index_same_key(const neap_entry *entry, neap_view key) {
   return entry->key_size == key.size && neap_hash_same(entry->bytes, key.ptr, key.size);
 }
 

@@ -1,6 +1,7 @@
 /* Benchmarks of the cache. Usage: bench_cache CASE [POLICY] [THREADS] [SECONDS]
  *
  *   get     all hits: 1 M entries, 16-byte keys, 100-byte values, Zipf .99, borrowed between enter and leave
+ *   turn    the same, 64 gets between one enter and leave, as in a loop's turn
  *   many    the same, 16 keys with each neap_cache_get_many
  *   copy    the same, each value copied out
  *   mix     90 % gets, 10 % puts of the same keys, all fit
@@ -99,21 +100,30 @@ static void fill(bench *b, uint64_t count, size_t value_size, uint64_t ttl_ms) {
 
 /* --- the cases: a batch of operations each --- */
 
-static void batch_get(worker *w, const uint32_t *draws) {
+/* `turn` gets between an enter and a leave. */
+NEAP_INLINE void get_in_turns(worker *w, const uint32_t *draws, unsigned turn) {
   neap_cache *cache = w->bench->cache;
   uint64_t sum = 0, hits = 0;
   for (unsigned i = 0; i < BATCH; i++) {
     uint64_t buffer[2];
     const neap_entry *entry;
-    neap_cache_enter(cache);
+    if (i % turn == 0) neap_cache_enter(cache);
     if (neap_cache_get(cache, key_of(draws[i], buffer), &entry) == 0) {
       sum += (unsigned char)*neap_entry_piece(entry, 0).ptr;
       hits++;
     }
-    neap_cache_leave(cache);
+    if (i % turn == turn - 1) neap_cache_leave(cache);
   }
   w->sum += sum;
   w->hits += hits;
+}
+
+static void batch_get(worker *w, const uint32_t *draws) {
+  get_in_turns(w, draws, 1);
+}
+
+static void batch_turn(worker *w, const uint32_t *draws) {
+  get_in_turns(w, draws, 64);
 }
 
 static void batch_many(worker *w, const uint32_t *draws) {
@@ -185,7 +195,7 @@ static void (*batch_of(const bench *b))(worker *, const uint32_t *) {
   static const struct {
     const char *name;
     void (*batch)(worker *, const uint32_t *);
-  } cases[] = {{"get", batch_get}, {"many", batch_many},   {"copy", batch_copy},
+  } cases[] = {{"get", batch_get}, {"turn", batch_turn},   {"many", batch_many},    {"copy", batch_copy},
                {"mix", batch_mix}, {"churn", batch_churn}, {"replay", batch_replay}};
   for (size_t i = 0; i < NEAP_COUNT_OF(cases); i++)
     if (strcmp(cases[i].name, b->name) == 0) return cases[i].batch;
