@@ -65,7 +65,7 @@ static int parse_param(neap_policy_spec *spec, char *text, neap_err *err) {
 static int parse_policy(neap_policy_spec *spec, char *label, neap_err *err) {
   size_t size = strlen(label);
   char *text = keep(label, size), *open = strrchr(text, '(');
-  *spec = (neap_policy_spec){.label = label, .name = text};
+  *spec = (neap_policy_spec){.label = label, .text = text};
   if (open == NULL || open == text || text[size - 1] != ')' || strchr(open, '=') == NULL) return 0;
   text[size - 1] = *open = '\0';
   char *rest = open + 1;
@@ -76,11 +76,23 @@ static int parse_policy(neap_policy_spec *spec, char *label, neap_err *err) {
   return 0;
 }
 
-int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *err) {
+/* A name of a command line becomes one of the registry. */
+static void resolve(neap_policy_spec *spec, neap_domain domain) {
+  size_t size = strlen(spec->text) + 64; /* an alias may be shorter than what it means */
+  char *name = calloc(1, size);
+  if (name == NULL) neap_fatal(__FILE__, __LINE__, "out of memory");
+  neap_policy_resolve(domain, spec->text, name, size);
+  spec->name = name;
+}
+
+int neap_policy_specs_add(neap_policy_specs *specs, neap_domain domain, const char *list, neap_err *err) {
   while (list) {
     char *label;
     int rc = next_item(&list, specs->count, "policy", &label, err);
-    if (rc == 0) rc = parse_policy(&specs->items[specs->count++], label, err);
+    if (rc) return rc;
+    neap_policy_spec *spec = &specs->items[specs->count++];
+    rc = parse_policy(spec, label, err);
+    resolve(spec, domain);
     if (rc) return rc;
   }
   return 0;
@@ -89,7 +101,8 @@ int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *
 void neap_policy_specs_fini(neap_policy_specs *specs) {
   for (size_t i = 0; i < specs->count; i++) {
     free(specs->items[i].label);
-    free(specs->items[i].name); /* and with it the texts of the parameters */
+    free(specs->items[i].name);
+    free(specs->items[i].text);
   }
   specs->count = 0;
 }

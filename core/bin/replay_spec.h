@@ -6,14 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "neap/neap.h"
+#include "sim/sim.h"
 
 enum { NEAP_SPECS_MAX = 64, NEAP_SPEC_PARAMS_MAX = 16 };
 
 /* "sieve", "native:lru", "Custom(mine)", "dir/mine.lua"; any of them with "(param=value;...)" behind it. */
 typedef struct neap_policy_spec {
   char *label; /* as given */
-  char *name;
+  char *name;  /* for the registry: see neap_policy_resolve */
+  char *text;  /* that the parameters are cut from */
   neap_param params[NEAP_SPEC_PARAMS_MAX];
   size_t param_count;
 } neap_policy_spec;
@@ -35,9 +36,10 @@ typedef struct neap_size_specs {
   size_t count;
 } neap_size_specs;
 
-/* Read a list with commas between its items, those inside parentheses aside, and add to `specs`. `err` says
+/* What the names mean in a configuration they mean here: the domain says whose names they are.
+ * Read a list with commas between its items, those inside parentheses aside, and add to `specs`. `err` says
  * what is wrong: NEAP_EINVAL. The texts of the specs are allocated and live as long as the process. */
-int neap_policy_specs_add(neap_policy_specs *specs, const char *list, neap_err *err);
+int neap_policy_specs_add(neap_policy_specs *specs, neap_domain domain, const char *list, neap_err *err);
 /* `bytes`: units such as KB are understood. */
 int neap_size_specs_add(neap_size_specs *specs, const char *list, bool bytes, neap_err *err);
 

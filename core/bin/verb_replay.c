@@ -16,7 +16,8 @@ enum { OPT_POLICY, OPT_SIZE, OPT_UNIT, OPT_EXACT, OPT_THREADS, OPT_FORMAT, OPT_T
 
 static const neap_option options[] = {
     [OPT_POLICY] = {"policy", 'p', "P[,P...]",
-                    "policies to try: a shipped name, native:NAME, or a Lua file;\n"
+                    "policies to try, named as in a configuration: sieve,\n"
+                    "native:sieve for the reference in C, or a Lua file;\n"
                     "parameters in parentheses: 's3fifo(small=0.2;ghost=0.9)'"},
     [OPT_SIZE] = {"size", 's', "S[,S...]",
                   "sizes to try: a number, in bytes with KB, MB, GB (powers of 2),\n"
@@ -107,7 +108,7 @@ static int read_plan(plan *p, neap_args *args) {
   if (l.policies == NULL) return neap_args_fail(args, "which policies? --policy lru,sieve");
   if (l.sizes == NULL) return neap_args_fail(args, "which sizes? --size 1%%,10%%");
   neap_err err;
-  if (neap_policy_specs_add(&p->policies, l.policies, &err) ||
+  if (neap_policy_specs_add(&p->policies, NEAP_EVICT, l.policies, &err) ||
       neap_size_specs_add(&p->sizes, l.sizes, p->bytes, &err))
     return neap_args_fail(args, "%s", err.text);
   return -1;

@@ -16,8 +16,9 @@ static const neap_option options[] = {
                       "scenarios to run: a file, all built-in ones (the default), or\n"
                       "some of them by name"},
     [OPT_POLICY] = {"policy", 'p', "P[,P...]",
-                    "policies to try: a shipped name, native:NAME, or a Lua file;\n"
-                    "parameters in parentheses: 'native:estimated_wait(concurrency=2)';\n"
+                    "policies to try, named as in a configuration: p2c, lua:p2c\n"
+                    "for its twin in Lua, or a Lua file; parameters in\n"
+                    "parentheses: 'estimated_wait(concurrency=2)';\n"
                     "all native ones by default"},
     [OPT_REPORTS] = {"reports", 'r', "on|off", "whether backends report their load, and answer probes (on)"},
     [OPT_SEED] = {"seed", 0, "N", "of all random numbers: the same seed gives the same bytes (1)"},
@@ -80,9 +81,7 @@ static int add_natives(plan *p, neap_err *err) {
   int rc = 0;
   for (size_t i = 0; rc == 0 && neap_native_policies[i]; i++) {
     if (neap_native_policies[i]->domain != NEAP_BALANCE) continue;
-    char spec[64];
-    snprintf(spec, sizeof spec, "native:%s", neap_native_policies[i]->name);
-    rc = neap_policy_specs_add(&p->policies, spec, err);
+    rc = neap_policy_specs_add(&p->policies, NEAP_BALANCE, neap_native_policies[i]->name, err);
   }
   return rc;
 }
@@ -98,11 +97,12 @@ static int read_plan(plan *p, neap_args *args) {
     return neap_args_fail(args, "'%s' cannot be simulated, did you mean balance?", args->operands[0]);
   if (args->operand_count > 1) return neap_args_fail(args, "unexpected '%s'", args->operands[1]);
   neap_err err;
-  int rc = p->policy_list ? neap_policy_specs_add(&p->policies, p->policy_list, &err) : add_natives(p, &err);
+  int rc = p->policy_list ? neap_policy_specs_add(&p->policies, NEAP_BALANCE, p->policy_list, &err)
+                          : add_natives(p, &err);
   if (rc) return neap_args_fail(args, "%s", err.text);
   for (size_t i = 0; i < p->policies.count; i++) p->labels[i] = p->policies.items[i].label;
   if (neap_scenarios_open(p->scenario_list, &p->scenarios, &err) == 0) return -1;
-  fprintf(stderr, err.code == NEAP_ENOTFOUND ? "neap simulate: %s (see --list)\n" : "%s\n", err.text);
+  fprintf(stderr, err.code == NEAP_ENOTFOUND ? "neap simulate: %s\n" : "%s\n", err.text);
   return NEAP_EXIT_FAILED;
 }
 

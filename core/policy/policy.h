@@ -128,6 +128,14 @@ typedef struct neap_loader {
 } neap_loader;
 void neap_registry_add(neap_registry *registry, const neap_loader *loader);
 
+/* What the name of a policy means, for neap_policy_open: the same in a configuration, on a command line and
+ * of a host. Balancing is native where there is a native policy, "lua:p2c" is its twin; eviction is in Lua,
+ * "native:sieve" the twin. Case, "_" and "-" do not count ("RoundRobin"); some names of others ("leastconn")
+ * are known. What is no such name, a file for one, stays as it is. False: does not fit. Any thread. */
+bool neap_policy_resolve(neap_domain domain, const char *name, char *out, size_t size);
+/* "WeightedRoundRobin", "weighted_round_robin" and "weighted-round-robin" are one. */
+bool neap_policy_same_name(const char *a, const char *b);
+
 /* Makes a guarded policy of `spec` (see neap_cache_options.evict). The spec's text is kept for
  * neap_policy_source. Errors: NEAP_ENOTFOUND (with the nearest names), NEAP_ESYNTAX, NEAP_EPOLICY,
  * NEAP_EINVAL, NEAP_ENOMEM. */

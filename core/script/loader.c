@@ -1,9 +1,8 @@
 /* The registry's loader of Lua policies: from a name to a text, and from there to the domain that runs it.
- *   "sieve", "LRU"       shipped: policies/<domain>/<name>.lua, embedded
+ *   "sieve", "S3-FIFO"   shipped: policies/<domain>/<name>.lua, embedded; case, "_" and "-" do not count
  *   "Custom(mine)"       mine.lua or policies/<domain>/mine.lua
  *   "dir/mine.lua"       that file
  * A text that the caller has already (a configuration's, a rollback's) is taken as it is. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,46 +67,65 @@ static int find_file(neap_config_files *record, const char *domain, const char *
   return code;
 }
 
-static int not_shipped(const char *domain, const char *spec, neap_err *err) {
-  char folder[32], best[64] = "", offer[64], all[160] = "";
-  size_t size = (size_t)snprintf(folder, sizeof folder, "policies/%s/", domain);
+/* The name of a shipped policy of the domain, "" where the file is another. */
+static void name_of(const neap_embedded_file *file, neap_domain domain, char *out, size_t size) {
+  char folder[32];
+  size_t length = (size_t)snprintf(folder, sizeof folder, "policies/%s/", DOMAINS[domain]);
+  *out = '\0';
+  if (strncmp(file->path, folder, length) != 0) return;
+  snprintf(out, size, "%.*s", (int)(strlen(file->path + length) - 4), file->path + length);
+  if (strstr(out, "_spec")) *out = '\0';
+}
+
+typedef struct offers {
   neap_nearest nearest;
-  neap_nearest_init(&nearest, spec);
+  char best[64], all[400];
+} offers;
+
+static void offer(offers *out, const char *name) {
+  char word[70];
+  snprintf(word, sizeof word, " %s,", name);
+  if (strstr(out->all, word)) return; /* the twin */
+  snprintf(out->all + strlen(out->all), sizeof out->all - strlen(out->all), "%s", word);
+  neap_nearest_offer(&out->nearest, name);
+  if (out->nearest.name != name) return;
+  snprintf(out->best, sizeof out->best, "%s", name);
+  out->nearest.name = out->best;
+}
+
+static int not_shipped(neap_domain domain, const char *spec, neap_err *err) {
+  char name[64];
+  offers known = {.best = "", .all = ""};
+  neap_nearest_init(&known.nearest, spec);
   for (const neap_embedded_file *file = neap_embedded_files; file->path != NULL; file++) {
-    if (strncmp(file->path, folder, size) != 0) continue;
-    snprintf(offer, sizeof offer, "%.*s", (int)(strlen(file->path + size) - 4), file->path + size);
-    neap_nearest_offer(&nearest, offer);
-    if (strstr(offer, "_spec") == NULL)
-      snprintf(all + strlen(all), sizeof all - strlen(all), "%s %s", all[0] ? "," : "", offer);
-    if (nearest.name != offer) continue;
-    memcpy(best, offer, sizeof best);
-    nearest.name = best;
+    name_of(file, domain, name, sizeof name);
+    if (name[0]) offer(&known, name);
   }
-  if (best[0] == 0)
-    return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s; there are%s", spec, domain, all);
-  return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s, did you mean '%s'?", spec, domain,
-                   best);
+  for (const neap_policy_vt *const *native = neap_native_policies; *native; native++)
+    if ((*native)->domain == domain) offer(&known, (*native)->name);
+  if (known.best[0] == 0)
+    return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s; there are%.*s", spec,
+                     DOMAINS[domain], (int)strlen(known.all) - 1, known.all);
+  return neap_fail(err, NEAP_ENOTFOUND, "there is no policy '%s' to %s, did you mean '%s'?", spec,
+                   DOMAINS[domain], known.best);
 }
 
-/* The shipped file of that name, whatever the case of its letters. NULL: none. */
-static const neap_embedded_file *shipped(const char *domain, const char *spec) {
-  char path[128];
-  if (strlen(spec) > 64) return NULL;
-  int used = snprintf(path, sizeof path, "policies/%s/", domain);
-  for (; *spec != 0; spec++) {
-    if (!isalnum((unsigned char)*spec) && *spec != '_') return NULL;
-    path[used++] = (char)tolower((unsigned char)*spec);
+/* The shipped file of that name. NULL: none. */
+static const neap_embedded_file *shipped(neap_domain domain, const char *spec) {
+  char name[64];
+  for (const neap_embedded_file *file = neap_embedded_files; file->path != NULL; file++) {
+    name_of(file, domain, name, sizeof name);
+    if (name[0] && neap_policy_same_name(name, spec)) return file;
   }
-  strcpy(path + used, ".lua");
-  return neap_embedded_find(path);
+  return NULL;
 }
 
-static int find(neap_config_files *record, const char *domain, const char *spec, const char *source,
+static int find(neap_config_files *record, neap_domain domain, const char *spec, const char *source,
                 found *out, neap_err *err) {
   char custom[256];
   bool named = is_custom(spec, custom, sizeof custom);
   if (source == NULL && (named || is_file(spec)))
-    return find_file(record, domain, named ? custom : spec, out, err);
+    return find_file(record, DOMAINS[domain], named ? custom : spec, out, err);
   const neap_embedded_file *file = shipped(domain, spec);
   if (source == NULL && file == NULL) return not_shipped(domain, spec, err);
   if (file != NULL)
@@ -131,7 +149,7 @@ static int open_policy(const neap_host *host, neap_config_files *record, neap_do
                        neap_err *err) {
   found f = {0};
   if (domain == NEAP_ROUTE) return neap_fail(err, NEAP_ENOTFOUND, "no policy '%s'", spec);
-  int code = find(record, DOMAINS[domain], spec, text, &f, err);
+  int code = find(record, domain, spec, text, &f, err);
   const neap_script_text source = {.name = f.name,
                                    .text = f.text,
                                    .size = f.text ? strlen(f.text) : 0,
@@ -172,9 +190,10 @@ void neap_script_register_record(neap_registry *registry, neap_config_files *fil
 }
 
 bool neap_script_ships(neap_domain domain, const char *name) {
-  if (shipped(DOMAINS[domain], name)) return true;
-  if (strncmp(name, "native:", 7) == 0) name += 7;
+  char spec[128];
+  if (!neap_policy_resolve(domain, name, spec, sizeof spec)) return false;
+  if (strncmp(spec, "native:", 7) != 0) return shipped(domain, spec) != NULL;
   for (const neap_policy_vt *const *native = neap_native_policies; *native; native++)
-    if ((*native)->domain == domain && strcmp((*native)->name, name) == 0) return true;
+    if ((*native)->domain == domain && strcmp((*native)->name, spec + 7) == 0) return true;
   return false;
 }

@@ -1,7 +1,6 @@
 /* The decide layer of balancing: a pool that belongs to a host, without connections and without a loop. */
 #include "neap/balance.h"
 
-#include <ctype.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,26 +28,12 @@ struct neap_balancer {
   char *name, *policy;
 };
 
-/* --- names of policies */
-
-/* "WeightedLeastConnections", "weighted_least_connections" and "weighted-least-connections" are one name. */
-static bool same_name(const char *a, const char *b) {
-  for (;; a++, b++) {
-    while (*a == '_' || *a == '-') a++;
-    while (*b == '_' || *b == '-') b++;
-    if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) return false;
-    if (*a == '\0') return true;
-  }
-}
-
-/* For the registry: natives go before their twins, which "lua:" names. malloc'd. */
+/* For the registry. malloc'd. */
 static char *spec_of(const char *name) {
-  char *spec;
-  if (strncmp(name, "lua:", 4) == 0) return strdup(name + 4);
-  for (const neap_policy_vt *const *vt = neap_native_policies; *vt; vt++)
-    if ((*vt)->domain == NEAP_BALANCE && same_name((*vt)->name, name))
-      return asprintf(&spec, "native:%s", (*vt)->name) < 0 ? NULL : spec;
-  return strdup(name);
+  size_t size = strlen(name) + 64; /* an alias may be shorter than what it means */
+  char *spec = malloc(size);
+  if (spec) neap_policy_resolve(NEAP_BALANCE, name, spec, size);
+  return spec;
 }
 
 /* --- life */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/base.h"
 #include "base/decimal.h"
@@ -377,6 +378,30 @@ static int read_file(const char *path, neap_scenarios *out, neap_err *err) {
   return rc;
 }
 
+static bool is_file(const char *name) {
+  struct stat about;
+  return stat(name, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+/* Says what there is; and of a file that lies here how it is named. */
+static int no_such(const neap_scenarios *all, const char *names, size_t size, neap_err *err) {
+  char name[256];
+  neap_nearest nearest;
+  snprintf(name, sizeof name, "%.*s", (int)size, names);
+  if (name[0] && is_file(name))
+    return neap_fail(err, NEAP_ENOTFOUND, "no scenario '%s'; to read the file of that name: -s ./%s", name,
+                     name);
+  neap_nearest_init(&nearest, name);
+  for (size_t i = 0; i < all->count; i++) neap_nearest_offer(&nearest, all->items[i].name);
+  if (nearest.name)
+    return neap_fail(err, NEAP_ENOTFOUND, "no scenario '%s', did you mean '%s'? (see --list)", name,
+                     nearest.name);
+  return neap_fail(
+      err, NEAP_ENOTFOUND,
+      "no scenario '%s': --list prints the built-in ones, a file is named with its path, as in ./mine.txt",
+      name);
+}
+
 /* Keeps those that `names` has, in its order. NEAP_ENOTFOUND: has one that is unknown. */
 static int choose(neap_scenarios *all, const char *names, neap_scenarios *out, neap_err *err) {
   neap_scenarios chosen = {0};
@@ -387,7 +412,7 @@ static int choose(neap_scenarios *all, const char *names, neap_scenarios *out, n
       at++;
     if (at == all->count) {
       free(chosen.items);
-      return neap_fail(err, NEAP_ENOTFOUND, "no scenario '%.*s'", (int)size, names);
+      return no_such(all, names, size, err);
     }
     neap_scenario *items = realloc(chosen.items, (chosen.count + 1) * sizeof *items);
     if (items == NULL) neap_fatal(__FILE__, __LINE__, "out of memory");
@@ -395,7 +420,7 @@ static int choose(neap_scenarios *all, const char *names, neap_scenarios *out, n
     chosen.items[chosen.count++] = all->items[at];
     names += size + (names[size] == ',');
   }
-  if (chosen.count == 0) return neap_fail(err, NEAP_ENOTFOUND, "no scenario ''");
+  if (chosen.count == 0) return no_such(all, "", 0, err);
   *out = chosen;
   return 0;
 }

@@ -7,6 +7,8 @@ _neap() {
   elif [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$("$neap" help "$verb" 2>/dev/null |
       sed -n 's/^  \(-.,\|   \) \(--[a-z-]*\).*/\2/p')" -- "$word")
+  elif [ "$verb" = simulate ] && [ "$COMP_CWORD" = 2 ]; then
+    mapfile -t COMPREPLY < <(compgen -W balance -- "$word")
   else
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
   fi

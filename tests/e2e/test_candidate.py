@@ -96,10 +96,11 @@ class Candidates(unittest.TestCase):
 
     def test_twins_agree_on_everything(self):
         self.start(Origin(), Origin(), Origin(), cache="false", pool='balance = "p2c"')
-        self.done("shadow", file="p2c", pool="app")
-        self.requests(200)
-        pool = self.done("shadow")["pools"][0]
-        self.assertEqual((pool["asked"], pool["agreed"]), (200, 200))
+        for name in ("lua:p2c", "PowerOfTwoChoices"):  # as in a configuration
+            self.done("shadow", file=name, pool="app")
+            self.requests(200)
+            pool = self.done("shadow")["pools"][0]
+            self.assertEqual((pool["asked"], pool["agreed"]), (200, 200), name)
 
     def test_an_endless_loop_of_a_shadow_hurts_nobody(self):
         self.start(Origin(), Origin(), cache="false")

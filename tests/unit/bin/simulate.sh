@@ -51,8 +51,24 @@ says 2 "unexpected 'more'" balance more
 says 2 "--format: 'jsn' is unknown, there are " balance -f jsn
 says 2 "--reports is on or off" balance -r maybe
 says 2 "--seeds" balance -n 0
-says 1 "no scenario 'A9'" balance -s A9
+says 1 "no scenario 'A9', did you mean 'A" balance -s A9
+says 1 "no scenario 'homogeneous': --list prints" balance -s homogeneous
+cp "$scratch/mine.txt" "$scratch/s1"
+(cd "$scratch" && "$neap" simulate balance -s s1 2>err; grep -qF "no scenario 's1'; to read the file of that name: -s ./s1" err) ||
+  wrong "a file without a slash: $(cat "$scratch/err")"
 says 1 "$scratch/bad.txt:2: error: unknown key 'laod', did you mean 'load'?" balance -s "$scratch/bad.txt"
 says 1 "$scratch/none.txt: error: cannot open" balance -s "$scratch/none.txt"
 says 1 "--policy native:rnd" balance -p native:rnd
+says 1 "there is no policy 'adaptiv' to balance, did you mean 'adaptive'?" balance -p adaptiv
+says 1 "there are consistent_hash, estimated_wait, least_connections, p2c, random, two_homes, " balance -p nonsense
+
+# A name means what it means in a configuration, and the guide's are names.
+figures() { "$neap" simulate balance -s "$scratch/mine.txt" --requests 2000 -f csv -p "$1" | cut -d, -f3- ; }
+for pair in p2c=native:p2c RoundRobin=native:round_robin leastconn=native:least_connections IPHash=native:ip_hash \
+  lua:P2C=lua:p2c TwoHomes=two_homes; do
+  [ "$(figures "${pair%=*}")" = "$(figures "${pair#*=}")" ] || wrong "$pair"
+  printf 'local neap = require "neap"\nneap.listen { http = "127.0.0.1:0" }\nneap.pool { name = "a", balance = "%s", backends = { "127.0.0.1:1" } }\nneap.route { path = "/", pool = "a" }\n' \
+    "${pair%=*}" >"$scratch/neap.lua"
+  "$neap" check -q "$scratch/neap.lua" >"$scratch/out" || wrong "a configuration does not take ${pair%=*}: $(cat "$scratch/out")"
+done
 exit $failed

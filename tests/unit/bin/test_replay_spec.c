@@ -5,14 +5,14 @@
 static neap_policy_specs policies_of(const char *list) {
   neap_policy_specs specs = {0};
   neap_err err;
-  assert_int_equal(neap_policy_specs_add(&specs, list, &err), 0);
+  assert_int_equal(neap_policy_specs_add(&specs, NEAP_EVICT, list, &err), 0);
   return specs;
 }
 
 static void assert_policies_refused(const char *list, const char *text) {
   neap_policy_specs specs = {0};
   neap_err err;
-  assert_int_equal(neap_policy_specs_add(&specs, list, &err), NEAP_EINVAL);
+  assert_int_equal(neap_policy_specs_add(&specs, NEAP_EVICT, list, &err), NEAP_EINVAL);
   assert_string_equal(err.text, text);
   neap_policy_specs_fini(&specs);
 }
@@ -65,7 +65,7 @@ static void test_more_policies_or_parameters_than_fit_are_refused(void **state) 
   for (int i = 0; i < NEAP_SPEC_PARAMS_MAX; i++) strcat(list, ";p=0");
   neap_policy_specs specs = {0};
   neap_err err;
-  assert_int_equal(neap_policy_specs_add(&specs, strcat(list, ")"), &err), NEAP_EINVAL);
+  assert_int_equal(neap_policy_specs_add(&specs, NEAP_EVICT, strcat(list, ")"), &err), NEAP_EINVAL);
   assert_non_null(strstr(err.text, "more than 16 parameters"));
   neap_policy_specs_fini(&specs);
 }
