@@ -169,6 +169,7 @@ static void tell_begun(const neap_candidate *candidate, neap_control_reply *repl
 void neap_candidate_begin(neap_candidate *candidate, neap_reload_plan *plan, neap_control_reply *reply) {
   neap_gateway *gateway = candidate->gateway;
   neap_candidate_end(gateway, "replaced", candidate->file);
+  gateway->canary_undone = false;
   plan->loaded = NULL;
   candidate->number = gateway->last_candidate = plan->generation;
   candidate->salt = neap_hash_mix(gateway->host->seed, candidate->number);
@@ -225,6 +226,7 @@ void neap_candidate_end(neap_gateway *gateway, const char *state, const char *wh
   json_decref(gateway->candidate_found);
   gateway->candidate_found = found;
   gateway->candidate = NULL;
+  gateway->canary_undone = candidate->kind == NEAP_CANDIDATE_CANARY && strcmp(state, "rolled back") == 0;
   candidate->next_ended = gateway->ended_candidates;
   gateway->ended_candidates = candidate;
   if (candidate->kind == NEAP_CANDIDATE_CANARY) neap_timer_clear(&candidate->watch);

@@ -50,7 +50,10 @@ typedef struct neap_loaded_part {
 struct neap_loaded {
   neap_gateway *gateway;
   neap_config *config;
-  uint64_t source;   /* the generation that was first made of the same files: this one, unless rolled back */
+  uint64_t source; /* the generation that was first made of the same text, while that was in force or since */
+  uint64_t before; /* the source that a rollback goes back to; 0: none */
+  bool back;       /* made by a rollback: what `before` is was known then */
+  bool of_file;    /* the gateway's file was read for it: no rollback, no promotion */
   uint64_t since_ms; /* committed then; wall clock */
   neap_routes *routes;
   neap_flow_route *rules;
@@ -187,22 +190,34 @@ void neap_tables_show(neap_loaded_part *part);
 struct json_t *neap_tables_status(neap_tables *tables);
 neap_table_readers *neap_tables_readers(neap_tables *tables);
 
-/* --- history: what earlier generations were made of, oldest first. Control thread only. */
-enum { NEAP_HISTORY_MAX = 100 };
+/* --- history: what earlier generations were made of. Control thread only.
+ *
+ * It is one of texts, not of numbers. A text has the number of the generation that was first made of it, its
+ * *source*, also when a reload finds it unchanged or a rollback brings it back. Each knows the one that was
+ * in force *before* it, as the undo of an editor does: reloads and promotions put a text on top of the one in
+ * force, a rollback goes back to where that was put on. What was gone back from is kept, and can be had by
+ * its number, but is nobody's "before" any more. */
+enum { NEAP_HISTORY_MAX = 100, NEAP_HISTORY_NUMBERS = 512 };
 typedef struct neap_past {
-  uint64_t generation, since_ms;
+  uint64_t source, before, since_ms;
   neap_config_record *record;
 } neap_past;
 typedef struct neap_history {
   size_t count;
-  neap_past list[NEAP_HISTORY_MAX + 1];
+  neap_past list[NEAP_HISTORY_MAX + 1]; /* in the order in which they were left */
+  struct {
+    uint64_t generation, source;
+  } numbers[NEAP_HISTORY_NUMBERS]; /* of the newest generations: by the remainder */
 } neap_history;
 
-/* Notes that `next` follows `old`; at most `keep` are kept, and none twice. */
-void neap_history_note(neap_history *history, const neap_loaded *old, const neap_loaded *next, uint32_t keep);
-/* The generation `wanted`, or, where that is 0, the newest one before `current`. NULL with a sentence in
- * `err`. */
-const neap_past *neap_history_find(const neap_history *history, uint64_t wanted, uint64_t current,
+/* The first generation. */
+void neap_history_begin(neap_history *history, const neap_loaded *first);
+/* Notes that `next` follows `old`, and what that makes of its source and before. At most `keep` others are
+ * kept. */
+void neap_history_note(neap_history *history, const neap_loaded *old, neap_loaded *next, uint32_t keep);
+/* What the generation `wanted` was made of, or, where that is 0, what was in force before `current` was. NULL
+ * with a sentence in `err`. */
+const neap_past *neap_history_find(const neap_history *history, uint64_t wanted, const neap_loaded *current,
                                    neap_err *err);
 void neap_history_fini(neap_history *history);
 
@@ -213,7 +228,8 @@ struct neap_reload_plan {
   neap_gateway *gateway;
   uint64_t generation;
   neap_config_record *record; /* referenced; NULL: the file is read */
-  uint64_t source;            /* the generation that `record` is of */
+  uint64_t source, before;    /* of `record`, as in neap_loaded */
+  bool back;                  /* a rollback */
   const char *file;           /* to be read instead of the gateway's; NULL: that */
   bool promotion;             /* of a candidate */
   /* Told at the end of each step, on whatever thread prepares. */
@@ -315,6 +331,7 @@ struct neap_gateway {
   neap_candidate *ended_candidates; /* of which workers have not yet let go */
   json_t *candidate_found;          /* by the last one that ended; NULL: there was none */
   uint64_t last_candidate;          /* its generation */
+  bool canary_undone; /* the newest change was a canary, which is rolled back: nothing is left to undo */
   neap_history history;
   neap_file_watch *watch; /* NULL: nothing is watched */
   uint64_t reloads_taken, reloads_refused;

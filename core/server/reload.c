@@ -26,7 +26,9 @@ struct neap_reload {
   const char *by;
   neap_control_reply *reply; /* NULL: nobody waits */
   bool rollback, promotion;
-  uint64_t to;               /* of a rollback; 0: the generation before */
+  uint64_t to;               /* of a rollback; 0: what was in force before */
+  bool pointless;            /* a rollback that waited for what was then refused */
+  uint64_t tried;            /* by a promotion: the candidate's number */
   neap_candidate *candidate; /* to be tried; NULL: a generation is to be put in force */
   neap_reload_plan plan;
   pthread_t thread;
@@ -101,8 +103,15 @@ static void remember(neap_reload *reload, const char *error) {
   reload->gateway->reloads_refused += reload->code != 0;
 }
 
+/* Whoever asks for a rollback while something is under way wants that undone. Was there nothing to undo? */
+static void tell_rollbacks(const neap_reload *ended, bool refused) {
+  if (ended->candidate && ended->candidate->kind == NEAP_CANDIDATE_SHADOW) return;
+  for (neap_reload *next = ended->next; next; next = next->next) next->pointless = refused;
+}
+
 static void tell_refused(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
+  tell_rollbacks(reload, true);
   const char *error = reload->err.text[0] ? reload->err.text : neap_strerror(reload->code);
   log_report(gateway, reload->report);
   neap_gateway_log(gateway, NEAP_LOG_ERROR, "server %s_refused generation=%llu by=%s error=\"%s\"",
@@ -121,6 +130,7 @@ static void tell_done(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
   uint64_t took_us = (now_ns(gateway) - reload->start_ns) / 1000;
   unsigned long long number = gateway->last_generation;
+  tell_rollbacks(reload, false);
   log_report(gateway, reload->report);
   neap_gateway_log(gateway, NEAP_LOG_INFO, "server reloaded generation=%llu by=%s took_us=%llu", number,
                    reload->by, (unsigned long long)took_us);
@@ -155,11 +165,17 @@ static void begin(neap_reload *reload) {
   neap_plan_undo(&reload->plan);
 }
 
+static bool is_tried(const neap_gateway *gateway, uint64_t number) {
+  return gateway->candidate && gateway->candidate->number == number;
+}
+
 /* Prepared, or not. The service manager hears of it as of a reload of its own. */
 static void finish(neap_reload *reload) {
   neap_gateway *gateway = reload->gateway;
   if (reload->code == 0 && gateway->stopping)
     reload->code = neap_fail(&reload->err, NEAP_ECANCELED, "the gateway is stopping");
+  if (reload->code == 0 && reload->promotion && !is_tried(gateway, reload->tried))
+    reload->code = neap_fail(&reload->err, NEAP_ECANCELED, "the candidate was ended meanwhile");
   if (reload->code == 0 && reload->candidate) {
     begin(reload);
   } else if (reload->code) {
@@ -211,10 +227,43 @@ static int start_thread(neap_reload *reload) {
 static int plan_promotion(neap_reload *reload) {
   const neap_candidate *candidate = reload->gateway->candidate;
   if (candidate == NULL) return neap_fail(&reload->err, NEAP_ESTATE, "the candidate is gone");
+  reload->tried = candidate->number;
   reload->plan.record = neap_config_record_of(candidate->loaded->config);
   reload->plan.source = reload->plan.generation;
   reload->plan.promotion = true;
   return 0;
+}
+
+/* A rollback without a number undoes the newest change. Where that came to nothing, it has to say what else
+ * it means, lest it take out the generation that is good. */
+static int check_rollback(neap_reload *reload) {
+  const neap_gateway *gateway = reload->gateway;
+  neap_err none;
+  if (reload->to || !(reload->pointless || gateway->canary_undone)) return 0;
+  const neap_past *past = neap_history_find(&gateway->history, 0, gateway->loaded, &none);
+  const char *what =
+      reload->pointless ? "what it waited for was refused" : "the canary is rolled back already";
+  if (past == NULL) return neap_fail(&reload->err, NEAP_ESTATE, "%s, and nothing earlier is kept", what);
+  return neap_fail(&reload->err, NEAP_ESTATE, "%s; to go back further, say neap rollback %llu", what,
+                   (unsigned long long)past->source);
+}
+
+static int plan_rollback(neap_reload *reload) {
+  const neap_gateway *gateway = reload->gateway;
+  int code = check_rollback(reload);
+  if (code) return code;
+  const neap_past *past = neap_history_find(&gateway->history, reload->to, gateway->loaded, &reload->err);
+  if (past == NULL) return reload->err.code;
+  reload->plan.record = neap_config_record_ref(past->record);
+  reload->plan.source = past->source;
+  reload->plan.before = past->before;
+  reload->plan.back = true;
+  return 0;
+}
+
+/* What a canary lets happen beside it. */
+static bool decides_on_canary(const neap_reload *reload) {
+  return reload->promotion || (reload->rollback && reload->to);
 }
 
 static int start(neap_reload *reload) {
@@ -224,28 +273,30 @@ static int start(neap_reload *reload) {
   reload->plan.step = end_step;
   reload->start_ns = reload->step_ns = now_ns(gateway);
   if (gateway->stopping) return neap_fail(&reload->err, NEAP_ECANCELED, "the gateway is stopping");
-  if (neap_candidate_canary(gateway) && !reload->promotion)
+  if (neap_candidate_canary(gateway) && !decides_on_canary(reload))
     return neap_fail(&reload->err, NEAP_EBUSY,
                      "a canary is under way: neap promote or neap rollback decides on it first");
   int code = reload->candidate   ? neap_candidate_plan(reload->candidate, &reload->plan, &reload->err)
              : reload->promotion ? plan_promotion(reload)
+             : reload->rollback  ? plan_rollback(reload)
                                  : 0;
   if (code) return code;
-  if (reload->rollback) {
-    const neap_past *past =
-        neap_history_find(&gateway->history, reload->to, gateway->loaded->source, &reload->err);
-    reload->astray = past == NULL;
-    if (past == NULL) return reload->err.code;
-    reload->plan.record = neap_config_record_ref(past->record);
-    reload->plan.source = past->generation;
-  }
   neap_notify(gateway, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(reload->start_ns / 1000));
   reload->running = start_thread(reload) == 0;
   return reload->running ? 0 : neap_fail(&reload->err, NEAP_EIO, "cannot start a thread");
 }
 
+static void end_canary(neap_gateway *gateway, neap_control_reply *reply) {
+  neap_candidate_end(gateway, "rolled back", "neap rollback");
+  if (reply) neap_control_done(reply, json_deep_copy(gateway->candidate_found));
+}
+
 static void start_next(neap_gateway *gateway) {
   for (neap_reload *reload; (reload = gateway->reloads) != NULL && !reload->running; forget(reload)) {
+    if (reload->rollback && reload->to == 0 && neap_candidate_canary(gateway)) {
+      end_canary(gateway, reload->reply);
+      continue;
+    }
     int code = start(reload); /* where it is 0, the rest is its thread's */
     if (code == 0) return;
     reload->code = code;
@@ -326,10 +377,8 @@ void neap_control_reload(neap_gateway *gateway, neap_control_args *args, neap_co
 void neap_control_rollback(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   int64_t to = neap_control_count_or(args, "generation", 1, (int64_t)1 << 53, 0);
   if (!neap_control_args_end(args)) return;
-  if (neap_candidate_canary(gateway)) {
-    neap_candidate_end(gateway, "rolled back", "neap rollback");
-    neap_control_done(reply, json_deep_copy(gateway->candidate_found));
-  } else {
+  if (to == 0 && neap_candidate_canary(gateway)) /* at once, whatever is under way */
+    end_canary(gateway, reply);
+  else
     neap_gateway_rollback(gateway, (uint64_t)to, reply);
-  }
 }

@@ -239,7 +239,10 @@ static int load(neap_reload_plan *plan, char **report, neap_err *err) {
   int code = neap_loaded_create(plan->gateway, plan->generation, plan->file, plan->record, &plan->loaded,
                                 report, err);
   if (code) return code;
+  plan->loaded->of_file = plan->record == NULL && plan->file == NULL;
   if (plan->record) plan->loaded->source = plan->source;
+  plan->loaded->before = plan->before;
+  plan->loaded->back = plan->back;
   neap_plan_step(plan, "compile");
   code = neap_loaded_build(plan->loaded, err);
   if (code == 0) neap_plan_step(plan, "check");
@@ -313,6 +316,18 @@ static void tell_worker(neap_reload_plan *plan, uint32_t place, neap_listener_ch
   gateway->serving[place] = serves;
 }
 
+/* It was tried beside the generation before. */
+static void end_candidate(const neap_reload_plan *plan) {
+  neap_gateway *gateway = plan->gateway;
+  bool canary = neap_candidate_canary(gateway) != NULL;
+  const char *state = plan->promotion        ? "promoted"
+                      : plan->back && canary ? "rolled back"
+                      : plan->back           ? "overtaken by a rollback"
+                                             : "overtaken by a reload";
+  neap_candidate_end(gateway, state, NULL);
+  gateway->canary_undone = false;
+}
+
 void neap_plan_commit(neap_reload_plan *plan) {
   neap_gateway *gateway = plan->gateway;
   neap_listener_change *changes = calloc(neap_listeners_most_changes(plan) + 1, sizeof *changes);
@@ -325,7 +340,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   forget_the_gone(plan);
   neap_listeners_let_go(plan);
   atomic_store_explicit(&gateway->current, plan->loaded->set, memory_order_release); /* the switch */
-  neap_candidate_end(gateway, plan->promotion ? "promoted" : "overtaken by a reload", NULL);
+  end_candidate(plan);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (gateway->workers[i]) tell_worker(plan, i, changes);
   free(changes);
@@ -336,6 +351,8 @@ void neap_plan_commit(neap_reload_plan *plan) {
   if (gateway->loaded) {
     neap_history_note(&gateway->history, gateway->loaded, plan->loaded, plan->loaded->config->reload_keep);
     neap_loaded_retire(gateway->loaded);
+  } else {
+    neap_history_begin(&gateway->history, plan->loaded);
   }
   neap_config_record_unref(&plan->record);
   gateway->loaded = plan->loaded;

@@ -59,8 +59,8 @@ static json_t *generations_of(const neap_gateway *gateway) {
     json_array_append_new(list, generation_of(loaded, "finishing"));
   for (size_t i = gateway->history.count; i-- > 0;) {
     const neap_past *past = &gateway->history.list[i];
-    json_array_append_new(list, json_pack("{s:I, s:s, s:I, s:o}", "generation", (json_int_t)past->generation,
-                                          "state", "kept", "source", (json_int_t)past->generation, "since",
+    json_array_append_new(list, json_pack("{s:I, s:s, s:I, s:o}", "generation", (json_int_t)past->source,
+                                          "state", "kept", "source", (json_int_t)past->source, "since",
                                           wall_time(past->since_ms)));
   }
   return list;

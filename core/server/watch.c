@@ -55,10 +55,16 @@ static void add_file(void *user, const char *path, neap_view text) {
   *sum = *sum * 31 + hash_file(path);
 }
 
+/* What was rolled back or promoted may be made of other files: a change of the gateway's own counts all the
+ * same. */
+static bool has_own_file_too(const neap_gateway *gateway) {
+  return !gateway->loaded->of_file && gateway->options->text == NULL;
+}
+
 static uint64_t sum_up(const neap_gateway *gateway,
                        void (*add)(void *user, const char *path, neap_view text)) {
-  uint64_t sum = 0;
   neap_config_record *record = neap_config_record_of(gateway->loaded->config);
+  uint64_t sum = has_own_file_too(gateway) ? hash_file(gateway->options->name) : 0;
   neap_config_record_each(record, add, &sum);
   neap_config_record_unref(&record);
   return sum;
@@ -125,10 +131,10 @@ void neap_file_watch_set(neap_gateway *gateway) {
   close_folders(watch);
   neap_config_record *record = neap_config_record_of(config);
   neap_config_record_each(record, add_folder, watch);
+  if (has_own_file_too(gateway)) add_folder(watch, gateway->options->name, (neap_view){0});
   neap_config_record_unref(&record);
-  bool rolled_back =
-      gateway->loaded->source != gateway->loaded->set->number; /* the files are newer: let them */
-  watch->seen = sum_up(gateway, rolled_back ? add_file : add_text);
+  /* Of what was rolled back or promoted the files are as they may: until one changes. */
+  watch->seen = sum_up(gateway, gateway->loaded->of_file ? add_text : add_file);
   on_change(watch); /* what was written while it was read */
 }
 

@@ -387,7 +387,7 @@ M.reload = {
     text = "reload when a file that the configuration is made of changes" },
   { name = "dry_run", kind = check.boolean, default = true,
     text = "try predicates, actions and picks on sample requests first, and refuse what fails" },
-  { name = "keep", kind = integer(0, 100), default = 5, text = "old generations that `neap rollback` can bring back" },
+  { name = "keep", kind = integer(0, 100), default = 5, text = "earlier texts that `neap rollback` can bring back" },
 }
 
 return M
