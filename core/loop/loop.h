@@ -135,6 +135,8 @@ enum { NEAP_STREAM_PIECES = 64 }; /* most pieces of one send */
 int neap_stream_send(neap_stream *stream, const struct iovec *pieces, int count);
 /* Bytes that the last send has kept. */
 bool neap_stream_sending(const neap_stream *stream);
+/* How many those are. */
+size_t neap_stream_kept(const neap_stream *stream);
 /* Bytes sent or kept that the peer has not yet acknowledged: falls as long as it reads. */
 size_t neap_stream_unsent(const neap_stream *stream);
 /* Closes; nothing is told any more. Clears the pointer. */

@@ -145,13 +145,17 @@ bool neap_stream_sending(const neap_stream *stream) {
   return stream->kept != NULL;
 }
 
+size_t neap_stream_kept(const neap_stream *stream) {
+  const kept *rest = stream->kept;
+  size_t bytes = 0;
+  for (int i = rest ? rest->first : 0; rest && i < rest->count; i++) bytes += rest->pieces[i].iov_len;
+  return bytes;
+}
+
 size_t neap_stream_unsent(const neap_stream *stream) {
   int queued = 0;
   ioctl(stream->socket, SIOCOUTQ, &queued);
-  size_t bytes = (size_t)queued;
-  for (int i = stream->kept ? stream->kept->first : 0; stream->kept && i < stream->kept->count; i++)
-    bytes += stream->kept->pieces[i].iov_len;
-  return bytes;
+  return (size_t)queued + neap_stream_kept(stream);
 }
 
 /* --- reading */

@@ -134,6 +134,9 @@ enum { NEAP_RESP_HEAD_MAX = 24 }; /* "$18446744073709551615\r\n" */
  * sends from elsewhere, with "\r\n" after. Returns its length. hot: */
 size_t neap_resp_head(char out[NEAP_RESP_HEAD_MAX], char mark, uint64_t number);
 
+/* Length of a bulk string, and the string itself; its bytes may be {NULL, 0}. hot: */
+size_t neap_resp_bulk_size(size_t size);
+size_t neap_resp_bulk_write(char *out, neap_view bytes);
 /* Length of a command, and the command itself: what a client sends. hot: */
 size_t neap_resp_command_size(const neap_view *args, size_t count);
 size_t neap_resp_command_write(char *out, const neap_view *args, size_t count);

@@ -17,27 +17,33 @@ size_t neap_resp_head(char out[NEAP_RESP_HEAD_MAX], char mark, uint64_t number) 
 
 /* --- commands */
 
+static size_t head_size(uint64_t number) {
+  return 3 + resp_digits(number);
+}
+
+size_t neap_resp_bulk_size(size_t size) {
+  return head_size(size) + size + 2;
+}
+
+size_t neap_resp_bulk_write(char *out, neap_view bytes) {
+  size_t size = neap_resp_head(out, '$', bytes.size);
+  if (bytes.size > 0) memcpy(out + size, bytes.ptr, bytes.size);
+  size += bytes.size;
+  out[size] = '\r';
+  out[size + 1] = '\n';
+  return size + 2;
+}
+
 size_t neap_resp_command_size(const neap_view *args, size_t count) {
-  size_t size = 3 + resp_digits(count);
-  for (size_t i = 0; i < count; i++) size += 5 + resp_digits(args[i].size) + args[i].size;
+  size_t size = head_size(count);
+  for (size_t i = 0; i < count; i++) size += neap_resp_bulk_size(args[i].size);
   return size;
 }
 
 size_t neap_resp_command_write(char *out, const neap_view *args, size_t count) {
-  char head[NEAP_RESP_HEAD_MAX], *at = out;
-  size_t size = neap_resp_head(head, '*', count);
-  memcpy(at, head, size);
-  at += size;
-  for (size_t i = 0; i < count; i++) {
-    size = neap_resp_head(head, '$', args[i].size);
-    memcpy(at, head, size);
-    at += size;
-    if (args[i].size > 0) memcpy(at, args[i].ptr, args[i].size);
-    at += args[i].size;
-    *at++ = '\r';
-    *at++ = '\n';
-  }
-  return (size_t)(at - out);
+  size_t size = neap_resp_head(out, '*', count);
+  for (size_t i = 0; i < count; i++) size += neap_resp_bulk_write(out + size, args[i]);
+  return size;
 }
 
 /* --- replies */
@@ -104,12 +110,8 @@ void neap_resp_put_integer(neap_resp_out *out, int64_t number) {
 
 void neap_resp_put_bulk(neap_resp_out *out, neap_view bytes) {
   if (bytes.size > out->max) out->failed = true;
-  if (!make_room(out, NEAP_RESP_HEAD_MAX + bytes.size + 2)) return;
-  put_head(out, '$', bytes.size);
-  if (bytes.size > 0) memcpy(out->bytes + out->size, bytes.ptr, bytes.size);
-  out->size += bytes.size;
-  memcpy(out->bytes + out->size, "\r\n", 2);
-  out->size += 2;
+  if (!make_room(out, neap_resp_bulk_size(bytes.size))) return;
+  out->size += neap_resp_bulk_write(out->bytes + out->size, bytes);
 }
 
 void neap_resp_put_null(neap_resp_out *out) {
