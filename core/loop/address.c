@@ -10,10 +10,8 @@
 
 #include "base/base.h"
 
-enum { HOST_MAX = 253 };
-
 /* Splits "host:port", "[host]:port" or ":port". */
-static int split(const char *text, char host[HOST_MAX + 1], const char **port, neap_err *err) {
+static int split(const char *text, char host[NEAP_HOST_TEXT], const char **port, neap_err *err) {
   const char *colon = strrchr(text, ':');
   if (colon == NULL || colon[1] == '\0')
     return neap_fail(err, NEAP_EINVAL, "address \"%s\" has no port: write it as host:port", text);
@@ -25,7 +23,7 @@ static int split(const char *text, char host[HOST_MAX + 1], const char **port, n
     return neap_fail(err, NEAP_EINVAL, "address \"%s\": write IPv6 as [address]:port", text);
   }
   size_t size = (size_t)(to - from);
-  if (size > HOST_MAX) return neap_fail(err, NEAP_EINVAL, "address \"%.60s...\" is too long", text);
+  if (size >= NEAP_HOST_TEXT) return neap_fail(err, NEAP_EINVAL, "address \"%.60s...\" is too long", text);
   memcpy(host, from, size);
   host[size] = '\0';
   *port = colon + 1;
@@ -40,23 +38,42 @@ static int check_port(const char *text, const char *port, neap_err *err) {
   return 0;
 }
 
-int neap_address_parse(const char *text, neap_address *out, neap_err *err) {
-  char host[HOST_MAX + 1];
-  const char *port = NULL;
-  int code = split(text, host, &port, err);
-  if (code == 0) code = check_port(text, port, err);
-  if (code) return code;
+/* `numeric`: names are not looked up, but NEAP_ENOTFOUND. */
+static int find(const char *text, bool numeric, const char *host, const char *port, neap_address *out,
+                neap_err *err) {
   bool any = host[0] == '\0' || strcmp(host, "*") == 0;
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (any ? AI_PASSIVE : 0)};
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                           .ai_flags = AI_NUMERICSERV | (any       ? AI_PASSIVE
+                                                         : numeric ? AI_NUMERICHOST
+                                                                   : 0)};
   if (any) hints.ai_family = AF_INET;
   struct addrinfo *found;
   int status = getaddrinfo(any ? NULL : host, port, &hints, &found);
+  if (status && numeric && !any) return NEAP_ENOTFOUND;
   if (status) return neap_fail(err, NEAP_EINVAL, "address \"%s\": %s", text, gai_strerror(status));
   memset(out, 0, sizeof *out);
   memcpy(&out->bytes, found->ai_addr, found->ai_addrlen);
   out->size = found->ai_addrlen;
   freeaddrinfo(found);
   return 0;
+}
+
+int neap_address_parse(const char *text, neap_address *out, neap_err *err) {
+  char host[NEAP_HOST_TEXT];
+  const char *port = NULL;
+  int code = split(text, host, &port, err);
+  if (code == 0) code = check_port(text, port, err);
+  return code ? code : find(text, false, host, port, out, err);
+}
+
+int neap_address_read(const char *text, neap_address *out, char host[NEAP_HOST_TEXT], uint16_t *port,
+                      neap_err *err) {
+  const char *digits = NULL;
+  int code = split(text, host, &digits, err);
+  if (code == 0) code = check_port(text, digits, err);
+  if (code) return code;
+  *port = (uint16_t)strtoul(digits, NULL, 10);
+  return find(text, true, host, digits, out, err);
 }
 
 static bool is_v6(const neap_address *address) {

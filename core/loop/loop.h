@@ -99,6 +99,11 @@ enum { NEAP_ADDRESS_TEXT = 64 }; /* "[v6]:port", NUL included */
 /* Reads "1.2.3.4:80", "[::1]:80", "name:80", "*:80" or ":80". Names are looked up, which may block: any
  * thread but a worker. NEAP_EINVAL with a sentence in `err`. */
 int neap_address_parse(const char *text, neap_address *out, neap_err *err);
+enum { NEAP_HOST_TEXT = 254 };
+/* The same without looking names up: NEAP_ENOTFOUND where it is one, with the name and its port. Any thread.
+ */
+int neap_address_read(const char *text, neap_address *out, char host[NEAP_HOST_TEXT], uint16_t *port,
+                      neap_err *err);
 /* Writes "1.2.3.4:80" and returns its length. Any thread. */
 size_t neap_address_format(const neap_address *address, char out[NEAP_ADDRESS_TEXT]);
 /* The same without the port. Any thread. */

@@ -2,7 +2,8 @@
  *
  * What a source finds joins its pool as if it had been added by hand, and leaves it when no source of the
  * pool finds it any more; backends that the file names itself stay whatever a source says. A source that is
- * in the next generation too goes on as it was: nothing is asked anew, nobody leaves. */
+ * in the next generation too goes on as it was: nothing is asked anew, nobody leaves. One that is found by a
+ * name joins once that has been looked up, which is tried until it is found no more. */
 #ifndef NEAP_SERVER_DISCOVER_H
 #define NEAP_SERVER_DISCOVER_H
 

@@ -129,8 +129,9 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   int code = neap_loop_create(&gateway->loop);
   if (code == 0) code = neap_backends_create(&gateway->backends);
   if (code == 0) code = neap_keeper_create(gateway->loop, gateway->host, &gateway->keeper);
-  if (code == 0) code = neap_member_changes_create(&gateway->changes);
+  if (code == 0) code = neap_member_changes_create(gateway->backends, &gateway->changes);
   if (code == 0) code = neap_tallies_create(&gateway->tallies);
+  if (code == 0) code = neap_names_create(gateway->loop, gateway->backends, &gateway->names);
   if (code == 0) code = neap_discovery_create(gateway, &gateway->discovery);
   if (code == 0) code = make_sessions(gateway);
   if (code == 0) code = neap_spares_create(gateway->host, &gateway->spares);
@@ -176,6 +177,8 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   if (gateway == NULL) return;
   *gateway_ptr = NULL;
   neap_gateway_cancel_reloads(gateway);
+  neap_discovery_destroy(&gateway->discovery); /* before the names that it asks for */
+  neap_names_destroy(&gateway->names);
   neap_tables_stop(gateway->tables);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
   neap_keeper_destroy(&gateway->keeper);
@@ -188,7 +191,6 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   }
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
-  neap_discovery_destroy(&gateway->discovery);
   neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);

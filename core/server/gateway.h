@@ -27,6 +27,7 @@
 #include "server/control.h"
 #include "server/discover.h"
 #include "server/members.h"
+#include "server/names.h"
 #include "server/server.h"
 #include "store/store.h"
 
@@ -321,6 +322,7 @@ struct neap_gateway {
   bool serving[NEAP_WORKERS_MAX];         /* by place; false for those that leave */
   uint32_t worker_count;                  /* of `serving` */
   neap_member_changes *changes;           /* of pools' members, at run time */
+  neap_names *names;
   neap_discovery *discovery;
   neap_bound *bound;
   size_t bound_count;

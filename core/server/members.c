@@ -13,11 +13,13 @@ typedef struct member_change {
   int32_t weight;   /* 0: as configured */
   int32_t priority; /* of an added one */
   bool draining;
-  char *address; /* behind the pool's name */
+  neap_backend *backend; /* held while it is an added one: its name is not looked up again; or NULL */
+  char *address;         /* behind the pool's name */
   char pool[];
 } member_change;
 
 struct neap_member_changes {
+  neap_backends *backends;
   pthread_mutex_t lock; /* of the list; the control thread reads it without */
   member_change *first;
   uint64_t serial; /* grows with each change */
@@ -25,25 +27,31 @@ struct neap_member_changes {
 
 /* --- changes */
 
-int neap_member_changes_create(neap_member_changes **out) {
+int neap_member_changes_create(neap_backends *backends, neap_member_changes **out) {
   neap_member_changes *changes = calloc(1, sizeof *changes);
   if (changes == NULL) return NEAP_ENOMEM;
+  changes->backends = backends;
   pthread_mutex_init(&changes->lock, NULL);
   *out = changes;
   return 0;
 }
 
-static void free_changes(member_change *first) {
+static void free_change(neap_backends *backends, member_change *change) {
+  if (change && change->backend) neap_backend_give(backends, change->backend);
+  free(change);
+}
+
+static void free_changes(neap_backends *backends, member_change *first) {
   while (first) {
     member_change *next = first->next;
-    free(first);
+    free_change(backends, first);
     first = next;
   }
 }
 
 void neap_member_changes_destroy(neap_member_changes **changes) {
   if (*changes == NULL) return;
-  free_changes((*changes)->first);
+  free_changes((*changes)->backends, (*changes)->first);
   pthread_mutex_destroy(&(*changes)->lock);
   free(*changes);
   *changes = NULL;
@@ -57,6 +65,17 @@ static member_change *make_change(const char *pool, const char *address) {
   change->address = change->pool + pool_size;
   memcpy(change->address, address, address_size);
   return change;
+}
+
+static member_change *copy_change(const member_change *from) {
+  member_change *copy = make_change(from->pool, from->address);
+  if (copy == NULL) return NULL;
+  copy->presence = from->presence;
+  copy->weight = from->weight;
+  copy->priority = from->priority;
+  copy->draining = from->draining;
+  if (from->backend) copy->backend = neap_backend_hold(from->backend);
+  return copy;
 }
 
 static member_change *find_change(member_change *first, const char *pool, const char *address) {
@@ -73,21 +92,17 @@ static int copy_changes(neap_member_changes *changes, member_change **out, uint6
   pthread_mutex_lock(&changes->lock);
   *serial = changes->serial;
   for (const member_change *from = changes->first; from && code == 0; from = from->next) {
-    member_change *copy = make_change(from->pool, from->address);
+    member_change *copy = copy_change(from);
     if (copy == NULL) {
       code = NEAP_ENOMEM;
       break;
     }
-    copy->presence = from->presence;
-    copy->weight = from->weight;
-    copy->priority = from->priority;
-    copy->draining = from->draining;
     *at = copy;
     at = &copy->next;
   }
   pthread_mutex_unlock(&changes->lock);
   if (code == 0) return 0;
-  free_changes(*out);
+  free_changes(changes->backends, *out);
   *out = NULL;
   return code;
 }
@@ -104,13 +119,13 @@ static void put_change(neap_member_changes *changes, member_change *change) {
   member_change *rest = old ? old->next : NULL;
   if (change->presence == MEMBER_KEPT && change->weight == 0 && !change->draining) {
     *at = rest;
-    free(change);
+    free_change(changes->backends, change);
   } else {
     change->next = rest;
     *at = change;
   }
   pthread_mutex_unlock(&changes->lock);
-  free(old);
+  free_change(changes->backends, old);
 }
 
 /* --- the members of a generation */
@@ -180,7 +195,7 @@ static int take_all(neap_loaded *loaded, neap_members **out, uint64_t *serial, n
   int code = 0;
   for (; done < count && code == 0; done += code == 0)
     code = take_pool(gateway, &loaded->config->pools[done], changes, &members[done], err);
-  free_changes(changes);
+  free_changes(gateway->backends, changes);
   if (code) {
     while (done > 0) give(gateway, &members[--done]);
     free(members);
@@ -395,22 +410,16 @@ static bool is_of_the_file(const neap_gateway *gateway, const char *pool, const 
   return found && find_configured(found, address);
 }
 
-/* An address that cannot be used must not get into the list: it would spoil every change and reload after it.
- */
-static int try_address(neap_gateway *gateway, const char *address, neap_err *err) {
-  neap_backend *backend;
-  int code = neap_backends_take(gateway->backends, address, &backend, err);
-  if (code == 0) neap_backend_give(gateway->backends, backend);
-  return code;
-}
-
 int neap_members_announce(neap_gateway *gateway, const char *pool, const neap_member_found *found,
                           neap_err *err) {
   if (is_of_the_file(gateway, pool, found->address)) return 0;
-  int code = try_address(gateway, found->address, err);
-  if (code) return code;
   member_change *change = make_change(pool, found->address);
   if (change == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  int code = neap_backends_take(gateway->backends, found->address, &change->backend, err);
+  if (code) {
+    free(change); /* what cannot be used would spoil every change and reload after it */
+    return code;
+  }
   const member_change *now = find_change(gateway->changes->first, pool, found->address);
   change->presence = MEMBER_ADDED;
   change->weight = found->weight;
@@ -478,17 +487,8 @@ static int not_a_member(const change_plan *of, neap_err *err) {
 
 /* A copy of what is changed so far, to be edited. */
 static member_change *edit(const change_plan *of, neap_err *err) {
-  member_change *change = make_change(of->pool->name, of->address);
-  if (change == NULL) {
-    neap_fail(err, NEAP_ENOMEM, "out of memory");
-    return NULL;
-  }
-  if (of->now) {
-    change->presence = of->now->presence;
-    change->weight = of->now->weight;
-    change->priority = of->now->priority;
-    change->draining = of->now->draining;
-  }
+  member_change *change = of->now ? copy_change(of->now) : make_change(of->pool->name, of->address);
+  if (change == NULL) neap_fail(err, NEAP_ENOMEM, "out of memory");
   return change;
 }
 
@@ -497,7 +497,7 @@ static int change_to(const change_plan *of, member_change *change, neap_err *err
   neap_member_changes *changes = of->gateway->changes;
   member_change *back = edit(of, err);
   if (back == NULL) {
-    free(change);
+    free_change(of->gateway->backends, change);
     return NEAP_ENOMEM;
   }
   put_change(changes, change);
@@ -505,7 +505,7 @@ static int change_to(const change_plan *of, member_change *change, neap_err *err
   if (code)
     put_change(changes, back);
   else
-    free(back);
+    free_change(of->gateway->backends, back);
   return code;
 }
 
@@ -520,6 +520,11 @@ int neap_gateway_backend_add(neap_gateway *gateway, const char *pool, const char
   member_change *change = edit(&of, err);
   if (change == NULL) return NEAP_ENOMEM;
   change->presence = of.configured ? MEMBER_KEPT : MEMBER_ADDED;
+  if (change->presence == MEMBER_ADDED &&
+      (code = neap_backends_take(gateway->backends, of.address, &change->backend, err)) != 0) {
+    free_change(gateway->backends, change);
+    return code;
+  }
   change->weight = weight;
   change->draining = false;
   return change_to(&of, change, err);

@@ -18,7 +18,7 @@ typedef struct neap_loaded neap_loaded;
 
 /* All changes of a gateway. Made by the control thread, read by whoever prepares a generation. */
 typedef struct neap_member_changes neap_member_changes;
-int neap_member_changes_create(neap_member_changes **out);
+int neap_member_changes_create(neap_backends *backends, neap_member_changes **out);
 void neap_member_changes_destroy(neap_member_changes **changes);
 
 /* Of one pool of a generation, which holds the backends. */
@@ -50,7 +50,8 @@ int neap_members_announce(neap_gateway *gateway, const char *pool, const neap_me
                           neap_err *err);
 void neap_members_withdraw(neap_gateway *gateway, const char *pool, const char *address);
 
-/* `address` is "host:port"; a name is looked up now, which may take a while. `weight`: 1..1000, 0: 1. */
+/* `address` is "host:port"; a name that neap_names_must_ask is to be asked for first, or else it is looked up
+ * now, which may take a while. `weight`: 1..1000, 0: 1. */
 int neap_gateway_backend_add(neap_gateway *gateway, const char *pool, const char *address, int32_t weight,
                              neap_err *err);
 /* Requests that are with it are finished. */

@@ -35,6 +35,22 @@ static json_t *workers_of(const neap_gateway *gateway) {
   return list;
 }
 
+/* --- sources of backends */
+
+static void add_source(void *list, const neap_discovery_info *info) {
+  json_t *row =
+      json_pack("{s:s, s:o, s:I, s:o}", "pool", info->pool, "source", neap_control_string(info->spec),
+                "backends", (json_int_t)info->backends, "changed", wall_time(info->changed_ms));
+  json_object_set_new(row, "error", info->reason[0] ? neap_control_string(info->reason) : json_null());
+  json_array_append_new(list, row);
+}
+
+static json_t *sources_of(const neap_gateway *gateway) {
+  json_t *list = json_array();
+  neap_discovery_each(gateway->discovery, add_source, list);
+  return list;
+}
+
 /* --- generations */
 
 /* How many exchanges have it, over all workers. */
@@ -126,6 +142,7 @@ void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_co
   json_object_set_new(body, "policies", neap_policies_json(gateway));
   json_object_set_new(body, "threads", workers_of(gateway));
   json_object_set_new(body, "listeners", listeners_of(gateway));
+  json_object_set_new(body, "sources", sources_of(gateway));
   json_object_set_new(body, "tables", neap_tables_status(gateway->tables));
   neap_control_done(reply, body);
 }

@@ -30,9 +30,6 @@ struct neap_backend {
   char text[];                                /* its address as configured: its identity */
 };
 
-/* One more holder, which gives it back. The caller has it already. Any thread. */
-neap_backend *neap_backend_hold(neap_backend *backend);
-
 int32_t neap_backend_state(const neap_backend *backend, uint64_t check, uint64_t now_ms);
 
 #endif

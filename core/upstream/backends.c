@@ -104,6 +104,22 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
   return 0;
 }
 
+bool neap_backends_have(neap_backends *backends, const char *address) {
+  pthread_mutex_lock(&backends->lock);
+  bool have = find(backends, address) != NULL;
+  pthread_mutex_unlock(&backends->lock);
+  return have;
+}
+
+int neap_backends_put(neap_backends *backends, const char *text, const neap_address *address,
+                      neap_backend **out) {
+  neap_backend *made = make(backends, text);
+  if (made == NULL) return NEAP_ENOMEM;
+  made->address = *address;
+  *out = publish(backends, made);
+  return 0;
+}
+
 int neap_backends_name(neap_backends *backends, const char *name, neap_backend **out) {
   neap_backend *backend = find_and_hold(backends, name);
   if (backend == NULL) {

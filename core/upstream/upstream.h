@@ -28,9 +28,17 @@ void neap_backends_destroy(neap_backends **backends);
 /* The backend `address` ("host:port"), made where it is new. A name is looked up, once: not on a worker. The
  * caller holds it until neap_backend_give. NEAP_EINVAL with a sentence, NEAP_ENOMEM. Any thread. */
 int neap_backends_take(neap_backends *backends, const char *address, neap_backend **out, neap_err *err);
+/* Whether it is held by somebody: then taking it looks nothing up. Any thread. */
+bool neap_backends_have(neap_backends *backends, const char *address);
+/* The same for a name that has been looked up: `text` as in neap_backends_take, `address` what it stands for,
+ * unless it is held already. NEAP_ENOMEM. Any thread. */
+int neap_backends_put(neap_backends *backends, const char *text, const neap_address *address,
+                      neap_backend **out);
 /* The same for a name that is never looked up: nobody can connect to it, and what is known of it is kept as
  * of any. NEAP_ENOMEM. Any thread. */
 int neap_backends_name(neap_backends *backends, const char *name, neap_backend **out);
+/* One more holder, which gives it back. The caller has it already. Any thread. */
+neap_backend *neap_backend_hold(neap_backend *backend);
 /* Any thread. The last one forgets what is known of the backend. */
 void neap_backend_give(neap_backends *backends, neap_backend *backend);
 

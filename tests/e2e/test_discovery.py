@@ -10,7 +10,7 @@ import tempfile
 import unittest
 import urllib.request
 
-from harness import Gateway, Origin, TIMEOUT, wire
+from harness import PROGRAM, Gateway, Origin, TIMEOUT, wire
 
 CONFIG = """
 local neap = require "neap"
@@ -205,6 +205,69 @@ class Discovery(unittest.TestCase):
         names.process.kill()
         gateway.wait_line(r"discover_failed pool=app source=\"dns:app.test", before)
         self.assertEqual(self.bodies(gateway), {b"one"})
+
+    def neap(self, gateway, *words):
+        return subprocess.run([PROGRAM, *words, "--json", "--config", gateway.config], capture_output=True, text=True,
+                              timeout=TIMEOUT * 3, check=False)
+
+    def test_a_name_in_a_list_is_tried_until_it_is_known(self):
+        one, two = self.make_origin(b"one"), self.make_origin(b"two")
+        names, servers = self.start_names()
+        folder = tempfile.mkdtemp(prefix="neap-backends-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "backends")
+        with open(path, "w") as file:
+            file.write("%s\nlater.test:%d\n" % (one.address, two.port))
+        gateway = self.start('discover = "file:%s"' % path, servers=servers)
+        self.wait_bodies(gateway, b"one")
+        gateway.wait_line(r"discover_join_failed pool=app backend=later.test:%d error=\"later.test: there is no such name"
+                          % two.port)
+        self.assertIn("later.test: there is no such name", self.neap(gateway, "status").stdout)
+        self.write_hosts(names, "127.0.0.1 later.test\n")
+        self.wait_bodies(gateway, b"one", b"two")  # though the list is the same
+        with open(path, "w") as file:  # one that stays keeps what it has: nothing is looked up for it
+            file.write("later.test:%d priority=1\n%s\n" % (two.port, one.address))
+        self.wait_bodies(gateway, b"one")
+        self.assertNotIn("no such name", self.neap(gateway, "status").stdout)
+
+    def test_while_a_name_cannot_be_looked_up_nobody_leaves_and_nothing_stands_still(self):
+        one = self.make_origin(b"one")
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # a name server that never answers
+        self.addCleanup(silent.close)
+        silent.bind(("127.0.0.1", 0))
+        folder = tempfile.mkdtemp(prefix="neap-backends-")
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "backends")
+        with open(path, "w") as file:
+            file.write(one.address + "\n")
+        gateway = self.start('discover = "file:%s"' % path, servers='"127.0.0.1:%d"' % silent.getsockname()[1])
+        self.wait_bodies(gateway, b"one")
+        with open(path, "w") as file:
+            file.write("".join("never%d.test:80\n" % i for i in range(100)))
+        gateway.wait_line("discovered pool=app .*backends=100 joined=0 awaited=100 failed=0 left=0")
+        adding = subprocess.Popen([PROGRAM, "add", "app", "never.test:80", "--config", gateway.config],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(adding.communicate)
+        self.assertEqual(self.neap(gateway, "add", "app", one.address).returncode, 1)  # it is there: an answer at once
+        self.assertIsNone(adding.poll())
+        self.assertEqual(self.bodies(gateway), {b"one"})
+        gateway.stop()  # tells those that wait
+        self.assertIn(b"stopping", adding.communicate(timeout=TIMEOUT)[0])
+
+    def test_a_backend_is_added_by_its_name(self):
+        one, two = self.make_origin(b"one"), self.make_origin(b"two")
+        names, servers = self.start_names()
+        self.write_hosts(names, "127.0.0.1 two.test\n")
+        gateway = self.start('backends = { "%s" }' % one.address, servers=servers)
+        done = self.neap(gateway, "add", "app", "Two.test:%d" % two.port)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual(self.bodies(gateway), {b"one", b"two"})
+        gateway.reload(config('backends = { "%s" }' % one.address, servers=servers), r"reloaded generation=2")
+        self.assertEqual(self.bodies(gateway), {b"one", b"two"})
+        self.assertEqual(self.neap(gateway, "remove", "app", "two.test:%d" % two.port).returncode, 0)
+        self.assertEqual(self.bodies(gateway), {b"one"})
+        done = self.neap(gateway, "add", "app", "no-such.test:80")
+        self.assertIn("no-such.test: there is no such name", done.stdout)
 
     def test_services_bring_ports_and_priorities(self):
         one, two, spare = self.make_origin(b"one"), self.make_origin(b"two"), self.make_origin(b"spare")
