@@ -33,7 +33,7 @@ struct neap_reload {
   neap_reload_plan plan;
   pthread_t thread;
   bool running, joined;
-  bool astray; /* a rollback to what is not kept */
+  bool astray; /* a rollback to what is not there */
   neap_task done;
   int code;
   char *report;
@@ -250,9 +250,10 @@ static int check_rollback(neap_reload *reload) {
 
 static int plan_rollback(neap_reload *reload) {
   const neap_gateway *gateway = reload->gateway;
-  int code = check_rollback(reload);
-  if (code) return code;
-  const neap_past *past = neap_history_find(&gateway->history, reload->to, gateway->loaded, &reload->err);
+  const neap_past *past = check_rollback(reload) ? NULL
+                                                 : neap_history_find(&gateway->history, reload->to,
+                                                                     gateway->loaded, &reload->err);
+  reload->astray = past == NULL;
   if (past == NULL) return reload->err.code;
   reload->plan.record = neap_config_record_ref(past->record);
   reload->plan.source = past->source;
