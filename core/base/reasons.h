@@ -43,6 +43,7 @@
   X(REFUSED, METHOD, method, 400, "the method is not a token")                                               \
   X(REFUSED, METHOD_REFUSED, method_refused, 501, "CONNECT and TRACE are not relayed")                       \
   X(REFUSED, TARGET, target, 400, "the request target is malformed")                                         \
+  X(REFUSED, PATH, path, 400, "a dot segment stands where not everybody sees it")                            \
   X(REFUSED, VERSION, version, 505, "the protocol version is not supported")                                 \
   X(REFUSED, STATUS, status, 502, "the status code is not a number of three digits")                         \
   X(REFUSED, SWITCHED, switched, 502, "the origin switched protocols unasked")                               \

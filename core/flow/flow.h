@@ -152,8 +152,9 @@ struct json_t *neap_flow_explain(neap_flow *flow, const char *bytes, size_t size
 /* The newest exchange with that id, as text, or NULL. */
 struct json_t *neap_flow_recall(const neap_flow *flow, const char *id);
 /* The board of a parsed request, client aside. It points into the head, and where the request is not spelt as
- * requests are compared, into `arena`. NEAP_ENOMEM. hot: */
-int neap_flow_board(const neap_http_request *request, neap_arena *arena, neap_request_board *board);
+ * requests are compared, into `arena`; so does the request's path then, which is the normal one from here on.
+ * NEAP_ENOMEM. hot: */
+int neap_flow_board(neap_http_request *request, neap_arena *arena, neap_request_board *board);
 
 /* An exchange for the client `user`, not yet started: its request is to be parsed into
  * neap_exchange_request(), prepared by this. NULL when out of memory. hot: */

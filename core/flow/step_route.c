@@ -17,7 +17,23 @@ static int take_host(neap_http_slice from, neap_arena *arena, neap_slice *out) {
   return 0;
 }
 
-int neap_flow_board(const neap_http_request *request, neap_arena *arena, neap_request_board *board) {
+/* What is matched is what is looked up, rewritten and sent on: the normal path. Only for comparing with
+ * routes it is folded, so that no spelling of a slash leads around one. */
+static int take_path(neap_http_request *request, neap_arena *arena, neap_slice *folded) {
+  char *normal = neap_arena_take(arena, 2 * (size_t)request->path.size);
+  if (normal == NULL) return NEAP_ENOMEM;
+  char *fold = normal + request->path.size;
+  size_t size = neap_http_path_normal(request->path, normal);
+  request->path = (neap_http_slice){.ptr = normal, .size = (int32_t)size};
+  size_t fold_size = neap_http_path_fold(request->path, fold);
+  if (fold_size != size || memcmp(fold, normal, size) != 0)
+    *folded = (neap_slice){.ptr = fold, .size = (int32_t)fold_size};
+  return 0;
+}
+
+int neap_flow_board(neap_http_request *request, neap_arena *arena, neap_request_board *board) {
+  board->folded = (neap_slice){.ptr = NULL};
+  if (NEAP_UNLIKELY(request->odd_path) && take_path(request, arena, &board->folded)) return NEAP_ENOMEM;
   board->method = slice(request->method);
   board->target = slice(request->target);
   board->path = slice(request->path);

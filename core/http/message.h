@@ -175,6 +175,7 @@ typedef struct neap_http_request {
   neap_http_slice
       host; /* of the authority, without port and final dot; with the brackets of IPv6; case as received */
   int32_t port;         /* of the authority; 0: none */
+  bool odd_path;        /* neap_http_path_is_odd */
   bool has_query;       /* "/a?" and "/a" are different */
   bool absolute;        /* the target is in absolute form */
   bool expect_continue; /* the client waits for a 100 (never set for HTTP/1.0) */
@@ -204,6 +205,22 @@ ssize_t neap_http_response_parse(neap_http_response *response, const char *buffe
 /* After the bytes of a complete head were copied elsewhere: lets every view point to the copy. */
 void neap_http_request_move(neap_http_request *request, const char *to);
 void neap_http_response_move(neap_http_response *response, const char *to);
+
+/* --- paths: begin with "/" --------------------------------------------------------------------------- */
+
+/* May its normal or its folded spelling be another one? It has "%", "\\", "//" or "/.". hot: */
+bool neap_http_path_is_odd(neap_http_slice path);
+/* Does it hold a dot segment that only some backends see: beside an encoded slash or a backslash, or with ";"
+ * behind it? Such requests are refused. */
+bool neap_http_path_is_ambiguous(neap_http_slice path);
+/* The normal spelling (RFC 3986, 6.2.2): dot segments carried out, letters that need no "%" without it,
+ * capital hex digits. `out` has room for the path; returns the size. */
+size_t neap_http_path_normal(neap_http_slice path, char *out);
+/* As routes compare a normal path: what some backends take for a "/" is one, and several are one. Likewise.
+ */
+size_t neap_http_path_fold(neap_http_slice path, char *out);
+/* Bytes of what stands at `at` and may be taken for a "/": itself, "\\", "%2F", "%5C"; 0: none. */
+size_t neap_http_path_slash(const char *at, const char *end);
 
 /* The first field of that name, or NULL; the next one after `field`, or NULL. For names in the table. */
 static inline const neap_http_field *neap_http_field_first(const neap_http_head *head, neap_http_id id) {

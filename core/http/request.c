@@ -79,6 +79,7 @@ static void take_path(neap_http_request *request, const char *text, const char *
     bool whole_server = request->method_id == NEAP_HTTP_METHOD_OPTIONS && !mark;
     request->path = (neap_http_slice){whole_server ? "*" : "/", 1, 0};
   }
+  request->odd_path = neap_http_path_is_odd(request->path);
   request->has_query = mark != NULL;
   if (mark) request->query = (neap_http_slice){mark + 1, (int32_t)(end - mark - 1), 0};
 }
@@ -129,7 +130,9 @@ static neap_http_reason take_request_line(neap_http_request *request, neap_http_
   request->method_id = method_of(request->method);
   if (request->method_id == NEAP_HTTP_METHOD_CONNECT || request->method_id == NEAP_HTTP_METHOD_TRACE)
     return NEAP_HTTP_REASON_METHOD_REFUSED;
-  return take_target(request) ? NEAP_HTTP_REASON_NONE : NEAP_HTTP_REASON_TARGET;
+  if (!take_target(request)) return NEAP_HTTP_REASON_TARGET;
+  bool ambiguous = request->odd_path && neap_http_path_is_ambiguous(request->path);
+  return ambiguous ? NEAP_HTTP_REASON_PATH : NEAP_HTTP_REASON_NONE;
 }
 
 /* Reads lines until the request line has been taken. 1, 0, NEAP_ESYNTAX as neap_http_head_line. */

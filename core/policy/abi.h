@@ -142,12 +142,13 @@ typedef struct neap_header_row {
 
 /* One request, as routing and balancing see it. The engine zeroes it when the request is over. */
 typedef struct neap_request_board {
-  neap_slice method, target, path, query; /* query without "?" */
+  neap_slice method, target, path, query; /* target as sent; path in its normal spelling; query without "?" */
   neap_slice host;                        /* in lower case, without port and final dot */
   neap_slice client;                      /* address without port */
   int32_t header_count;
   int32_t version_minor; /* of HTTP/1 */
   const neap_header_row *headers;
+  neap_slice folded; /* the path as routes compare it, where that differs; ptr NULL: it does not */
 } neap_request_board;
 
 enum { NEAP_BACKEND_UP = 0, NEAP_BACKEND_DOWN = 1, NEAP_BACKEND_DRAINING = 2, NEAP_BACKEND_UNKNOWN = 3 };

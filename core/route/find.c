@@ -112,7 +112,7 @@ static void enter_host(neap_route_walk *walk) {
   const neap_routes *routes = walk->routes;
   bool whole = false;
   int32_t root = routes->hosts[walk->host].root;
-  walk->node = root < 0 ? -1 : routes->descend(routes, root, &walk->request->path, &whole);
+  walk->node = root < 0 ? -1 : routes->descend(routes, root, walk->path, &whole);
   walk->rule = walk->rule_end = 0;
   if (!whole) return;
   const neap_route_node *node = &routes->nodes[walk->node];
@@ -176,6 +176,7 @@ static uint64_t find_method(const neap_routes *routes, const neap_slice *method)
 void neap_routes_find(const neap_routes *routes, const neap_request_board *request, neap_route_walk *walk) {
   walk->routes = routes;
   walk->request = request;
+  walk->path = NEAP_UNLIKELY(request->folded.ptr != NULL) ? &request->folded : &request->path;
   walk->method = find_method(routes, &request->method);
   walk->host = routes->host_count > 0 ? find_host(routes, &request->host) : 0;
   enter_host(walk);

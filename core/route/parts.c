@@ -5,19 +5,33 @@
 
 #include "base/base.h"
 #include "base/hash.h"
+#include "http/http.h"
 #include "policy/policy.h"
 
 static neap_slice slice_of(const char *text) {
   return (neap_slice){.ptr = text, .size = (int32_t)strlen(text)};
 }
 
+/* Behind `prefix`, which the path begins with as routes compare it: whatever stands for its slashes. NULL: it
+ * does not begin so. */
+static const char *skip_prefix(const char *at, const char *end, const char *prefix) {
+  for (const char *c = prefix; *c; c++) {
+    if (at == end) return NULL;
+    size_t slash = *c == '/' ? neap_http_path_slash(at, end) : 0;
+    if (slash == 0 && *at++ != *c) return NULL;
+    for (; slash > 0; slash = at < end ? neap_http_path_slash(at, end) : 0) at += slash;
+  }
+  return at;
+}
+
 /* What follows `prefix`; where that must end with a segment and does not, the whole path. */
 static neap_slice find_rest(neap_slice path, const char *prefix, bool by_segment) {
-  int32_t size = (int32_t)strlen(prefix);
-  if (path.size < size || memcmp(path.ptr, prefix, (size_t)size) != 0) return path;
-  bool ends = path.size == size || path.ptr[size] == '/' || (size > 0 && prefix[size - 1] == '/');
+  size_t size = strlen(prefix);
+  const char *end = path.ptr + path.size, *at = skip_prefix(path.ptr, end, prefix);
+  if (at == NULL) return path;
+  bool ends = at == end || neap_http_path_slash(at, end) > 0 || (size > 0 && prefix[size - 1] == '/');
   if (by_segment && !ends) return path;
-  return (neap_slice){.ptr = path.ptr + size, .size = path.size - size};
+  return (neap_slice){.ptr = at, .size = (int32_t)(end - at)};
 }
 
 neap_slice neap_part_find(const neap_part *part, const neap_request_board *request) {

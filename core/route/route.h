@@ -35,7 +35,8 @@ void neap_routes_destroy(neap_routes **routes);
 typedef struct neap_route_walk {
   const neap_routes *routes;
   const neap_request_board *request;
-  uint64_t method;    /* its bit in the table; 0: no rule names it */
+  const neap_slice *path; /* of it, as routes compare it */
+  uint64_t method;        /* its bit in the table; 0: no rule names it */
   int32_t host, node; /* whose rules come when those in hand are through; node -1: those of hosts[host].up */
   int32_t rule, rule_end; /* in hand */
 } neap_route_walk;

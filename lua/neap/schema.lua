@@ -9,6 +9,7 @@ local care = require "neap.care"
 local M = {}
 
 local lower, match, gsub, format = string.lower, string.match, string.gsub, string.format
+local find, gmatch = string.find, string.gmatch
 local record, list, map, text, integer = check.record, check.list, check.map, check.text, check.integer
 local duration, size, number, boolean = check.duration, check.size, check.number, check.boolean
 
@@ -91,10 +92,23 @@ local EDITS = record {
   { name = "remove", kind = list(header_name), default = {}, text = "headers to take out, before any are set" },
 }
 
+-- Nothing that the engine would have changed in the path of a request before it compares: it would never match.
+local function is_normal(value)
+  if find(value, "//", 1, true) or find(value, "\\", 1, true) or find(value .. "/", "/%.%.?/") then return false end
+  for digits in gmatch(value, "%%(%x%x)") do
+    local letter = string.char(tonumber(digits, 16))
+    if find(digits, "%l") or find(letter, "^[%w._~/\\-]$") then return false end
+  end
+  return true
+end
+
 local function path(value)
   local hint = 'write a path that begins with "/"'
   local checked, problem = text { most = 4000, pattern = "^/[^%c ?#]*$", hint = hint } (value)
   if checked and match(checked, "%*.") then return nil, 'the only "*" of a path is its last letter' end
+  if checked and not is_normal(checked) then
+    return nil, 'write it as paths are compared: no "//", "/./", "/../", "\\", no "%" for letters, digits, -._~ and "/"'
+  end
   return checked, problem
 end
 

@@ -29,6 +29,18 @@ describe("auth check", function()
     assert.is_nil(decide({ path = "/health" }, { open = { "/health" } }).status)
   end)
 
+  it("takes open paths for whole segments, and lets no client say whose it is there", function()
+    local options = { open = { "/health", "/public/" } }
+    for path, status in pairs {
+      ["/health/x"] = 0, ["/public/"] = 0, ["/public/a"] = 0, ["/healthy"] = 401,
+      ["/"] = 401, ["/public"] = 401 } do
+      assert.equal(status, decide({ path = path }, options).status or 0, path)
+    end
+    assert.equal(false, decide({ path = "/health", headers = { ["x-owner"] = "evil" } }, options).request["x-owner"])
+    assert.has_error(function() decide({}, { open = { "health" } }) end)
+    assert.has_error(function() decide({}, { open = { 7 } }) end)
+  end)
+
   it("refuses options that mean nothing", function()
     assert.has_error(function() auth_check {} end)
     assert.has_error(function() auth_check { keys = keys, key = "x" } end)

@@ -206,6 +206,64 @@ class Hosts(Actions):
             self.assertEqual(self.of("/told", host).status, 400, host)
 
 
+class Paths(Actions):
+    """No spelling of a path leads around the route that protects it; the backend gets what was matched."""
+
+    ROUTES = """
+        neap.route { prefix = "/admin", pool = "app", auth = { basic = { joe = "%s" } } }
+        neap.route { prefix = "/files", pool = "app", rewrite = "/store{rest}" }
+        neap.route { prefix = "/strip", pool = "app", rewrite = { strip = "/strip" } }
+        neap.route { prefix = "/keys", pool = "app", on_fault = "refuse", action = neap.rule "auth_check" {
+          keys = neap.table { name = "keys", rows = { k1 = "acme" } }, open = { "/keys/open" } } }
+        neap.route { path = "/told*", pool = "app", action = function(req, res)
+          res:respond(200, req.path .. " " .. req.target)
+        end }
+        neap.route { path = "/", pool = "app", cache = true }
+    """ % ("sha256::" + "0" * 64)
+
+    def test_a_protected_area_is_protected_in_every_spelling(self):
+        for target in ("/admin", "/admin/x", "/public/../admin", "/public/../admin/x", "/%61dmin", "/admi%6E/x", "//admin",
+                       "///admin//x", "/./admin", "/a/./.././admin", "/public/%2e%2e/admin", "/public/.%2E/admin",
+                       "/%2Fadmin", "/%2fadmin/x", "/admin%2Fx", "/admin%5cx", "/admin\\x", "/\\admin",
+                       "/../admin", "/x/..//admin", "http://example.test/x/../admin", "http://example.test//admin"):
+            before = len(self.app.seen)
+            self.assertEqual((self.ask(target).status, len(self.app.seen)), (401, before), target)
+
+    def test_what_backends_read_in_more_than_one_way_is_refused(self):
+        for target in ("/public/..%2fadmin", "/public%2f../admin", "/public/..;/admin", "/public/..\\admin", "/a%5c..%5cadmin",
+                       "/public/%2e%2e%2fadmin", "/public/%2e%2e;x=1/admin"):
+            before = len(self.app.seen)
+            self.assertEqual((self.ask(target).status, len(self.app.seen)), (400, before), target)
+
+    def test_the_backend_gets_what_was_matched(self):
+        for target, wanted in (("/admin/../open", "/open"), ("/a/b/../c?x=/../y", "/a/c?x=/../y"), ("/%7Ejoe", "/~joe"),
+                               ("/a%2fb", "/a%2Fb"), ("/a//b", "/a//b"), ("/a;v=1/%C3%A9", "/a;v=1/%C3%A9"),
+                               ("/.well-known/x", "/.well-known/x"), ("/files/a%2Fb", "/store/a%2Fb"),
+                               ("//files//x", "/store//x"), ("/%66iles/x", "/store/x"), ("/files%2fx", "/store%2Fx"),
+                               ("//strip/x", "/x"), ("/strip/../strip", "/")):
+            with self.subTest(target=target):
+                self.assertEqual(self.ask(target).status, 200)
+                self.assertEqual(path_of(self.app), wanted)
+
+    def test_spellings_of_one_path_share_what_is_stored(self):
+        self.app.on("/kept", wire.response(fields=[FRESH], body=b"x"))
+        self.ask("/kept")
+        for target in ("/k%65pt", "/x/../kept", "/./kept"):
+            self.assertTrue(self.hit(self.ask(target)), target)
+        self.assertFalse(self.hit(self.ask("//kept")))
+
+    def test_functions_see_the_normal_path(self):
+        self.assertEqual(self.ask("/x/../told/%61%2f").body, b"/told/a%2F /x/../told/%61%2f")
+
+    def test_open_paths_of_a_rule_are_no_plain_prefixes(self):
+        for target, status in (("/keys/open", 200), ("/keys/open/a", 200), ("/keys/openly", 401), ("/keys/open/../x", 401),
+                               ("/keys/open/%2e%2e/x", 401), ("/keys/open/..%2fx", 400), ("/keys/o%70en", 200)):
+            self.assertEqual(self.ask(target, fields=[("X-Owner", "evil")]).status, status, target)
+        self.assertIsNone(self.app.seen[-1].get("X-Owner"))
+        self.assertEqual(self.ask("/keys/x", fields=[("X-Owner", "evil"), ("X-API-Key", "k1")]).status, 200)
+        self.assertEqual(self.app.seen[-1].all("X-Owner"), ["acme"])
+
+
 class Keys(Actions):
     ROUTES = """
         neap.route { path = "/drop", pool = "app", tag = "dropper", cache = { drop_query = { "utm_*", "fbclid" } } }

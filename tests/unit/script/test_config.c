@@ -533,8 +533,30 @@ static void test_what_cannot_stand_there_is_refused(void **state) {
   unload(&first);
 }
 
+static void test_paths_that_no_request_has_are_refused(void **state) {
+  (void)state;
+  static const char *const bad[] = {"/a//b", "/a/../b", "/a/.", "/%61", "/a%2Fb", "/a%c3", "/a%5C", "/a%7e*"};
+  static const char *const good[] = {"/a.b/..c", "/%C3%A9", "/a%20b*", "/.well-known/"};
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0] + sizeof good / sizeof good[0]; i++) {
+    size_t count = sizeof bad / sizeof bad[0];
+    char text[512], *report;
+    neap_config *config = NULL;
+    snprintf(text, sizeof text,
+             "local neap = require 'neap' neap.listen { http = ':80' }\n"
+             "neap.route { path = '%s', respond = 200 }",
+             i < count ? bad[i] : good[i - count]);
+    const neap_config_source source = {.name = "neap.lua", .text = text, .size = strlen(text)};
+    int code = neap_config_load(&host, &source, 1, &config, &report);
+    assert_int_equal(code, i < count ? NEAP_EINVAL : 0);
+    if (code) assert_non_null(strstr(report, "neap.lua:2: error: route.path: "));
+    free(report);
+    neap_config_destroy(&config);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_paths_that_no_request_has_are_refused),
       cmocka_unit_test(test_five_lines_are_enough),
       cmocka_unit_test(test_everything_a_route_can_say_arrives),
       cmocka_unit_test(test_units_and_parameters_arrive),
