@@ -81,6 +81,8 @@
     "Times that it was ejected for its errors.")                                                             \
   X(BACKEND_BREAKER, neap_backend_breaker_opened_total, COUNTER, "pool,backend",                             \
     "Times that its circuit breaker opened.")                                                                \
+  X(BACKEND_IDLE, neap_backend_idle_connections, GAUGE, "pool,backend",                                      \
+    "Connections to it that are kept open, from all pools.")                                                 \
   X(BACKEND_RESPONSE, neap_backend_response_seconds, HISTOGRAM, "pool,backend",                              \
     "From the request sent to it to the head of its response.")                                              \
   X(CACHE_LOOKUPS, neap_cache_lookups_total, COUNTER, "result", "Look-ups of keys: hit or miss.")            \
@@ -108,7 +110,25 @@
     "Times that the guard took a policy out.")                                                               \
   X(VALUES_REFUSED, neap_route_values_refused_total, COUNTER, "generation",                                  \
     "Values that actions of routes made and that may not stand where they were put: clients may cause "      \
-    "them.")
+    "them.")                                                                                                 \
+  X(POLICY_ABORTS, neap_policy_trace_aborts_total, COUNTER, "kind,name,policy,generation",                   \
+    "Times that the JIT compiler gave up on a trace of the policy's VMs.")                                   \
+  X(POLICY_MEMORY, neap_policy_memory_bytes, GAUGE, "kind,name,policy,generation",                           \
+    "Memory of the policy with its VMs, over all workers.")                                                  \
+  X(CANDIDATE, neap_candidate, GAUGE, "kind,subject,generation", "1 while a shadow or a canary is tried.")   \
+  X(SHADOW_ASKED, neap_shadow_asked_total, COUNTER, "subject,pool",                                          \
+    "Decisions that the shadow was asked for: balance by pool, or route.")                                   \
+  X(SHADOW_AGREED, neap_shadow_agreed_total, COUNTER, "subject,pool",                                        \
+    "Of these, that were the same as those in force.")                                                       \
+  X(SHADOW_FAILED, neap_shadow_failed_total, COUNTER, "subject,pool", "Of these, that failed.")              \
+  X(SHADOW_HITS, neap_shadow_hit_ratio, GAUGE, "side",                                                       \
+    "Hit ratio of a shadow of the cache: live, replayed (the policy in force), would_be (the candidate).")   \
+  X(CANARY_SHARE, neap_canary_share, GAUGE, "", "Share of requests that the canary is to serve.")            \
+  X(CANARY_REQUESTS, neap_canary_requests_total, COUNTER, "side",                                            \
+    "Requests finished since the canary began: in_force or candidate.")                                      \
+  X(CANARY_ERRORS, neap_canary_errors_total, COUNTER, "side", "Of these, that ended in an error.")           \
+  X(CANARY_P99, neap_canary_p99_seconds, GAUGE, "side",                                                      \
+    "99th percentile of their time, since the canary began.")
 
 #define NEAP_METRIC_ENUM(ID, name, type, labels, help) NEAP_METRIC_##ID,
 typedef enum neap_metric { NEAP_METRICS(NEAP_METRIC_ENUM) NEAP_METRIC_COUNT } neap_metric;

@@ -21,6 +21,7 @@ enum {
   TRIP_AFTER = 3,      /* faults in a row, of observe or of decide */
   SAMPLES_MAX = 8,     /* victims that one ask takes from sampling: the caller asks again if it needs more */
   LOG_EVERY_MS = 1000, /* at most one line of a policy's faults in that time */
+  SHOWN_EVERY = 64,    /* asks; a power of two */
   IDLE_ROUNDS = 4,     /* a policy may look at every slot so often before its first victim */
   SEEN_CELLS = 256     /* a power of two, at least 2 * NEAP_VICTIMS_MAX */
 };
@@ -37,8 +38,11 @@ struct neap_policy {
   int32_t slot_high;  /* slots that have been told of are below */
   neap_policy_counters counters;
   uint64_t logged_ms, unlogged;
-  char fault[512];
-  uint32_t seen_ask; /* marks the cells of this ask */
+  char fault[NEAP_NOTE_TEXT];
+  neap_note newest; /* fault, for others */
+  size_t shown_memory;
+  uint64_t shown_aborts; /* as the others, for neap_policy_counters_peek */
+  uint32_t seen_ask;     /* marks the cells of this ask */
   struct {
     uint32_t ask;
     int32_t slot;
@@ -121,6 +125,7 @@ static void fault(neap_policy *policy, int code, const char *text) {
     snprintf(policy->fault, sizeof policy->fault, "%s", own);
   count(policy, code);
   uint64_t now = host->now_ms(host->user);
+  neap_note_write(&policy->newest, now, policy->fault);
   if (policy->logged_ms != 0 && now < policy->logged_ms + LOG_EVERY_MS) {
     policy->unlogged++;
     return;
@@ -372,7 +377,16 @@ static void decide_pick(neap_policy *policy) {
   settle(policy, &policy->decide_streak, code);
 }
 
+/* What only the policy knows, for others to look at. */
+static void show(neap_policy *policy) {
+  neap_policy_counters now;
+  neap_policy_counters_get(policy, &now);
+  __atomic_store_n(&policy->shown_memory, now.memory, __ATOMIC_RELAXED);
+  __atomic_store_n(&policy->shown_aborts, now.trace_aborts, __ATOMIC_RELAXED);
+}
+
 void neap_policy_decide(neap_policy *policy, neap_ask ask) {
+  if (policy->counters.asks % SHOWN_EVERY == 0) show(policy);
   bump(&policy->counters.asks, 1);
   bool fallback = policy->tripped;
   if (ask == NEAP_ASK_PICK)
@@ -406,6 +420,10 @@ const char *neap_policy_fault(const neap_policy *policy) {
   return policy->fault;
 }
 
+bool neap_policy_fault_peek(const neap_policy *policy, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]) {
+  return neap_note_read(&policy->newest, at_ms, out);
+}
+
 size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, size_t capacity) {
   neap_policy_report now = report(policy);
   for (size_t i = 0; i < now.stat_count && i < capacity; i++) out[i] = now.stats[i];
@@ -433,4 +451,6 @@ void neap_policy_counters_peek(const neap_policy *policy, neap_policy_counters *
   PEEK(fallbacks);
   PEEK(trips);
 #undef PEEK
+  out->memory = __atomic_load_n(&policy->shown_memory, __ATOMIC_RELAXED);
+  out->trace_aborts = __atomic_load_n(&policy->shown_aborts, __ATOMIC_RELAXED);
 }

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/note.h"
 #include "base/random.h"
 #include "neap/neap.h"
 #include "policy/abi.h"
@@ -161,9 +162,11 @@ void neap_policy_adopt(neap_policy *policy, neap_policy *previous);
 const char *neap_policy_name(const neap_policy *policy);   /* "sieve", or "fallback" after a trip */
 const char *neap_policy_source(const neap_policy *policy); /* text it was made of; NULL for natives */
 const char *neap_policy_fault(const neap_policy *policy);  /* newest fault: "file:line: text", or "" */
+/* The same with its time on the host's clock, while another thread uses the policy. False: there is none. */
+bool neap_policy_fault_peek(const neap_policy *policy, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]);
 void neap_policy_counters_get(const neap_policy *policy, neap_policy_counters *out);
-/* The same while another thread uses the policy, but for what only the policy knows: trace_aborts and memory
- * are 0. Any thread. */
+/* The same while another thread uses the policy; trace_aborts and memory are as of one of its newest asks.
+ * Any thread. */
 void neap_policy_counters_peek(const neap_policy *policy, neap_policy_counters *out);
 /* The policy's own figures: copies up to `capacity`, returns how many there are. */
 size_t neap_policy_stats_get(const neap_policy *policy, neap_policy_stat *out, size_t capacity);

@@ -310,10 +310,14 @@ typedef struct neap_worker_counters {
   size_t memory; /* bytes of the VM */
 } neap_worker_counters;
 void neap_worker_counters_get(const neap_worker_vm *vm, neap_worker_counters *out);
-/* The same while another thread uses the VM, but for trace_aborts and memory, which are 0. Any thread. */
+/* The same while another thread uses the VM; trace_aborts and memory are as of one of its newest asks. Any
+ * thread. */
 void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *out);
 /* The newest fault of a predicate or an action, or value that was refused, "file:line: text"; "" before the
  * first. */
 const char *neap_worker_fault(const neap_worker_vm *vm);
+/* The newest fault with its time on the host's clock, while another thread uses the VM. False: there is none.
+ * Any thread. */
+bool neap_worker_fault_peek(const neap_worker_vm *vm, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]);
 
 #endif

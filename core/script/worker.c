@@ -19,7 +19,7 @@
 #include "script/views.h"
 
 #define WORKER_MAGIC 0x4e77766du /* "Nwvm" */
-enum { TRIP_AFTER = 3, LOG_EVERY_MS = 1000 };
+enum { TRIP_AFTER = 3, LOG_EVERY_MS = 1000, SHOWN_EVERY = 64 };
 
 /* A predicate or an action. */
 typedef struct function {
@@ -47,7 +47,8 @@ struct neap_worker_vm {
   neap_worker_counters counters;
   uint64_t load_aborts;      /* trace aborts of the check that ran in this VM: not of predicates */
   log_pace faults, refusals; /* apart, so that clients cannot hide faults */
-  char fault[512];
+  char fault[NEAP_NOTE_TEXT];
+  neap_note newest; /* fault, for others */
 };
 
 /* --- making --- */
@@ -239,6 +240,7 @@ static void tell(neap_worker_vm *worker, int32_t route, const char *what, int st
 static int fail(neap_worker_vm *worker, int32_t route, function *asked, int status) {
   bump(&worker->counters.faults);
   tell(worker, route, "fault", status, &worker->faults);
+  neap_note_write(&worker->newest, worker->host->now_ms(worker->host->user), worker->fault);
   worker->dead = worker->dead || status == NEAP_EMEMCAP;
   if (++asked->streak == TRIP_AFTER || worker->dead) {
     asked->tripped = true;
@@ -255,9 +257,18 @@ static int refuse(neap_worker_vm *worker, int32_t route) {
   return NEAP_EINVAL;
 }
 
+/* What only the VM knows, for others to look at. */
+static void show(neap_worker_vm *vm) {
+  neap_worker_counters now;
+  neap_worker_counters_get(vm, &now);
+  __atomic_store_n(&vm->counters.trace_aborts, now.trace_aborts, __ATOMIC_RELAXED);
+  __atomic_store_n(&vm->counters.memory, now.memory, __ATOMIC_RELAXED);
+}
+
 /* hot: */
 static int ask(neap_worker_vm *vm, int32_t route, function *asked, const neap_request_board *request) {
   if (asked->tripped || vm->dead) return NEAP_ESTATE;
+  if (vm->counters.asks % SHOWN_EVERY == 0) show(vm);
   bump(&vm->counters.asks);
   neap_views_open(&vm->views, request);
   int status = neap_vm_call(vm->vm, asked->ref);
@@ -299,9 +310,15 @@ void neap_worker_counters_peek(const neap_worker_vm *vm, neap_worker_counters *o
   *out = (neap_worker_counters){.asks = __atomic_load_n(&vm->counters.asks, __ATOMIC_RELAXED),
                                 .faults = __atomic_load_n(&vm->counters.faults, __ATOMIC_RELAXED),
                                 .trips = __atomic_load_n(&vm->counters.trips, __ATOMIC_RELAXED),
-                                .refused = __atomic_load_n(&vm->counters.refused, __ATOMIC_RELAXED)};
+                                .refused = __atomic_load_n(&vm->counters.refused, __ATOMIC_RELAXED),
+                                .trace_aborts = __atomic_load_n(&vm->counters.trace_aborts, __ATOMIC_RELAXED),
+                                .memory = __atomic_load_n(&vm->counters.memory, __ATOMIC_RELAXED)};
 }
 
 const char *neap_worker_fault(const neap_worker_vm *vm) {
   return vm->fault;
+}
+
+bool neap_worker_fault_peek(const neap_worker_vm *vm, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]) {
+  return neap_note_read(&vm->newest, at_ms, out);
 }

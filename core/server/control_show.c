@@ -32,16 +32,24 @@ static void add_backend(void *user, const neap_gateway_backend *backend) {
   const char *word = backend->removed                         ? "removed"
                      : vitals->ejected_until_ms > out->now_ms ? "ejected"
                                                               : neap_backend_state_name(state);
-  json_t *row = json_pack("{s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:I, s:I}", "pool", backend->pool, "backend",
-                          neap_control_string(backend->address), "id", backend->id ? backend->id : "",
-                          "state", word, "weight", (int)backend->weight, "limit", (int)backend->limit,
-                          "in_flight", (int)info->in_flight, "requests", (json_int_t)info->requests,
-                          "failures", (json_int_t)info->failures);
+  json_t *row = json_pack(
+      "{s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:i, s:I, s:I}", "pool", backend->pool, "backend",
+      neap_control_string(backend->address), "id", backend->id ? backend->id : "", "state", word, "weight",
+      (int)backend->weight, "limit", (int)backend->limit, "in_flight", (int)info->in_flight, "idle",
+      (int)backend->idle, "requests", (json_int_t)info->requests, "failures", (json_int_t)info->failures);
   json_t *more = json_pack("{s:f, s:f, s:f, s:f, s:s, s:I, s:I, s:I}", "error_rate", info->error_rate,
                            "ewma_ms", info->ewma_us / 1e3, "p50_ms", ms_of(&info->response, 0.5), "p99_ms",
                            ms_of(&info->response, 0.99), "breaker", breaker_name(vitals), "ejections",
                            (json_int_t)vitals->ejections, "probes", (json_int_t)vitals->probes,
                            "probe_failures", (json_int_t)vitals->probe_failures);
+  if (row && vitals->checked_ms) {
+    json_object_set_new(more, "last_check", json_string(vitals->check_good ? "passed" : "failed"));
+    json_object_set_new(more, "check_age_s",
+                        json_real((double)(out->now_ms - NEAP_MIN(vitals->checked_ms, out->now_ms)) / 1e3));
+  } else if (row) {
+    json_object_set_new(more, "last_check", json_string("none"));
+    json_object_set_new(more, "check_age_s", json_null());
+  }
   if (row && more) json_object_update(row, more);
   json_decref(more);
   if (row && (backend->added || backend->removed || backend->weight_changed))
@@ -82,6 +90,21 @@ json_t *neap_policies_json(neap_gateway *gateway) {
                   (json_int_t)c->trips, "refused", (json_int_t)views[i].refused);
     json_array_append_new(list, row);
   }
+  free(views);
+  return list;
+}
+
+json_t *neap_faults_json(neap_gateway *gateway) {
+  neap_policy_view *views;
+  json_t *list = json_array();
+  uint64_t now_ms = gateway->host->now_ms(gateway->host->user);
+  size_t count = neap_policy_views_get(gateway, &views);
+  for (size_t i = 0; i < count; i++)
+    if (views[i].fault[0])
+      json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:o}", "kind", views[i].kind, "name",
+                                            views[i].name, "generation", views[i].generation, "ago_s",
+                                            (double)(now_ms - NEAP_MIN(views[i].fault_ms, now_ms)) / 1e3,
+                                            "fault", neap_control_string(views[i].fault)));
   free(views);
   return list;
 }

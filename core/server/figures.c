@@ -14,6 +14,14 @@ static void add_counters(neap_policy_counters *sum, const neap_policy_counters *
   sum->fallbacks += one->fallbacks;
   sum->trips += one->trips;
   sum->trace_aborts += one->trace_aborts;
+  sum->memory += one->memory;
+}
+
+/* The newest of all workers' stays. */
+static void take_fault(neap_policy_view *view, uint64_t at_ms, const char *fault) {
+  if (view->fault[0] && at_ms < view->fault_ms) return;
+  view->fault_ms = at_ms;
+  snprintf(view->fault, sizeof view->fault, "%s", fault);
 }
 
 /* The policies of a generation's pools, summed over its workers. */
@@ -28,8 +36,12 @@ static void look_at_pools(const neap_loaded *loaded, neap_policy_view *views) {
     for (uint32_t w = 0; w < loaded->part_count; w++) {
       if (loaded->parts[w].loaded == NULL) continue;
       neap_policy_counters one;
-      neap_policy_counters_peek(neap_pool_policy(loaded->parts[w].generation.pools[i]), &one);
+      uint64_t at_ms;
+      char fault[NEAP_NOTE_TEXT];
+      const neap_policy *policy = neap_pool_policy(loaded->parts[w].generation.pools[i]);
+      neap_policy_counters_peek(policy, &one);
       add_counters(&view->counters, &one);
+      if (neap_policy_fault_peek(policy, &at_ms, fault)) take_fault(view, at_ms, fault);
     }
   }
 }
@@ -46,6 +58,11 @@ static void look_at_predicates(const neap_loaded *loaded, neap_policy_view *view
     view->counters.asks += one.asks;
     view->counters.faults_error += one.faults;
     view->counters.trips += one.trips;
+    view->counters.trace_aborts += one.trace_aborts;
+    view->counters.memory += one.memory;
+    uint64_t at_ms;
+    char fault[NEAP_NOTE_TEXT];
+    if (neap_worker_fault_peek(loaded->parts[w].vm, &at_ms, fault)) take_fault(view, at_ms, fault);
     view->refused += one.refused;
   }
 }
@@ -54,6 +71,7 @@ static void look_at_evict(neap_cache *cache, neap_policy_view *view) {
   neap_cache_stats stats;
   neap_cache_stats_get(cache, &stats);
   neap_store_policy_counters(cache, &view->counters);
+  if (!neap_store_policy_fault(cache, &view->fault_ms, view->fault)) view->fault[0] = '\0';
   view->kind = "evict";
   view->name = "cache";
   snprintf(view->policy, sizeof view->policy, "%s", stats.policy);

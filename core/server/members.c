@@ -571,6 +571,14 @@ int neap_gateway_backend_drain(neap_gateway *gateway, const char *pool, const ch
 
 /* --- showing */
 
+static uint32_t idle_of(const neap_gateway *gateway, const neap_backend *backend) {
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
+    if (gateway->workers[i])
+      sum += neap_connections_kept(neap_worker_flow(gateway->workers[i])->connections, backend);
+  return sum;
+}
+
 void neap_gateway_backends_each(neap_gateway *gateway,
                                 void (*tell)(void *user, const neap_gateway_backend *backend), void *user) {
   const neap_loaded *loaded = gateway->loaded;
@@ -588,6 +596,7 @@ void neap_gateway_backends_each(neap_gateway *gateway,
                                     .weight = member->weight,
                                     .limit = member->limit,
                                     .draining = member->draining,
+                                    .idle = idle_of(gateway, member->backend),
                                     .added = find_configured(pool, address) == NULL,
                                     .weight_changed = change && change->weight};
       neap_backend_id_get(member->backend, id);

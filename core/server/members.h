@@ -68,6 +68,7 @@ typedef struct neap_gateway_backend {
   const char *pool, *address;
   const char *id; /* UUID: as configured, or made of the address */
   int32_t weight, limit;
+  uint32_t idle; /* connections that workers keep open to it */
   bool draining;
   bool added, removed;    /* at run time; a removed one is told of as long as the file still names it */
   bool weight_changed;    /* at run time */

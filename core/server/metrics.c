@@ -1,5 +1,6 @@
 /* All figures, as Prometheus reads them. Gathered by the control thread: workers are not asked, their counts
  * are read where they lie. */
+#include "server/candidate.h"
 #include "server/control.h"
 #include "server/figures.h"
 #include "server/gateway.h"
@@ -67,6 +68,7 @@ typedef struct member_view { /* a backend of a pool in force, looked at once */
   char backend[256];
   int32_t weight, limit;
   bool draining;
+  uint32_t idle;
   uint64_t now_ms;
   neap_backend_info info;
 } member_view;
@@ -92,6 +94,7 @@ static void look_at_member(void *user, const neap_gateway_backend *backend) {
                         .weight = backend->weight,
                         .limit = backend->limit,
                         .draining = backend->draining,
+                        .idle = backend->idle,
                         .now_ms = views->now_ms,
                         .info = backend->info};
   snprintf(view->backend, sizeof view->backend, "%s", backend->address);
@@ -154,6 +157,10 @@ static double breaker_opened(const member_view *view) {
   return (double)view->info.vitals.breaker_opened;
 }
 
+static double idle(const member_view *view) {
+  return view->idle;
+}
+
 static void expose_backends(neap_gateway *gateway, neap_exposition *out) {
   static const struct {
     neap_metric metric;
@@ -170,7 +177,8 @@ static void expose_backends(neap_gateway *gateway, neap_exposition *out) {
                  {NEAP_METRIC_BACKEND_TRANSITIONS, transitions},
                  {NEAP_METRIC_BACKEND_EJECTED, ejected},
                  {NEAP_METRIC_BACKEND_EJECTIONS, ejections},
-                 {NEAP_METRIC_BACKEND_BREAKER, breaker_opened}};
+                 {NEAP_METRIC_BACKEND_BREAKER, breaker_opened},
+                 {NEAP_METRIC_BACKEND_IDLE, idle}};
   member_views all = {.now_ms = gateway->host->now_ms(gateway->host->user)};
   neap_gateway_backends_each(gateway, look_at_member, &all);
   const member_view *views = all.list;
@@ -255,8 +263,75 @@ static void expose_policies(neap_gateway *gateway, neap_exposition *out) {
     if (strcmp(views[i].kind, "route") == 0)
       neap_expose(out, NEAP_METRIC_VALUES_REFUSED, (double)views[i].refused,
                   (const char *[]){views[i].generation});
+  for (size_t i = 0; i < count; i++)
+    neap_expose(out, NEAP_METRIC_POLICY_ABORTS, (double)views[i].counters.trace_aborts,
+                (const char *[]){LABELS});
+  for (size_t i = 0; i < count; i++)
+    neap_expose(out, NEAP_METRIC_POLICY_MEMORY, (double)views[i].counters.memory, (const char *[]){LABELS});
 #undef LABELS
   free(views);
+}
+
+/* --- the candidate that is tried, from what `neap shadow` and `neap canary` tell */
+
+static double of(const json_t *object, const char *name) {
+  return json_number_value(json_object_get(object, name));
+}
+
+static void expose_asked(neap_exposition *out, const json_t *pools, const json_t *routes) {
+  static const struct {
+    neap_metric metric;
+    const char *name;
+  } figures[] = {{NEAP_METRIC_SHADOW_ASKED, "asked"},
+                 {NEAP_METRIC_SHADOW_AGREED, "agreed"},
+                 {NEAP_METRIC_SHADOW_FAILED, "failed"}};
+  for (size_t f = 0; f < NEAP_COUNT_OF(figures); f++) {
+    for (size_t i = 0; i < json_array_size(pools); i++) {
+      const json_t *pool = json_array_get(pools, i);
+      neap_expose(out, figures[f].metric, of(pool, figures[f].name),
+                  (const char *[]){"balance", json_string_value(json_object_get(pool, "pool"))});
+    }
+    if (routes)
+      neap_expose(out, figures[f].metric, of(routes, figures[f].name), (const char *[]){"route", ""});
+  }
+}
+
+static void expose_share(neap_exposition *out, const char *side, double value) {
+  neap_expose(out, NEAP_METRIC_SHADOW_HITS, value, (const char *[]){side});
+}
+
+static void expose_hits(neap_exposition *out, const json_t *cache) {
+  if (cache == NULL) return;
+  expose_share(out, "live", of(cache, "hit_ratio"));
+  expose_share(out, "replayed", of(cache, "replayed_hit_ratio"));
+  expose_share(out, "would_be", of(cache, "would_be_hit_ratio"));
+}
+
+static void expose_sides(neap_exposition *out, const json_t *told) {
+  static const char *const names[] = {"in_force", "candidate"}; /* in the order of the list */
+  const json_t *sides = json_object_get(told, "sides");
+  if (sides == NULL) return;
+  neap_expose(out, NEAP_METRIC_CANARY_SHARE, of(json_object_get(told, "terms"), "share"), NULL);
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    neap_expose(out, NEAP_METRIC_CANARY_REQUESTS, of(json_array_get(sides, i), "requests"), &names[i]);
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    neap_expose(out, NEAP_METRIC_CANARY_ERRORS, of(json_array_get(sides, i), "errors"), &names[i]);
+  for (size_t i = 0; i < NEAP_COUNT_OF(names); i++)
+    neap_expose(out, NEAP_METRIC_CANARY_P99, of(json_array_get(sides, i), "p99_ms") / 1e3, &names[i]);
+}
+
+static void expose_candidate(const neap_gateway *gateway, neap_exposition *out) {
+  if (gateway->candidate == NULL) return;
+  json_t *told = neap_candidate_json(gateway->candidate);
+  char generation[24];
+  snprintf(generation, sizeof generation, "%llu", (unsigned long long)gateway->candidate->number);
+  neap_expose(out, NEAP_METRIC_CANDIDATE, 1,
+              (const char *[]){json_string_value(json_object_get(told, "kind")),
+                               json_string_value(json_object_get(told, "subject")), generation});
+  expose_asked(out, json_object_get(told, "pools"), json_object_get(told, "routes"));
+  expose_hits(out, json_object_get(told, "cache"));
+  expose_sides(out, told);
+  json_decref(told);
 }
 
 char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *size) {
@@ -269,6 +344,7 @@ char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *siz
   expose_backends(gateway, &out);
   if (cache) expose_cache(cache, &out);
   expose_policies(gateway, &out);
+  expose_candidate(gateway, &out);
   return neap_expose_end(&out, size);
 }
 

@@ -140,6 +140,7 @@ void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_co
   json_object_set_new(body, "last_reload", last_reload_of(gateway));
   json_object_set_new(body, "generations", generations_of(gateway));
   json_object_set_new(body, "policies", neap_policies_json(gateway));
+  json_object_set_new(body, "faults", neap_faults_json(gateway));
   json_object_set_new(body, "threads", workers_of(gateway));
   json_object_set_new(body, "listeners", listeners_of(gateway));
   json_object_set_new(body, "sources", sources_of(gateway));

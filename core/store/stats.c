@@ -77,3 +77,10 @@ void neap_store_policy_counters(neap_cache *cache, neap_policy_counters *out) {
   neap_policy_counters_get(cache->evictor->policy, out);
   pthread_mutex_unlock(&cache->maintenance);
 }
+
+bool neap_store_policy_fault(neap_cache *cache, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]) {
+  pthread_mutex_lock(&cache->maintenance);
+  bool there = neap_policy_fault_peek(cache->evictor->policy, at_ms, out);
+  pthread_mutex_unlock(&cache->maintenance);
+  return there;
+}

@@ -43,5 +43,7 @@ int neap_store_set_evict(neap_cache *cache, neap_registry *registry, const char 
                          const neap_param *params, size_t param_count, neap_err *err);
 /* Counters of the eviction policy in use. */
 void neap_store_policy_counters(neap_cache *cache, neap_policy_counters *out);
+/* Its newest fault: see neap_policy_fault_peek. */
+bool neap_store_policy_fault(neap_cache *cache, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]);
 
 #endif

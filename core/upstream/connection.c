@@ -19,8 +19,16 @@ typedef struct kept_list {
   uint32_t count;
 } kept_list;
 
+/* Counts of kept connections by the backend's id, for others to look at: blocks are made once and stay. What
+ * lies beyond the last block is not counted. */
+enum { KEPT_BLOCK = 256, KEPT_BLOCKS = 64 };
+typedef struct kept_block {
+  _Atomic uint32_t counts[KEPT_BLOCK];
+} kept_block;
+
 struct neap_connections {
   neap_loop *loop;
+  _Atomic(kept_block *) kept[KEPT_BLOCKS];
   kept_list *shelves; /* by the backend's id */
   uint32_t shelf_count;
   neap_connection *free;
@@ -51,6 +59,29 @@ static kept_list *shelf_of(neap_connections *connections, const neap_connection 
   return &connections->shelves[connection->backend_id];
 }
 
+static void show_count(neap_connections *connections, uint32_t id) {
+  kept_block *block = NULL;
+  if (id / KEPT_BLOCK < KEPT_BLOCKS)
+    block = atomic_load_explicit(&connections->kept[id / KEPT_BLOCK], memory_order_relaxed);
+  if (block)
+    atomic_store_explicit(&block->counts[id % KEPT_BLOCK], connections->shelves[id].count,
+                          memory_order_relaxed);
+}
+
+static void make_block(neap_connections *connections, uint32_t id) {
+  if (id / KEPT_BLOCK >= KEPT_BLOCKS) return;
+  _Atomic(kept_block *) *place = &connections->kept[id / KEPT_BLOCK];
+  if (atomic_load_explicit(place, memory_order_relaxed) == NULL)
+    atomic_store_explicit(place, calloc(1, sizeof(kept_block)), memory_order_release);
+}
+
+uint32_t neap_connections_kept(const neap_connections *connections, const neap_backend *backend) {
+  const kept_block *block = NULL;
+  if (backend->id / KEPT_BLOCK < KEPT_BLOCKS)
+    block = atomic_load_explicit(&connections->kept[backend->id / KEPT_BLOCK], memory_order_acquire);
+  return block ? atomic_load_explicit(&block->counts[backend->id % KEPT_BLOCK], memory_order_relaxed) : 0;
+}
+
 static void take_off(neap_connection *connection) {
   kept_list *shelf = shelf_of(connection->home, connection);
   if (connection->newer)
@@ -59,6 +90,7 @@ static void take_off(neap_connection *connection) {
     shelf->newest = connection->older;
   if (connection->older) connection->older->newer = connection->newer;
   shelf->count--;
+  show_count(connection->home, connection->backend_id);
 }
 
 static void release(neap_connection *connection) {
@@ -88,6 +120,7 @@ static kept_list *shelf_for(neap_connections *connections, const neap_backend *b
     connections->shelf_count = count;
   }
   kept_list *shelf = &connections->shelves[backend->id];
+  make_block(connections, backend->id);
   if (shelf->serial != backend->serial) {
     empty_shelf(shelf);
     shelf->serial = backend->serial;
@@ -199,6 +232,7 @@ void neap_connection_keep(neap_connection **connection_ptr, uint64_t idle_timeou
   if (shelf->newest) shelf->newest->newer = connection;
   shelf->newest = connection;
   shelf->count++;
+  show_count(connection->home, connection->backend_id);
   neap_stream_reading(connection->stream, true);
   neap_timer_set(connection->home->loop, &connection->idle, idle_timeout_ms);
 }
@@ -219,6 +253,8 @@ void neap_connections_destroy(neap_connections **connections_ptr) {
     connections->free = connection->older;
     free(connection);
   }
+  for (uint32_t i = 0; i < KEPT_BLOCKS; i++)
+    free(atomic_load_explicit(&connections->kept[i], memory_order_relaxed));
   free(connections->shelves);
   free(connections);
 }

@@ -8,6 +8,7 @@ void neap_health_init(neap_health *health) {
   atomic_store_explicit(&health->key, 0, memory_order_relaxed);
   atomic_store_explicit(&health->refused, false, memory_order_relaxed);
   atomic_store_explicit(&health->checked_ms, 0, memory_order_relaxed);
+  atomic_store_explicit(&health->good, false, memory_order_relaxed);
   health->against = 0;
 }
 
@@ -17,12 +18,14 @@ void neap_health_begin(neap_health *health, uint64_t key, const neap_health *fro
     atomic_store_explicit(&health->state, from->state, memory_order_relaxed);
     atomic_store_explicit(&health->refused, from->refused, memory_order_relaxed);
     atomic_store_explicit(&health->checked_ms, from->checked_ms, memory_order_relaxed);
+    atomic_store_explicit(&health->good, from->good, memory_order_relaxed);
   }
   atomic_store_explicit(&health->key, key, memory_order_release); /* who finds it, finds the rest */
 }
 
 bool neap_health_take(neap_health *health, const neap_care_health *rules, bool good) {
   int32_t state = atomic_load_explicit(&health->state, memory_order_relaxed);
+  atomic_store_explicit(&health->good, good, memory_order_relaxed);
   int32_t said = good ? NEAP_BACKEND_UP : NEAP_BACKEND_DOWN;
   if (said == state) {
     health->against = 0;

@@ -49,6 +49,7 @@ enum { NEAP_CHECKS_MAX = 8 }; /* different rules by which one backend is probed 
 typedef struct neap_vitals_info {
   int32_t probed;      /* NEAP_BACKEND_UP, DOWN or UNKNOWN: what the pool's probes say */
   uint64_t checked_ms; /* when the last of them ended; 0: none did */
+  bool check_good;     /* whether that one passed; it may take more for `probed` to change */
   uint64_t probes, probe_failures, transitions; /* by whichever rules */
   uint64_t ejected_until_ms;                    /* past or 0: it is not ejected */
   uint64_t ejections;
@@ -348,6 +349,8 @@ void neap_connection_serve(neap_connection *connection, const neap_connection_vt
 bool neap_connection_is_quiet(neap_connection *connection);
 /* Gives back a connection whose response has been read to its end and nothing beyond it: kept for the next.
  * Clears the pointer. hot: */
+/* How many are kept to a backend. Any thread, while there are these connections. */
+uint32_t neap_connections_kept(const neap_connections *connections, const neap_backend *backend);
 void neap_connection_keep(neap_connection **connection, uint64_t idle_timeout_ms, uint32_t max_idle);
 /* Closes it. Clears the pointer. */
 void neap_connection_drop(neap_connection **connection);

@@ -41,6 +41,7 @@ void neap_vitals_get(const neap_vitals *vitals, uint64_t key, uint64_t now_ms, n
   *out = (neap_vitals_info){
       .probed = atomic_load_explicit(&check->state, memory_order_relaxed),
       .checked_ms = atomic_load_explicit(&check->checked_ms, memory_order_relaxed),
+      .check_good = atomic_load_explicit(&check->good, memory_order_relaxed),
       .probes = atomic_load_explicit(&vitals->probes, memory_order_relaxed),
       .probe_failures = atomic_load_explicit(&vitals->probe_failures, memory_order_relaxed),
       .transitions = atomic_load_explicit(&vitals->transitions, memory_order_relaxed),

@@ -27,6 +27,7 @@ typedef struct neap_health {
   _Atomic int32_t state;       /* NEAP_BACKEND_UNKNOWN before the first verdict, UP, DOWN */
   _Atomic bool refused;        /* the last probe found nobody there */
   _Atomic uint64_t checked_ms; /* the last probe's end; 0: none yet */
+  _Atomic bool good;           /* the last probe's verdict */
   uint32_t against;            /* verdicts in a row that speak against the state; control thread only */
 } neap_health;
 

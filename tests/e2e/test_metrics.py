@@ -1,5 +1,6 @@
 """Figures of a running gateway: Prometheus' own tool finds nothing to say against them, and they are true."""
 
+import json
 import os
 import re
 import shutil
@@ -118,6 +119,92 @@ class Metrics(unittest.TestCase):
         labels = 'kind="balance",name="app",policy="inline:app",generation="1"'
         text = self.await_value(gateway, 'neap_policy_faults_total{%s,reason="fuel"}' % labels, 1)
         self.assertEqual(self.value(text, "neap_policy_fallbacks_total{%s}" % labels), 1)
+
+    def control(self, gateway, *arguments):
+        run = subprocess.run([PROGRAM, *arguments, "--json", "-c", gateway.config], capture_output=True, text=True,
+                             timeout=TIMEOUT * 3, check=False)
+        self.assertEqual(run.returncode, 0, run.stdout)
+        return json.loads(run.stdout.splitlines()[-1])
+
+    def test_the_newest_fault_of_each_policy_is_shown_with_its_line(self):
+        gateway = self.start(self.origin(), workers=2,
+                             pool="balance = function(req, pool)\nif req.path == '/loop' then error('lost\\27') end return 1 end,",
+                             more="neap.route { path = '/odd', pool = 'app', when = function(req)\n"
+                                  "return req.method == 'PUT' and req.nothing.here or true end }")
+        self.assertEqual(self.control(gateway, "status")["faults"], [])
+        gateway.ask("/loop")
+        gateway.ask("/odd", method="PUT")
+        faults = self.control(gateway, "status")["faults"]
+        self.assertEqual([(one["kind"], one["name"], one["generation"]) for one in faults],
+                         [("balance", "app", "1"), ("route", "", "1")])
+        for one, words in zip(faults, ("lost", "nothing")):
+            self.assertRegex(one["fault"], r"neap\.lua:\d+: .*" + words)
+            self.assertLess(one["ago_s"], TIMEOUT)
+        page = subprocess.run([PROGRAM, "status", "-c", gateway.config], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(page, r"(?m)^faults:\n +kind +name +generation +ago_s +fault\n +balance +app +1 +\S+ +\S+neap\.lua:\d+: ")
+        self.assertNotIn("\x1b", page)
+
+    def test_checks_and_kept_connections_of_backends_are_shown(self):
+        origin, without = self.origin(), self.origin()
+        origin.on("/health", wire.response(body=b"x"))
+        gateway = self.start(origin, pool='health = { path = "/health", interval = "100ms" },')
+
+        def checked(verdict):
+            def look():
+                row = self.control(gateway, "backends")["backends"][0]
+                return row if row["last_check"] == verdict else None
+            return wire.wait_until(look, "a check that " + verdict)
+        self.assertLess(checked("passed")["check_age_s"], TIMEOUT)
+        origin.on("/health", wire.response(500, body=b"x"))
+        checked("failed")
+        gateway.reload(config(without), "reloaded generation=2")
+        gateway.ask("/x")
+        self.await_value(gateway, 'neap_backend_idle_connections{pool="app",backend="%s"}' % without.address, 1)
+        row = self.control(gateway, "backends")["backends"][0]
+        self.assertEqual((row["last_check"], row["check_age_s"], row["idle"]), ("none", None, 1))
+        for connection in without.connections:
+            connection.close()
+        self.await_value(gateway, 'neap_backend_idle_connections{pool="app",backend="%s"}' % without.address, 0)
+
+    def test_candidates_and_what_policies_cost_are_figures(self):
+        origins = self.origin(), self.origin()
+        gateway = self.start(*origins, cache="false", pool='balance = "lua:p2c",')
+        policy = os.path.join(gateway.folder, "next.lua")
+        with open(policy, "w") as file:
+            file.write('local b = require "neap.policy".balance { name = "next" }\n'
+                       'function b.pick(request, pool) return 1 end\nreturn b\n')
+        labels = 'kind="balance",name="app",policy="p2c",generation="1"'
+
+        def ask(count):
+            for _ in range(count):
+                self.assertEqual(gateway.ask("/x").status, 200)
+        ask(70)
+        text = self.scrape(gateway)
+        self.assertNotIn("\nneap_candidate", text)
+        self.assertGreater(self.value(text, "neap_policy_memory_bytes{%s}" % labels), 10000)
+        self.value(text, "neap_policy_trace_aborts_total{%s}" % labels)
+        self.control(gateway, "shadow", policy, "--pool", "app")
+        ask(20)
+        text = self.await_value(gateway, 'neap_shadow_asked_total{subject="balance",pool="app"}', 20)
+        self.assertEqual(self.value(text, 'neap_candidate{kind="shadow",subject="balance",generation="2"}'), 1)
+        self.assertLessEqual(self.value(text, 'neap_shadow_agreed_total{subject="balance",pool="app"}'), 20)
+        self.assertEqual(self.value(text, 'neap_shadow_failed_total{subject="balance",pool="app"}'), 0)
+        self.assertEqual(promtool("check", "metrics", text=text).stderr, "")
+        self.control(gateway, "shadow", "lru")
+        text = self.scrape(gateway)
+        for side in ("live", "replayed", "would_be"):
+            self.assertEqual(self.value(text, 'neap_shadow_hit_ratio{side="%s"}' % side), 0)
+        self.control(gateway, "canary", policy, "--pool", "app", "--share", "50%")
+        ask(10)
+        text = self.scrape(gateway)
+        self.assertEqual(self.value(text, "neap_canary_share"), 0.5)
+        sides = [self.value(text, 'neap_canary_requests_total{side="%s"}' % side) for side in ("in_force", "candidate")]
+        self.assertLessEqual(sum(sides), 10)
+        for name in ("errors_total", "p99_seconds"):
+            self.value(text, 'neap_canary_%s{side="candidate"}' % name)
+        self.assertEqual(promtool("check", "metrics", text=text).stderr, "")
+        self.control(gateway, "rollback")
+        self.assertNotIn("\nneap_canary", self.scrape(gateway))
 
     def test_shipped_alerts_fire_when_they_should(self):
         rules = promtool("check", "rules", os.path.join(ALERTS, "neap.rules.yml"))
