@@ -70,12 +70,15 @@ static int32_t draw_share(neap_exchange *exchange, const neap_split *split) {
 
 /* --- rewrite */
 
-static bool write_parts(neap_exchange *exchange, const neap_parts *parts, neap_http_slice *out) {
+static bool write_parts(neap_exchange *exchange, const neap_parts *parts, neap_parts_place place,
+                        neap_http_slice *out) {
   size_t capacity = NEAP_MIN(neap_parts_bound(parts, &exchange->board), (size_t)TARGET_MAX) + 1;
   char *text = neap_arena_take(&exchange->arena, capacity);
   if (text == NULL) return false;
   text[0] = '/'; /* a path begins so, whatever it is made of */
-  ssize_t size = neap_parts_write(parts, &exchange->board, text + 1, capacity - 1);
+  ssize_t size = place == NEAP_PARTS_LOCATION
+                     ? neap_parts_write_location(parts, &exchange->board, text + 1, capacity - 1)
+                     : neap_parts_write(parts, place, &exchange->board, text + 1, capacity - 1);
   neap_arena_trim(&exchange->arena, text, capacity, size < 0 ? 0 : (size_t)size + 1);
   if (size < 0) return false;
   *out = (neap_http_slice){.ptr = text + 1, .size = (int32_t)size};
@@ -86,10 +89,10 @@ static bool rewrite(neap_exchange *exchange, const neap_rewrite *rule) {
   neap_http_request *request = &exchange->request;
   neap_http_slice path = request->path, query = {.ptr = ""};
   if (rule->path.count > 0) {
-    if (!write_parts(exchange, &rule->path, &path)) return false;
+    if (!write_parts(exchange, &rule->path, NEAP_PARTS_PATH, &path)) return false;
     if (path.size == 0 || path.ptr[0] != '/') path.ptr--, path.size++;
   }
-  if (rule->new_query && !write_parts(exchange, &rule->query, &query)) return false;
+  if (rule->new_query && !write_parts(exchange, &rule->query, NEAP_PARTS_QUERY, &query)) return false;
   request->path = path;
   if (rule->new_query) request->query = query, request->has_query = query.size > 0;
   return true;
@@ -97,11 +100,19 @@ static bool rewrite(neap_exchange *exchange, const neap_rewrite *rule) {
 
 static neap_step redirect(neap_exchange *exchange, const neap_parts *location) {
   neap_http_slice text;
-  if (!write_parts(exchange, location, &text)) return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
+  if (!write_parts(exchange, location, NEAP_PARTS_LOCATION, &text))
+    return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
   char *copy = neap_acts_copy(exchange, (neap_view){text.ptr, (size_t)text.size});
   if (copy == NULL || neap_acts_edit(exchange, &exchange->acts->response, NEAP_ACTS_SET, "Location", copy))
     return neap_answer_error(exchange, 500, NEAP_END_NO_MEMORY);
   return neap_answer_make(exchange, &exchange->route->answer);
+}
+
+/* A path that was made here has no dot segments, whoever put them in: the backend would carry them out. */
+static bool leads_astray(const neap_exchange *exchange) {
+  bool made = exchange->acts->rewritten || exchange->route->actions->rewrite.path.count > 0;
+  return made && neap_http_path_is_odd(exchange->request.path) &&
+         neap_http_path_has_dots(exchange->request.path);
 }
 
 /* --- all of them */
@@ -130,6 +141,7 @@ neap_step neap_acts_run(neap_exchange *exchange) {
   if (split && !acts->pooled) exchange->pool_index = draw_share(exchange, &actions->split);
   if (!acts->rewritten && !rewrite(exchange, &actions->rewrite))
     return neap_answer_error(exchange, 500, NEAP_END_TOO_LARGE);
+  if (leads_astray(exchange)) return neap_answer_error(exchange, 400, NEAP_END_VALUE_REFUSED);
   if (actions->mirror.pool >= 0 && !exchange->explained) neap_acts_mirror(exchange, &actions->mirror);
   return NEAP_STEP_ROUTE;
 }

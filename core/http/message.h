@@ -213,6 +213,8 @@ bool neap_http_path_is_odd(neap_http_slice path);
 /* Does it hold a dot segment that only some backends see: beside an encoded slash or a backslash, or with ";"
  * behind it? Such requests are refused. */
 bool neap_http_path_is_ambiguous(neap_http_slice path);
+/* Does it hold a dot segment that anybody sees? */
+bool neap_http_path_has_dots(neap_http_slice path);
 /* The normal spelling (RFC 3986, 6.2.2): dot segments carried out, letters that need no "%" without it,
  * capital hex digits. `out` has room for the path; returns the size. */
 size_t neap_http_path_normal(neap_http_slice path, char *out);

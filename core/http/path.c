@@ -119,8 +119,8 @@ size_t neap_http_path_fold(neap_http_slice path, char *out) {
 }
 
 /* A dot segment is carried out by everybody where it stands between slashes. Some backends see one too beside
- * "%2F", "%5C" and "\", or where ";" follows. */
-bool neap_http_path_is_ambiguous(neap_http_slice path) {
+ * "%2F", "%5C" and "\", or where ";" follows. `all`: is there one of either kind? */
+static bool has_dots(neap_http_slice path, bool all) {
   const char *at = path.ptr, *end = at + path.size;
   size_t dots = 0;
   bool only_dots = true, plain = true; /* of this segment; its beginning is a "/" */
@@ -130,7 +130,7 @@ bool neap_http_path_is_ambiguous(neap_http_slice path) {
     bool dot_segment = only_dots && dots > 0 && dots <= 2;
     if (slash > 0) {
       bool is_plain = *at == '/';
-      if (dot_segment && !(plain && is_plain)) return true;
+      if (dot_segment && (all || !(plain && is_plain))) return true;
       plain = is_plain, only_dots = true, dots = 0;
       at += slash;
       continue;
@@ -142,5 +142,13 @@ bool neap_http_path_is_ambiguous(neap_http_slice path) {
       only_dots = false;
     at += c < 0 ? 1 : 3;
   }
-  return only_dots && dots > 0 && dots <= 2 && !plain;
+  return only_dots && dots > 0 && dots <= 2 && (all || !plain);
+}
+
+bool neap_http_path_is_ambiguous(neap_http_slice path) {
+  return has_dots(path, false);
+}
+
+bool neap_http_path_has_dots(neap_http_slice path) {
+  return has_dots(path, true);
 }

@@ -59,14 +59,23 @@ neap_slice neap_part_find(const neap_part *part, const neap_request_board *reque
 
 /* --- as a target */
 
-/* Parts of the target are in its spelling already; text was checked when the configuration was. */
-static bool is_spelt(neap_part_kind kind) {
+/* How a value is written so that it stays within the place that the template has for it. */
+typedef enum spelling { AS_IT_IS, KEEP_PERCENT, ENCODE } spelling;
+
+/* Text was checked when the configuration was; parts of the target keep the "%" that they have. */
+static spelling spelling_of(neap_part_kind kind, neap_parts_place place) {
+  bool in_query = place == NEAP_PARTS_QUERY;
   switch (kind) {
-  case NEAP_PART_METHOD:
-  case NEAP_PART_PARAMETER:
-  case NEAP_PART_HEADER:
-  case NEAP_PART_COOKIE: return false;
-  default: return true;
+  case NEAP_PART_TEXT: return AS_IT_IS;
+  case NEAP_PART_QUERY: return in_query ? AS_IT_IS : KEEP_PERCENT;
+  case NEAP_PART_TARGET: return place == NEAP_PARTS_LOCATION ? AS_IT_IS : KEEP_PERCENT;
+  case NEAP_PART_PATH:
+  case NEAP_PART_REST:
+  case NEAP_PART_BELOW:
+  case NEAP_PART_HOST:
+  case NEAP_PART_CLIENT: return in_query ? KEEP_PERCENT : AS_IT_IS;
+  case NEAP_PART_PARAMETER: return KEEP_PERCENT;
+  default: return ENCODE;
   }
 }
 
@@ -91,30 +100,85 @@ static ssize_t put_encoded(neap_slice value, bool encoded, char *out, size_t cap
   return (ssize_t)used;
 }
 
-ssize_t neap_parts_write(const neap_parts *parts, const neap_request_board *request, char *out,
-                         size_t capacity) {
+static ssize_t put_value(neap_slice value, spelling how, char *out, size_t capacity) {
+  if (how != AS_IT_IS) return put_encoded(value, how == KEEP_PERCENT, out, capacity);
+  if ((size_t)value.size > capacity) return NEAP_ESMALL;
+  if (value.size > 0) memcpy(out, value.ptr, (size_t)value.size);
+  return value.size;
+}
+
+ssize_t neap_parts_write(const neap_parts *parts, neap_parts_place place, const neap_request_board *request,
+                         char *out, size_t capacity) {
   size_t used = 0;
   for (size_t i = 0; i < parts->count; i++) {
     neap_slice value = neap_part_find(&parts->list[i], request);
-    if (is_spelt(parts->list[i].kind)) {
-      if ((size_t)value.size > capacity - used) return NEAP_ESMALL;
-      if (value.size > 0) memcpy(out + used, value.ptr, (size_t)value.size);
-      used += (size_t)value.size;
-    } else {
-      ssize_t size =
-          put_encoded(value, parts->list[i].kind == NEAP_PART_PARAMETER, out + used, capacity - used);
-      if (size < 0) return size;
-      used += (size_t)size;
-    }
+    ssize_t size = put_value(value, spelling_of(parts->list[i].kind, place), out + used, capacity - used);
+    if (size < 0) return size;
+    used += (size_t)size;
   }
   return (ssize_t)used;
+}
+
+/* --- as a location */
+
+static bool is_slash(char c) {
+  return c == '/' || c == '\\';
+}
+
+/* Does a client take what follows for more of the host? "https://a.example" and nothing behind it. */
+static bool ends_in_host(const char *text, size_t size) {
+  const char *host = memmem(text, size, "://", 3);
+  if (host == NULL) return false;
+  for (const char *c = host + 3; c < text + size; c++)
+    if (is_slash(*c) || *c == '?' || *c == '#') return false;
+  return true;
+}
+
+static bool is_of_target(neap_part_kind kind) {
+  return kind == NEAP_PART_REST || kind == NEAP_PART_PATH || kind == NEAP_PART_TARGET ||
+         kind == NEAP_PART_QUERY;
+}
+
+/* One "/" at its front, where the template is a path: with two, or with "\\", a client would go to another
+ * host. */
+static size_t stay_here(const neap_parts *parts, char *out, size_t used) {
+  bool is_text = parts->list[0].kind == NEAP_PART_TEXT;
+  const char *text = is_text ? parts->list[0].text : "";
+  if (is_text && (text[0] != '/' || is_slash(text[1]))) return used;
+  size_t slashes = 0;
+  while (slashes < used && is_slash(out[slashes])) slashes++;
+  memmove(out + 1, out + slashes, used - slashes);
+  out[0] = '/';
+  return used - slashes + 1;
+}
+
+ssize_t neap_parts_write_location(const neap_parts *parts, const neap_request_board *request, char *out,
+                                  size_t capacity) {
+  size_t used = 0;
+  if (parts->count == 0 || capacity == 0) return NEAP_ESMALL;
+  capacity--; /* for a "/" at the front */
+  for (size_t i = 0; i < parts->count; i++) {
+    const neap_parts one = {&parts->list[i], 1};
+    bool in_query = memchr(out, '?', used) != NULL;
+    ssize_t size = neap_parts_write(&one, in_query ? NEAP_PARTS_QUERY : NEAP_PARTS_LOCATION, request,
+                                    out + used, capacity - used);
+    if (size < 0) return size;
+    if (size > 0 && !is_slash(out[used]) && is_of_target(one.list->kind) && ends_in_host(out, used)) {
+      if (used + (size_t)size == capacity) return NEAP_ESMALL;
+      memmove(out + used + 1, out + used, (size_t)size);
+      out[used++] = '/';
+    }
+    used += (size_t)size;
+  }
+  used = stay_here(parts, out, used);
+  return (ssize_t)(used > 1 && out[used - 1] == '?' ? used - 1 : used);
 }
 
 size_t neap_parts_bound(const neap_parts *parts, const neap_request_board *request) {
   size_t bound = 0;
   for (size_t i = 0; i < parts->count; i++)
-    bound += 3 * (size_t)neap_part_find(&parts->list[i], request).size;
-  return bound;
+    bound += 3 * (size_t)neap_part_find(&parts->list[i], request).size + 1;
+  return bound + 1;
 }
 
 /* --- as a key */

@@ -21,11 +21,16 @@ static bool is_target(const char *text, int32_t size, const char *but) {
   return true;
 }
 
+/* "//a" and "/\\a": a path of a request must not become another host. */
+static bool leaves_host(const char *text, int32_t size) {
+  return text[0] == '\\' || (size > 1 && text[0] == '/' && (text[1] == '/' || text[1] == '\\'));
+}
+
 static bool may_stand(int32_t what, const char *text, int32_t size) {
   switch (what) {
   case NEAP_ACT_PATH: return size > 0 && text[0] == '/' && is_target(text, size, "?#");
   case NEAP_ACT_QUERY: return is_target(text, size, "#");
-  case NEAP_ACT_LOCATION: return size > 0 && is_target(text, size, "");
+  case NEAP_ACT_LOCATION: return size > 0 && is_target(text, size, "") && !leaves_host(text, size);
   case NEAP_ACT_KEY: return size > 0;
   case NEAP_ACT_BODY: return true;
   default: return neap_plain_text(text, size);

@@ -57,7 +57,7 @@ static void rewrite(uint64_t i) {
   static const neap_part parts[] = {{NEAP_PART_TEXT, "/v2"}, {NEAP_PART_REST, "/api"}};
   char out[64];
   (void)i;
-  sink += (uint64_t)neap_parts_write(&(neap_parts){parts, 2}, &request, out, sizeof out);
+  sink += (uint64_t)neap_parts_write(&(neap_parts){parts, 2}, NEAP_PARTS_PATH, &request, out, sizeof out);
 }
 
 static void filter(uint64_t i) {

@@ -56,6 +56,12 @@ class Rewriting(Actions):
         neap.route { prefix = "/made", pool = "app", rewrite = "/by/{header x-user}?id={query id}&m={method}" }
         neap.route { prefix = "/drop", pool = "app", rewrite = "{path}?" }
         neap.route { path = "/old/*", redirect = { to = "https://new.example.com/{rest}?{query}", status = 308 } }
+        neap.route { path = "/u/*", pool = "app", rewrite = "/users?name={rest}&by={header x-user}" }
+        neap.route { path = "/opt/*", pool = "app", rewrite = "/new/{rest}?{query}" }
+        neap.route { path = "/seg/*", pool = "app", rewrite = "/a/{header x-user}/{query p}" }
+        neap.route { path = "/act", pool = "app", action = function(req, res) res:path("/t/" .. req:query "p") end }
+        neap.route { path = "/go/*", redirect = "/{rest}?{query}" }
+        neap.route { path = "/lua-go*", pool = "app", action = function(req, res) res:redirect(req:query "to") end }
         neap.route { path = "/brace", redirect = "/{{x}}" }
         neap.route { path = "/a", header = { ["x-v"] = "1" }, pool = "app", cache = true, rewrite = "/one" }
         neap.route { path = "/a", pool = "app", cache = true, rewrite = "/two" }
@@ -72,8 +78,33 @@ class Rewriting(Actions):
                 self.assertEqual(self.forwarded(target), wanted)
 
     def test_what_comes_from_headers_is_encoded(self):
-        got = self.forwarded("/made/x?id=a%20b/c&z=1", fields=[("X-User", "../a b?c#d&e=f/%41\xe9")])
-        self.assertEqual(got, "/by/..%2Fa%20b%3Fc%23d%26e%3Df%2F%2541%E9?id=a%20b%2Fc&m=GET")
+        got = self.forwarded("/made/x?id=a%20b/c&z=1", fields=[("X-User", ".a/a b?c#d&e=f/%41\xe9")])
+        self.assertEqual(got, "/by/.a%2Fa%20b%3Fc%23d%26e%3Df%2F%2541%E9?id=a%20b%2Fc&m=GET")
+
+    def test_no_path_adds_a_parameter(self):
+        self.assertEqual(self.forwarded("/u/a&by=root#"[:-1]), "/users?name=a%26by%3Droot&by=")
+        self.assertEqual(self.forwarded("/u/a%26b+c;d?by=x"), "/users?name=a%26b%2Bc%3Bd&by=")
+        self.assertEqual(self.forwarded("/opt/x"), "/new/x")
+        self.assertEqual(self.forwarded("/opt/x?"), "/new/x")
+        self.assertEqual(self.forwarded("/opt/x?a=1"), "/new/x?a=1")
+
+    def test_nothing_that_is_put_into_a_path_climbs_out_of_it(self):
+        self.assertEqual(self.forwarded("/seg/?p=b", fields=[("X-User", "joe")]), "/a/joe/b?p=b")
+        self.assertEqual(self.forwarded("/act?p=b"), "/t/b?p=b")
+        before = len(self.app.seen)
+        for user, query in (("..", "b"), ("../..", "b"), ("x", ".."), ("x", "%2e%2e%2fadmin"), (".", "b")):
+            self.assertEqual(self.ask("/seg/?p=" + query, fields=[("X-User", user)]).status, 400)
+        for query in ("../admin", "..", "a/..%2fb", "./x"):
+            self.assertEqual(self.ask("/act?p=" + query).status, 400)
+        self.assertEqual(len(self.app.seen), before)
+
+    def test_a_redirect_to_a_path_never_leaves_the_host(self):
+        for target, wanted in (("/go//evil.example", "/evil.example"), ("/go/\\evil.example", "/evil.example"),
+                               ("/go/%2Fevil.example", "/evil.example"), ("/go/x?a=1", "/x?a=1")):
+            self.assertEqual(self.ask(target).get("Location"), wanted)
+        for to in ("//evil.example", "/\\evil.example", "\\\\evil.example"):
+            self.assertEqual(self.ask("/lua-go?to=" + to).status, 400)
+        self.assertEqual(self.ask("/lua-go?to=/x").get("Location"), "/x")
 
     def test_redirects_are_made_of_the_request(self):
         response = self.ask("/old/page?x=1&y=%20")

@@ -33,13 +33,13 @@ static char *exactly(size_t size) {
 static void check_written(const neap_parts *parts, const neap_request_board *request) {
   size_t bound = neap_parts_bound(parts, request);
   char *out = exactly(bound);
-  ssize_t size = neap_parts_write(parts, request, out, bound);
+  ssize_t size = neap_parts_write(parts, NEAP_PARTS_PATH, request, out, bound);
   neap_assert(size >= 0 && (size_t)size <= bound);
   for (ssize_t i = 0; i < size; i++) /* what is not of the target itself is safe in one */
     neap_assert(strchr("%-._~", out[i]) != NULL || (out[i] >= '0' && out[i] <= '9') ||
                 ((out[i] | 0x20) >= 'a' && (out[i] | 0x20) <= 'z'));
   for (ssize_t room = 0; room < size && room < 64; room++)
-    neap_assert(neap_parts_write(parts, request, out, (size_t)room) == NEAP_ESMALL);
+    neap_assert(neap_parts_write(parts, NEAP_PARTS_PATH, request, out, (size_t)room) == NEAP_ESMALL);
   free(out);
 }
 
