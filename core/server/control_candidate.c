@@ -139,6 +139,8 @@ void neap_control_shadow(neap_gateway *gateway, neap_control_args *args, neap_co
   } else if (stop) {
     neap_candidate_end(gateway, "stopped", NULL);
     neap_control_done(reply, json_deep_copy(gateway->candidate_found));
+  } else if (file == NULL && pool) {
+    neap_control_fail(reply, "a FILE is missing: a pool is named for a shadow that begins");
   } else if (file == NULL) {
     show(gateway, NEAP_CANDIDATE_SHADOW, reply);
   } else if (make(gateway, NEAP_CANDIDATE_SHADOW, file, pool, &made, &err)) {
@@ -165,7 +167,11 @@ void neap_control_canary(neap_gateway *gateway, neap_control_args *args, neap_co
   neap_err err;
   take_terms(args, &terms);
   if (!neap_control_args_end(args)) return;
-  if (file == NULL) {
+  if (file == NULL && json_object_size(args->object) > 0) {
+    neap_control_fail(
+        reply,
+        "a FILE is missing: options are for a canary that begins; neap promote is for the one that runs");
+  } else if (file == NULL) {
     show(gateway, NEAP_CANDIDATE_CANARY, reply);
   } else if (make(gateway, NEAP_CANDIDATE_CANARY, file, pool, &made, &err)) {
     neap_control_fail(reply, "%s", err.text);

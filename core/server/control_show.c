@@ -67,10 +67,20 @@ json_t *neap_backends_json(neap_gateway *gateway, const char *pool) {
   return out.list;
 }
 
+static bool has_pool(const neap_gateway *gateway, const char *name) {
+  const neap_config *config = gateway->loaded->config;
+  for (size_t i = 0; i < config->pool_count; i++)
+    if (strcmp(config->pools[i].name, name) == 0) return true;
+  return false;
+}
+
 void neap_control_backends(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply) {
   const char *pool = neap_control_text_or_none(args, "pool");
   if (!neap_control_args_end(args)) return;
-  neap_control_done(reply, json_pack("{s:o}", "backends", neap_backends_json(gateway, pool)));
+  if (pool && !has_pool(gateway, pool))
+    neap_control_fail(reply, "there is no pool '%.60s'", pool);
+  else
+    neap_control_done(reply, json_pack("{s:o}", "backends", neap_backends_json(gateway, pool)));
 }
 
 /* --- policies */

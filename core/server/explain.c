@@ -288,6 +288,8 @@ void neap_control_explain(neap_gateway *gateway, neap_control_args *args, neap_c
   const char *method = neap_control_text_or_none(args, "method"),
              *client = neap_control_text_or_none(args, "client");
   const json_t *headers = neap_control_any(args, "headers");
+  if (id && (*id == '\0' || json_object_size(args->object) > 1))
+    neap_control_args_fail(args, "id names one request that was: it stands alone");
   if (!neap_control_args_end(args)) return;
   question *q = calloc(1, sizeof *q);
   if (q == NULL) {

@@ -115,8 +115,10 @@ static void tell_refused(neap_reload *reload) {
   const char *error = reload->err.text[0] ? reload->err.text : neap_strerror(reload->code);
   log_report(gateway, reload->report);
   neap_gateway_log(gateway, NEAP_LOG_ERROR, "server %s_refused generation=%llu by=%s error=\"%s\"",
-                   reload->candidate ? "candidate" : "reload", (unsigned long long)gateway->last_generation,
-                   reload->by, error);
+                   reload->candidate ? "candidate"
+                   : reload->astray  ? "rollback"
+                                     : "reload",
+                   (unsigned long long)gateway->last_generation, reload->by, error);
   if (reload->reply)
     neap_control_fail_with(reload->reply,
                            json_pack("{s:I, s:o}", "generation", (json_int_t)gateway->last_generation,

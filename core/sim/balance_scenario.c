@@ -392,7 +392,7 @@ static int no_such(const neap_scenarios *all, const char *names, size_t size, ne
     return neap_fail(err, NEAP_ENOTFOUND, "no scenario '%s'; to read the file of that name: -s ./%s", name,
                      name);
   neap_nearest_init(&nearest, name);
-  for (size_t i = 0; i < all->count; i++) neap_nearest_offer(&nearest, all->items[i].name);
+  for (size_t i = 0; name[0] && i < all->count; i++) neap_nearest_offer(&nearest, all->items[i].name);
   if (nearest.name)
     return neap_fail(err, NEAP_ENOTFOUND, "no scenario '%s', did you mean '%s'? (see --list)", name,
                      nearest.name);

@@ -119,6 +119,15 @@ class Control(unittest.TestCase):
             for good in (7, "7", 7.0, "007"):
                 self.assertEqual(line.ask("weight", pool="app", backend=backend, weight=good)["weight"], 7)
 
+    def test_what_would_be_left_unheard_is_refused(self):
+        self.start()
+        with Line(self.path) as line:
+            for verb, args, error in (("canary", {"promote": True}, "a FILE is missing"), ("canary", {"share": "5%"}, "a FILE is missing"),
+                                      ("shadow", {"pool": "app"}, "a FILE is missing"), ("backends", {"pool": "no"}, "no pool 'no'"),
+                                      ("explain", {"id": ""}, "stands alone"), ("explain", {"id": "a", "path": "/"}, "stands alone")):
+                self.assertIn(error, line.ask(verb, **args)["error"])
+            self.assertEqual(line.ask("canary")["state"], "none")
+
     def test_an_operand_is_given_once(self):
         gateway = self.start()
         twice = self.run_program(gateway, "weight", "app", "127.0.0.1:1", "1", "weight=2")
@@ -130,6 +139,7 @@ class Control(unittest.TestCase):
             self.assertIn("generation 99 is not kept", line.ask("rollback", generation=99)["error"])
             self.assertIn("no earlier generation", line.ask("rollback")["error"])
             self.assertIsNone(line.ask("status")["last_reload"])
+            gateway.wait_line("server rollback_refused .*generation 99 is not kept")
             figures = line.ask("metrics")["text"]
             self.assertIn('neap_config_reloads_total{result="refused"} 0\n', figures)
             self.assertIn("neap_config_last_reload_successful 1\n", figures)

@@ -52,6 +52,7 @@ says 2 "--format: 'jsn' is unknown, there are " balance -f jsn
 says 2 "--reports is on or off" balance -r maybe
 says 2 "--seeds" balance -n 0
 says 1 "no scenario 'A9', did you mean 'A" balance -s A9
+says 1 "no scenario '': --list prints" balance -s ''
 says 1 "no scenario 'homogeneous': --list prints" balance -s homogeneous
 cp "$scratch/mine.txt" "$scratch/s1"
 (cd "$scratch" && "$neap" simulate balance -s s1 2>err; grep -qF "no scenario 's1'; to read the file of that name: -s ./s1" err) ||
