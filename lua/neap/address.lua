@@ -48,6 +48,7 @@ end
 -- What may be said of a backend beside its address: how it is read, from a text or a value of Lua.
 local function whole(least, most)
   return function(value)
+    if type(value) == "string" then value = match(value, "^%d+$") end -- no 0x10, no 1e3
     value = tonumber(value)
     if value and value == math.floor(value) and value >= least and value <= most then return value end
     return nil, format("must be a whole number from %d to %d", least, most)

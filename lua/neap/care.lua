@@ -14,7 +14,7 @@ function M.share(value)
   local number = type(value) == "number" and value
   if type(value) == "string" and #value < 32 then
     local percent = match(value, "^%s*(%d+%.?%d*)%s*%%%s*$")
-    number = percent and percent / 100 or tonumber(value)
+    number = percent and percent / 100 or match(value, "^%d*%.?%d+$") and tonumber(value)
   end
   if number and number >= 0 and number <= 1 then return number end
   return nil, 'write a share: 0.5 or "50%"'

@@ -89,7 +89,8 @@ function M.integer(least, most) return bounded(units.integer, least, most, "") e
 function M.boolean(value) return units.boolean(value) end
 
 local function plain_number(value)
-  local number = type(value) == "string" and tonumber(value) or value
+  local number = value
+  if type(value) == "string" then number = match(value, "^%-?%d*%.?%d+$") and tonumber(value) end -- no 0x10, no 1e3
   if type(number) ~= "number" or number ~= number then return nil, "write a number" end
   return number
 end

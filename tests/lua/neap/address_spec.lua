@@ -56,7 +56,8 @@ describe("a backend", function()
   end)
 
   it("is refused without host or port, with odd weights and with words that mean nothing", function()
-    local wrong = { "", ":80", "a:0", "a:80 weight=0", "a:80 weight=1001", "a:80 weight=1.5", "a:80 w=1", "a:80 x",
+    local wrong = { "", ":80", "a:0", "a:80 weight=0", "a:80 weight=1001", "a:80 weight=1.5",
+                    "a:80 weight=0x2", "a:80 weight=1e2", "a:80 w=1", "a:80 x",
                     { address = "a" }, { address = "a", port = "x" }, { port = 80 }, { address = "a:80", weight = 0.5 },
                     { address = "a:80", wait = 1 }, { {} } }
     for i, value in ipairs(wrong) do

@@ -79,6 +79,8 @@ describe("shares", function()
     assert.equal(0.5, care.share "50%")
     assert.equal(0.125, care.share " 12.5 % ")
     assert.equal(0.25, care.share "0.25")
+    assert.is_nil((care.share "0x0.8"))
+    assert.is_nil((care.share "1e-1"))
     for _, wrong in ipairs { 2, -1, "150%", "half", 0 / 0, true } do assert.is_nil((care.share(wrong))) end
   end)
 end)
