@@ -13,6 +13,12 @@ static void suspect_older(neap_tiers *tiers, neap_view key, uint64_t version) {
   neap_cache_leave(tiers->memory);
 }
 
+void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
+  if (!neap_tier_rules(tiers, NEAP_TIER_LEAVING)) return;
+  neap_tier_key_seen(tiers, key, version);
+  suspect_older(tiers, neap_tier_key_view(key), version);
+}
+
 static void forget_negative(neap_tiers *tiers, neap_view key, uint64_t version) {
   bool answers;
   uint64_t known;
@@ -26,7 +32,7 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) 
   neap_tier_shard *shard = neap_tier_shard_of(tiers, hash);
   pthread_mutex_lock(&shard->lock);
   neap_tier_key *key = neap_tier_key_find(shard, hash, view);
-  if (key) neap_tier_key_written(key, version);
+  if (key) neap_tier_key_written(tiers, key, version);
   suspect_older(tiers, view, version);
   forget_negative(tiers, view, version);
   pthread_mutex_unlock(&shard->lock);

@@ -128,6 +128,7 @@ struct neap_tiers {
   neap_cache *memory, *negatives; /* negatives: NULL where none are kept */
   neap_hash_key hash_key;
   uint64_t seed;
+  uint32_t left_out;    /* rules: neap_tiers_leave_out */
   int count, authority; /* of tiers; the one that gives out versions, 0: none */
   neap_tier tiers[NEAP_TIERS_MAX];
   neap_tier_shard *shards;
@@ -141,6 +142,10 @@ struct neap_tiers {
 };
 
 enum { NEAP_TIERS_MAGIC = 0x6e547273, NEAP_TIERS_PORT_MAGIC = 0x6e547074 };
+
+static inline bool neap_tier_rules(const neap_tiers *tiers, neap_tier_rule rule) {
+  return !(tiers->left_out & 1u << rule);
+}
 
 /* --- versions, counts (tiers.c) ------------------------------------------------------------------------ */
 
@@ -231,7 +236,11 @@ neap_tier_key *neap_tier_key_use(neap_tiers *tiers, neap_tier_shard *shard, uint
 void neap_tier_key_leave(neap_tier_shard *shard, neap_tier_key *key, uint64_t now_ms);
 /* R1, R4: nothing below `version` goes into memory any more and nobody joins the lookups that are under way;
  * with 0 they put nothing into memory at all. */
-void neap_tier_key_written(neap_tier_key *key, uint64_t version);
+void neap_tier_key_written(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
+/* R5: callers get to see `version`: nothing older goes into memory any more, nor is joined. */
+void neap_tier_key_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
+/* The same where memory has not taken it: what it has that is older is suspect. */
+void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
 /* Commits where the rules allow it; else drops. True: memory has it, `entry` is referenced where wanted. */
 bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill *fill, uint64_t clears,
                           neap_entry **entry);

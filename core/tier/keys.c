@@ -93,7 +93,7 @@ neap_tier_key *neap_tier_key_use(neap_tiers *tiers, neap_tier_shard *shard, uint
   if (key == NULL) return NULL;
   *key = (neap_tier_key){.hash = hash, .users = 1, .size = (uint16_t)view.size};
   memcpy(key->bytes, view.ptr, view.size);
-  key->floor = floor_of(tiers, view);
+  if (neap_tier_rules(tiers, NEAP_TIER_LEAVING)) key->floor = floor_of(tiers, view);
   key->next = *bucket_of(shard, hash);
   *bucket_of(shard, hash) = key;
   return key;
@@ -110,13 +110,23 @@ void neap_tier_key_leave(neap_tier_shard *shard, neap_tier_key *key, uint64_t no
 
 /* --- rules */
 
-void neap_tier_key_written(neap_tier_key *key, uint64_t version) {
-  key->floor = NEAP_MAX(key->floor, version);
+static void close_lookups(neap_tiers *tiers, neap_tier_key *key) {
+  for (neap_tier_lookup *lookup = key->lookups; lookup; lookup = lookup->next)
+    lookup->closed = neap_tier_rules(tiers, NEAP_TIER_CLOSED);
+}
+
+void neap_tier_key_written(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
+  if (neap_tier_rules(tiers, NEAP_TIER_FLOORS)) key->floor = NEAP_MAX(key->floor, version);
   key->retry_ms = 0;
-  for (neap_tier_lookup *lookup = key->lookups; lookup; lookup = lookup->next) {
-    lookup->closed = true;
-    if (version == 0) lookup->killed = true;
-  }
+  close_lookups(tiers, key);
+  for (neap_tier_lookup *lookup = key->lookups; lookup && version == 0; lookup = lookup->next)
+    lookup->killed = true;
+}
+
+void neap_tier_key_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
+  if (!neap_tier_rules(tiers, NEAP_TIER_LEAVING)) return;
+  if (version > key->floor) close_lookups(tiers, key); /* one sent earlier may bring something older */
+  key->floor = NEAP_MAX(key->floor, version);
 }
 
 bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill *fill, uint64_t clears,
@@ -129,7 +139,7 @@ bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill 
   }
   fill->code = neap_fill_commit(&fill->fill, entry);
   if (fill->code) return false;
-  key->floor = fill->version; /* R5: it may be evicted before an older one comes */
+  neap_tier_key_seen(tiers, key, fill->version); /* it may be evicted */
   key->retry_ms = 0;
   if (tiers->negatives) neap_cache_remove(tiers->negatives, neap_tier_key_view(key));
   return true;

@@ -124,8 +124,11 @@ static neap_tier_value commit(neap_tier_lookup *lookup, neap_tier_shard *shard,
     neap_tier_count(stored ? &tiers->tiers[0].promotions : &tiers->tiers[0].rejected, 1);
     neap_tier_count(&tiers->tiers[0].sets, stored);
   }
-  if (!stored) return (neap_tier_value){0};
-  if (lookup->key->writes) neap_store_mark(entry); /* R2 */
+  if (!stored) {
+    neap_tier_seen(tiers, lookup->key, object->version);
+    return (neap_tier_value){0};
+  }
+  if (lookup->key->writes && neap_tier_rules(tiers, NEAP_TIER_SUSPECT)) neap_store_mark(entry);
   return (neap_tier_value){.home = tiers->memory, .bytes = entry};
 }
 

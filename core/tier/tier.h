@@ -109,6 +109,16 @@ void neap_tiers_detach(neap_tiers_port **port);
 /* Someone wrote `key`: what memory has of it is suspect unless it is of `version` or newer, and no lookup
  * under way may bring back anything older. 0: the version is not known. Any thread. */
 void neap_tiers_invalidate(neap_tiers *tiers, neap_view key, uint64_t version);
+/* Leaves out rules of coherence, as bits 1 << rule, so that a test can show what each is for. Before any port
+ * is attached. */
+typedef enum neap_tier_rule {
+  NEAP_TIER_FLOORS = 1,  /* R1: what is older than what was written or seen does not go into memory */
+  NEAP_TIER_SUSPECT = 2, /* R2: while a write is under way, memory's copy is not an answer */
+  NEAP_TIER_CLOSED = 4,  /* R4: a get joins no lookup that was sent before the last write was answered */
+  NEAP_TIER_LEAVING = 5  /* R5: what memory has had, and lost, counts as seen */
+} neap_tier_rule;
+void neap_tiers_leave_out(neap_tiers *tiers, uint32_t rules);
+
 /* All that memory has now is suspect: messages may have been lost. Any thread. */
 void neap_tiers_suspect_all(neap_tiers *tiers);
 

@@ -194,6 +194,10 @@ neap_consistency neap_tier_consistency(const neap_tiers *tiers) {
   return tiers->authority ? NEAP_CONSISTENCY_EVENTUAL : NEAP_CONSISTENCY_LOCAL;
 }
 
+void neap_tiers_leave_out(neap_tiers *tiers, uint32_t rules) {
+  tiers->left_out = rules;
+}
+
 /* --- versions */
 
 uint64_t neap_tier_tick(neap_tiers *tiers, uint64_t wall_ms) {

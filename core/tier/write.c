@@ -83,7 +83,8 @@ static void put_in_memory(neap_tier_write *write, neap_tier_fill *fill) {
   if (!stored && fill->code != NEAP_EVERSION)
     neap_cache_remove(tiers->memory, neap_tier_key_view(write->key));
   if (!stored) return;
-  if (write->key->writes) neap_store_mark(entry); /* R2: another write is under way */
+  if (write->key->writes && neap_tier_rules(tiers, NEAP_TIER_SUSPECT))
+    neap_store_mark(entry); /* another write */
   neap_tier_count(&tiers->tiers[0].bytes_written, write->blob->size);
   neap_entry_unref(tiers->memory, entry);
 }
@@ -109,14 +110,13 @@ static void settle_memory(neap_tier_write *write) {
   neap_tier_fill fill = puts ? fill_of(write) : (neap_tier_fill){0};
   pthread_mutex_lock(&shard->lock);
   write->key->writes--;
-  neap_tier_key_written(write->key, unknown ? 0 : write->version);
+  neap_tier_key_written(tiers, write->key, unknown ? 0 : write->version);
   if (puts)
     put_in_memory(write, &fill);
   else if (!unknown)
     take_out_of_memory(write);
   pthread_mutex_unlock(&shard->lock);
   write->settled = true;
-  (void)tiers;
 }
 
 /* R2: until the answer comes nobody knows which of both others see. */
@@ -276,7 +276,8 @@ static bool use_key(neap_tier_write *write, neap_view key) {
   write->key = neap_tier_key_use(tiers, shard, hash, key);
   if (write->key && !write->fill) {
     write->key->writes++;
-    if (write->mask & ~(uint32_t)NEAP_TIER_MEMORY) mark_suspect(tiers, key);
+    if (write->mask & ~(uint32_t)NEAP_TIER_MEMORY && neap_tier_rules(tiers, NEAP_TIER_SUSPECT))
+      mark_suspect(tiers, key);
   }
   pthread_mutex_unlock(&shard->lock);
   return write->key != NULL;
