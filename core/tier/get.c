@@ -94,7 +94,7 @@ static int wait_or_start(const asking *ask, const glance *seen, neap_tier_shard 
     neap_tier_count(&ask->port->tiers->shared, 1);
     neap_tier_wait_for(op, lookup);
     neap_tier_key_leave(shard, key, ask->now_ms); /* the lookup holds it */
-    if (lookup->soft_passed) neap_tier_give_up_waiting(lookup);
+    if (lookup->soft_passed) neap_tier_give_up_waiting(lookup, true);
     return 0;
   }
   lookup = neap_tier_lookup_create(ask->port, key, ask->mask);
@@ -138,11 +138,7 @@ static int ask_below(const asking *ask, const glance *seen) {
   if (code) return cannot_ask(ask, seen, op, code);
   if (ask->options.deadline_ms) neap_tier_deadline(op, ask->options.deadline_ms);
   if (ask->op) *ask->op = op;
-  if (start) {
-    neap_tier_lookup_walk(start);
-  } else if (op->lookup == NULL) {
-    ask->port->ground.poke(ask->port->ground.user); /* a stale copy lies in the inbox */
-  }
+  if (start) neap_tier_lookup_walk(start);
   return NEAP_EPENDING;
 }
 

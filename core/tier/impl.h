@@ -261,8 +261,8 @@ neap_tier_lookup *neap_tier_lookup_joinable(neap_tier_key *key, uint32_t mask, b
 void neap_tier_lookup_unlink(neap_tier_lookup *lookup);
 void neap_tier_wait_for(neap_tier_op *op, neap_tier_lookup *lookup);
 void neap_tier_stop_waiting(neap_tier_op *op);
-/* Those that could have a stale copy get it now. */
-void neap_tier_give_up_waiting(neap_tier_lookup *lookup);
+/* Those that could have a stale copy get it now. `poke`: also those of the lookup's own port. */
+void neap_tier_give_up_waiting(neap_tier_lookup *lookup, bool poke);
 /* Makes the stale copy the answer. False: there is none, or it is not wanted. */
 bool neap_tier_give_stale(neap_tier_op *op);
 void neap_tier_deadline(neap_tier_op *op, uint64_t delay_ms);
@@ -283,6 +283,7 @@ typedef struct neap_tier_part {
   neap_tier_try try;
   neap_tier_write *write;
   uint64_t ttl_ms;
+  bool held; /* what waits for the key */
 } neap_tier_part;
 
 struct neap_tier_write {
@@ -328,8 +329,11 @@ void neap_tier_later_lost(neap_tiers_port *port, int tier);
 enum { NEAP_TIER_WAITS_NOT, NEAP_TIER_WAITS_DELETE, NEAP_TIER_WAITS_SET };
 int neap_tier_later_find(neap_tier *tier, uint64_t hash, neap_view key, uint64_t now_ms,
                          neap_tier_object *object, neap_tier_blob **blob);
-/* Forgets what waits for a key. False: it is being sent. */
-bool neap_tier_later_drop(neap_tier *tier, uint64_t hash, neap_view key);
+/* A newer write is about to go to the tier: what waits for the key is not sent meanwhile. False: it is being
+ * sent now, so that the newer one has to wait for it. `held`: it has to be released. */
+bool neap_tier_later_hold(neap_tier *tier, uint64_t hash, neap_view key, bool *held);
+/* `done`: the newer write has been taken. */
+void neap_tier_later_release(neap_tier *tier, uint64_t hash, neap_view key, bool done);
 void neap_tier_later_drop_all(neap_tier *tier);
 uint64_t neap_tier_later_count(const neap_tier *tier);
 /* Sends what is due at this port. */

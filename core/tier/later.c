@@ -4,6 +4,8 @@
  * An item is
  *   1 waiting   in the list of its verb, by when it is due
  *   2 sending   in no list, with a port; what is written meanwhile replaces it and waits after it (`again`)
+ *   3 held      in no list, while newer writes of its key are with the tier: where one of them succeeds it is
+ *               obsolete, else it waits again
  */
 #include <stdlib.h>
 
@@ -16,6 +18,8 @@ typedef struct item {
   struct item *earlier, *later; /* in its list */
   neap_tier_wait wait;          /* key: in bytes below */
   bool sending, again;
+  bool obsolete; /* to be forgotten when nobody holds or sends it */
+  uint32_t held;
   bool tried;
   char bytes[];
 } item;
@@ -128,7 +132,7 @@ static int put(neap_tier *tier, const neap_tier_wait *wait) {
   if (!fits(tier, wait, it)) return NEAP_EROOM;
   if (it) {
     neap_tier_count(&tier->coalesced, 1);
-    if (!it->sending) delist(later, it);
+    if (!it->sending && !it->held) delist(later, it);
     it->again = it->sending;
   } else {
     it = calloc(1, sizeof *it + wait->key.size);
@@ -138,8 +142,8 @@ static int put(neap_tier *tier, const neap_tier_wait *wait) {
     later->count++;
   }
   assign(later, it, wait);
-  it->tried = false;
-  if (!it->sending) enlist(later, it);
+  it->tried = it->obsolete = false;
+  if (!it->sending && !it->held) enlist(later, it);
   return 0;
 }
 
@@ -169,6 +173,7 @@ int neap_tier_later_find(neap_tier *tier, uint64_t hash, neap_view key, uint64_t
   if (tier->later == NULL) return NEAP_TIER_WAITS_NOT;
   pthread_mutex_lock(&tier->later->lock);
   const item *it = tier->later->count ? *place_of(tier->later, hash, key) : NULL;
+  if (it && it->obsolete) it = NULL;
   int waits = NEAP_TIER_WAITS_NOT;
   if (it && it->wait.verb == NEAP_TIER_DELETE) waits = NEAP_TIER_WAITS_DELETE;
   if (it && it->wait.verb == NEAP_TIER_SET && it->wait.expires_ms > now_ms) {
@@ -186,34 +191,45 @@ int neap_tier_later_find(neap_tier *tier, uint64_t hash, neap_view key, uint64_t
   return waits;
 }
 
-bool neap_tier_later_drop(neap_tier *tier, uint64_t hash, neap_view key) {
+bool neap_tier_later_hold(neap_tier *tier, uint64_t hash, neap_view key, bool *held) {
   pthread_mutex_lock(&tier->later->lock);
   item *it = tier->later->count ? *place_of(tier->later, hash, key) : NULL;
   bool sending = it && it->sending;
-  if (it && !sending) {
-    delist(tier->later, it);
-    forget(tier->later, it);
-    neap_tier_count(&tier->coalesced, 1);
-  }
+  *held = it && !sending;
+  if (*held && it->held++ == 0) delist(tier->later, it);
   pthread_mutex_unlock(&tier->later->lock);
   return !sending;
 }
 
-static void drop_list(neap_tier *tier, list *in) {
-  while (in->first) {
-    item *it = in->first;
-    delist(tier->later, it);
-    forget(tier->later, it);
-    neap_tier_count(&tier->dropped, 1);
+void neap_tier_later_release(neap_tier *tier, uint64_t hash, neap_view key, bool done) {
+  pthread_mutex_lock(&tier->later->lock);
+  item *it = *place_of(tier->later, hash, key);
+  it->obsolete |= done;
+  if (--it->held == 0) {
+    if (it->obsolete) {
+      forget(tier->later, it);
+      neap_tier_count(&tier->coalesced, 1);
+    } else {
+      enlist(tier->later, it);
+    }
   }
+  pthread_mutex_unlock(&tier->later->lock);
 }
 
 void neap_tier_later_drop_all(neap_tier *tier) {
-  pthread_mutex_lock(&tier->later->lock);
-  drop_list(tier, &tier->later->deletes);
-  drop_list(tier, &tier->later->sets);
-  tier->later->lost = false;
-  pthread_mutex_unlock(&tier->later->lock);
+  neap_tier_later *later = tier->later;
+  pthread_mutex_lock(&later->lock);
+  for (size_t i = 0; i < BUCKETS; i++)
+    for (item *it = later->buckets[i], *next; it; it = next) {
+      next = it->next;
+      neap_tier_count(&tier->dropped, !it->obsolete);
+      it->obsolete = true;
+      if (it->sending || it->held) continue; /* forgotten by who has it */
+      delist(later, it);
+      forget(later, it);
+    }
+  later->lost = false;
+  pthread_mutex_unlock(&later->lock);
 }
 
 uint64_t neap_tier_later_count(const neap_tier *tier) {
@@ -243,7 +259,7 @@ static void sent_item(neap_tier_later_send *send, int code, uint64_t now_ms) {
   item *it = send->item;
   it->sending = false;
   if (is_over(code)) neap_tier_count(code == 0 ? &send->tier->replayed : &send->tier->dropped, 1);
-  if (is_over(code) && !it->again) {
+  if (it->obsolete || (is_over(code) && !it->again)) {
     forget(send->tier->later, it);
     return;
   }

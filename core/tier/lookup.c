@@ -223,13 +223,23 @@ static void on_answer(neap_tier_try *try, const neap_tier_answer *answer) {
   neap_tier_lookup_walk(lookup);
 }
 
-/* What waits to be written to the tier is what it will have. True: it was the answer. */
+static uint64_t floor_of(const neap_tier_lookup *lookup) {
+  neap_tier_shard *shard = shard_of(lookup);
+  pthread_mutex_lock(&shard->lock);
+  uint64_t floor = lookup->key->floor;
+  pthread_mutex_unlock(&shard->lock);
+  return floor;
+}
+
+/* What waits to be written to the tier is what it will have, unless something newer is known: then it will be
+ * refused. True: it was the answer. */
 static bool answered_by_queue(neap_tier_lookup *lookup, int tier, bool *deleted) {
   neap_tier_object object;
   neap_tier_blob *blob = NULL;
   int waits =
       neap_tier_later_find(&lookup->port->tiers->tiers[tier], lookup->key->hash,
                            neap_tier_key_view(lookup->key), neap_tier_now(lookup->port), &object, &blob);
+  if (waits == NEAP_TIER_WAITS_SET && object.version < floor_of(lookup)) waits = NEAP_TIER_WAITS_NOT;
   if (waits == NEAP_TIER_WAITS_SET) settle_hit(lookup, tier, &object);
   if (waits == NEAP_TIER_WAITS_DELETE) *deleted = true;
   neap_tier_blob_unref(blob);

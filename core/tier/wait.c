@@ -50,13 +50,13 @@ bool neap_tier_give_stale(neap_tier_op *op) {
 }
 
 /* Under the key's lock: those that could have a stale copy get it now; the lookup goes on. */
-void neap_tier_give_up_waiting(neap_tier_lookup *lookup) {
+void neap_tier_give_up_waiting(neap_tier_lookup *lookup, bool poke) {
   for (neap_tier_op *op = lookup->waiters, *next; op; op = next) {
     next = op->next;
     if (op->stale.home == NULL || op->no_stale) continue;
     neap_tier_stop_waiting(op);
     neap_tier_give_stale(op);
-    neap_tier_inbox_put(op, op->port == lookup->port);
+    neap_tier_inbox_put(op, op->port == lookup->port && !poke);
   }
 }
 
@@ -65,7 +65,7 @@ static void on_soft(neap_due *due) {
   neap_tier_shard *shard = neap_tier_shard_of(lookup->port->tiers, lookup->key->hash);
   pthread_mutex_lock(&shard->lock);
   lookup->soft_passed = true;
-  neap_tier_give_up_waiting(lookup);
+  neap_tier_give_up_waiting(lookup, false);
   pthread_mutex_unlock(&shard->lock);
 }
 

@@ -156,6 +156,7 @@ static void part_failed(neap_tier_write *write, int tier) {
   neap_tiers *tiers = write->port->tiers;
   write->failed |= 1u << tier;
   if (write->fill || write->strong) return;
+  if (write->version == 0 && write->key) write->version = own_version(write); /* what waits is an answer */
   if (put_aside(write, tier, tiers->tiers[tier].options.recovery_delay_ms))
     write->queued |= 1u << tier;
   else
@@ -164,7 +165,16 @@ static void part_failed(neap_tier_write *write, int tier) {
 
 static void settle_and_go_on(neap_tier_write *write);
 
+static void release(neap_tier_write *write, int tier, bool done) {
+  neap_tier_part *part = &write->parts[tier];
+  if (!part->held) return;
+  part->held = false;
+  neap_tier_later_release(&write->port->tiers->tiers[tier], write->key->hash, neap_tier_key_view(write->key),
+                          done);
+}
+
 static void part_answered(neap_tier_write *write, int tier, const neap_tier_answer *answer) {
+  release(write, tier, answer->code == 0 && !write->fill);
   if (answer->code == 0) {
     if (tier == write->port->tiers->authority && !write->fill) write->version = answer->object.version;
   } else if (write->fill && answer->code == NEAP_EVERSION) { /* deleted or written since it was looked up */
@@ -204,11 +214,12 @@ static bool start_part(neap_tier_write *write, int tier) {
     call->object.meta = neap_tier_blob_meta(write->blob);
     call->object.body = neap_tier_blob_body(write->blob);
   }
-  bool in_order = write->key == NULL || neap_tier_later_drop(to, write->key->hash, call->key);
+  bool in_order = write->key == NULL || neap_tier_later_hold(to, write->key->hash, call->key, &part->held);
   if (in_order && neap_tier_try_start(&part->try, write->port, tier) == 0) {
     write->left |= 1u << tier;
     return true;
   }
+  release(write, tier, false);
   part_failed(write, tier);
   return false;
 }
@@ -315,6 +326,7 @@ void neap_tier_write_abort(neap_tier_write *write) {
   for (int i = 1; i < write->port->tiers->count; i++) {
     if (!(write->left & 1u << i)) continue;
     neap_tier_try_cancel(&write->parts[i].try);
+    release(write, i, false);
     part_failed(write, i);
   }
   if (!write->settled) settle_memory(write);

@@ -249,6 +249,37 @@ static void test_a_newer_write_takes_the_place_of_the_failed_one(void **state) {
   assert_int_equal(stats_of(1).waiting, 0);
 }
 
+static void test_what_waits_stays_the_answer_until_a_newer_write_is_taken(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it, see;
+  set(0, "k", "one", &it);
+  answer_code(1, 0, NEAP_EIO);
+  set(0, "k", "two", &it);
+  assert_int_equal(get(0, "k", &see), NEAP_EPENDING);
+  settle_ports();
+  assert_string_equal(see.body, "one");
+  pass(500);
+  answer(1, 1, (neap_tier_answer){.object.version = UINT64_C(1) << 50});
+  pass(10000);
+  assert_int_equal(the.below[1].count, 2); /* the first is not sent any more */
+  assert_int_equal(get(0, "k", &see), 0);
+  assert_string_equal(see.body, "two");
+}
+
+static void test_what_waits_goes_out_when_the_newer_write_fails_for_good(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it;
+  set(0, "k", "one", &it);
+  answer_code(1, 0, NEAP_EIO);
+  set_with(0, "k", "two", &(neap_tier_set_options){.consistency = NEAP_CONSISTENCY_STRONG}, &it);
+  answer_code(1, 1, NEAP_EIO);
+  assert_int_equal(it.code, NEAP_EUNAVAIL);
+  pass(2000);
+  assert_memory_equal(call_of(1, 2)->object.body.ptr, "one", 3);
+}
+
 static void test_a_tier_that_missed_too_much_is_cleared_when_it_is_back(void **state) {
   (void)state;
   build("s", &(neap_tier_options){.recovery_max = 1});
@@ -440,6 +471,8 @@ int main(void) {
       TEST(test_a_failed_write_is_given_up_when_its_time_is_over),
       TEST(test_deletes_are_repeated_before_sets),
       TEST(test_a_newer_write_takes_the_place_of_the_failed_one),
+      TEST(test_what_waits_stays_the_answer_until_a_newer_write_is_taken),
+      TEST(test_what_waits_goes_out_when_the_newer_write_fails_for_good),
       TEST(test_a_tier_that_missed_too_much_is_cleared_when_it_is_back),
       TEST(test_writes_wait_while_the_breaker_is_open_and_the_next_try_recovers),
       TEST(test_a_write_without_an_answer_is_repeated_and_the_caller_told_in_time),
