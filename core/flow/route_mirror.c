@@ -120,8 +120,12 @@ static void start(neap_exchange *copy, const neap_exchange *from, int32_t pool) 
 
 void neap_acts_mirror(neap_exchange *exchange, const neap_mirror *mirror) {
   neap_flow *flow = exchange->flow;
-  if (neap_random_next(&flow->random) % 1000000 >= mirror->ppm || !neap_body_is_over(exchange)) return;
+  if (neap_random_next(&flow->random) % 1000000 >= mirror->ppm) return;
   neap_pool_tally *tally = neap_exchange_tally_of(exchange, mirror->pool);
+  if (!neap_body_is_over(exchange)) {
+    neap_count_add(&tally->mirrors_skipped, 1);
+    return;
+  }
   neap_exchange *copy = NULL;
   if (flow->mirror_count < mirror->most)
     copy = neap_exchange_take(flow, exchange->request.head.limits, &mirror_vt, NULL);

@@ -49,6 +49,8 @@
   X(MIRRORED, neap_mirrored_total, COUNTER, "pool", "Copies of requests sent to this pool.")                 \
   X(MIRRORS_DROPPED, neap_mirrors_dropped_total, COUNTER, "pool",                                            \
     "Copies that were not made: too many were under way.")                                                   \
+  X(MIRRORS_SKIPPED, neap_mirrors_skipped_total, COUNTER, "pool",                                            \
+    "Copies that were not made: the request has a body.")                                                    \
   X(SESSIONS_KEPT, neap_sessions_kept_total, COUNTER, "pool",                                                \
     "Requests answered by the backend that their client stays with.")                                        \
   X(SESSIONS_MOVED, neap_sessions_moved_total, COUNTER, "pool",                                              \

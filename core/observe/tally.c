@@ -313,6 +313,7 @@ void neap_tallies_expose(neap_tallies *tallies, neap_exposition *out) {
   expose_pools(tallies, out, NEAP_METRIC_HEDGES_WON, offsetof(neap_pool_tally, hedges_won));
   expose_pools(tallies, out, NEAP_METRIC_MIRRORED, offsetof(neap_pool_tally, mirrored));
   expose_pools(tallies, out, NEAP_METRIC_MIRRORS_DROPPED, offsetof(neap_pool_tally, mirrors_dropped));
+  expose_pools(tallies, out, NEAP_METRIC_MIRRORS_SKIPPED, offsetof(neap_pool_tally, mirrors_skipped));
   expose_pools(tallies, out, NEAP_METRIC_SESSIONS_KEPT, offsetof(neap_pool_tally, sessions_kept));
   expose_pools(tallies, out, NEAP_METRIC_SESSIONS_MOVED, offsetof(neap_pool_tally, sessions_moved));
   neap_expose(out, NEAP_METRIC_CLIENTS,

@@ -60,6 +60,7 @@ typedef struct neap_pool_tally {
   neap_count waited;                    /* for a backend to be free */
   neap_count hedges, hedges_won;        /* second copies of slow requests; that answered first */
   neap_count mirrored, mirrors_dropped; /* copies of requests to other pools; for which there was no room */
+  neap_count mirrors_skipped;           /* since the request has a body */
   neap_count sessions_kept, sessions_moved; /* answered by the backend that the client stays with; not so */
 } neap_pool_tally;
 

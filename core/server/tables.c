@@ -32,6 +32,7 @@ struct neap_table_seat {
   uint64_t hash;     /* of those */
   uint32_t uses;
   version version; /* that was read last, or tried to */
+  bool gone;       /* the file was not there when it was looked at last */
   uint64_t loaded_ms, took_us;
   char error[sizeof((neap_err *)0)->text]; /* why the newest version was not taken; "" : it was */
 };
@@ -296,12 +297,28 @@ static void on_built(neap_task *task) {
   join_builder(tables);
 }
 
-/* Has the file another version than the one that was read? One that is gone is no version. */
-static bool has_changed(const neap_table_seat *seat) {
+/* Under the lock. Tells once that the file is gone; the rows stay. */
+static void tell_gone(neap_tables *tables, neap_table_seat *seat, int why) {
+  if (seat->gone) return;
+  seat->gone = true;
+  snprintf(seat->error, sizeof seat->error, "cannot read %s: %s; the old rows stay", seat->path,
+           strerror(why));
+  neap_gateway_log(tables->gateway, NEAP_LOG_ERROR, "table refused name=%s error=\"%s\"", seat->name,
+                   seat->error);
+}
+
+/* Has the file another version than the one that was read, or is it back? */
+static bool has_changed(neap_tables *tables, neap_table_seat *seat) {
   struct stat about;
-  if (seat->path == NULL || stat(seat->path, &about)) return false;
+  if (seat->path == NULL) return false;
+  if (stat(seat->path, &about)) {
+    tell_gone(tables, seat, errno);
+    return false;
+  }
   version now = version_of(&about);
-  return !same_version(&now, &seat->version);
+  bool back = seat->gone;
+  seat->gone = false;
+  return back || !same_version(&now, &seat->version);
 }
 
 static void start_builder(neap_tables *tables, neap_table_seat *seat) {
@@ -320,7 +337,7 @@ void neap_tables_look(neap_tables *tables) {
   if (tables->building) return;
   pthread_mutex_lock(&tables->lock);
   neap_table_seat *seat = tables->list;
-  while (seat && !has_changed(seat)) seat = seat->next;
+  while (seat && !has_changed(tables, seat)) seat = seat->next;
   if (seat) seat->uses++;
   pthread_mutex_unlock(&tables->lock);
   if (seat) start_builder(tables, seat);

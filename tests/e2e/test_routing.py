@@ -620,6 +620,9 @@ class Mirrors(Actions):
     def test_a_body_is_not_copied(self):
         self.assertEqual(self.ask("/copied/post", "POST", body=b"hello").status, 200)
         self.assertEqual(self.beta.for_path("/seen/post"), [])
+        metrics = subprocess.run([PROGRAM, "metrics", "-c", self.gateway.config], capture_output=True, text=True,
+                                 timeout=TIMEOUT, check=True).stdout
+        self.assertIn('neap_mirrors_skipped_total{pool="beta"} 1\n', metrics)
 
     def test_a_mirror_that_hangs_delays_nobody_and_is_bounded(self):
         held = threading.Event()
@@ -708,8 +711,15 @@ class Tables(unittest.TestCase):
             table = [one for one in line.ask("status")["tables"] if one["name"] == "country"][0]
         self.assertEqual(table["rows"], 1)
         self.assertRegex(table["error"], r"country\.csv:2: there is a second comma")
+        os.remove(os.path.join(self.folder, "country.csv"))
+        gateway.wait_line(r'table refused name=country error="cannot read .*country\.csv: No such file .*the old rows stay')
+        self.assertEqual(self.look(gateway, "de"), "two")
+        with Line(os.path.join(gateway.folder, "neap.sock")) as line:
+            table = [one for one in line.ask("status")["tables"] if one["name"] == "country"][0]
+        self.assertRegex(table["error"], "No such file")
         self.write("de,four\n")
         gateway.wait_line("table loaded", len(gateway.lines))
+        self.assertEqual(len([line for line in gateway.lines if "No such file" in line]), 1)
         self.assertEqual(self.look(gateway, "de"), "four")
 
     def test_a_reload_keeps_the_rows_and_refuses_a_table_that_cannot_be_read(self):
