@@ -7,6 +7,7 @@ local M = {}
 
 local match, find, sub, gsub, lower, format = string.match, string.find, string.sub, string.gsub, string.lower,
                                               string.format
+local gmatch, tonumber = string.gmatch, tonumber
 local record, list, text, integer = check.record, check.list, check.text, check.integer
 
 local NAME = text { most = 64, pattern = "^[%w_][%w_.-]*$", hint = "write letters, digits, _ . -" }
@@ -315,6 +316,22 @@ local function finish_split(split, scope, find_pool, find_table)
   return { shares = shares, by = split.by }
 end
 
+-- As neap_limit_rate reads them: a number a second, or one with its unit; 0 refuses.
+local function is_rate(value)
+  local number = tonumber(match(value, "^([^/]*)$") or match(value, "^([^/]*)/[smhd]$"))
+  return number ~= nil and number >= 0 and number <= 1e9
+end
+
+-- The rates that stand in the configuration. Those of a file are not there yet.
+local function check_rates(declared)
+  for key, value in gmatch(declared and declared.value.rows or "", '"([^\n]*)","([^\n]*)"') do
+    if not is_rate(value) then
+      check.problem(check.inside(check.inside(declared.scope, "rows"), key),
+                    format('%q: write a rate: "10/s", "600/m", "1000/h", "1000/d", or 0', value))
+    end
+  end
+end
+
 local function finish_functions(route)
   local functions = { action = route.action, pool = type(route.pool) == "function" and route.pool or nil,
                       key = route.cache and type(route.cache.key) == "function" and route.cache.key or nil }
@@ -354,7 +371,11 @@ function M.finish(route, scope, out, find_pool, find_table)
   if route.limit then
     local limit = route.limit
     limit.name = limit.name or out.name
-    limit.table = limit.rates and find_table(limit.rates, check.inside(check.inside(scope, "limit"), "rates"), "map")
+    if limit.rates then
+      local declared
+      limit.table, declared = find_table(limit.rates, check.inside(check.inside(scope, "limit"), "rates"), "map")
+      check_rates(declared)
+    end
     limit.rates = nil
   end
   if route.auth and route.auth.table then

@@ -206,7 +206,7 @@ local function table_finder(tables)
     for i, one in ipairs(tables) do
       if one.value.name == handle.name or i - 1 == handle.index then
         for _, kind in ipairs(wanted) do
-          if one.value.kind == kind then return i - 1 end
+          if one.value.kind == kind then return i - 1, one end
         end
         check.problem(scope, format("has to be a table of kind %s", concat(wanted, " or ")))
         return nil

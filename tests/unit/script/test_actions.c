@@ -255,12 +255,30 @@ static void test_who_may_is_checked_and_no_secret_is_shown(void **state) {
       "neap.lua:10: error: table.rows.a: write a text of one line\n");
 }
 
+#define WRITE ": write a rate: \"10/s\", \"600/m\", \"1000/h\", \"1000/d\", or 0\n"
+
+static void test_rates_that_are_none_are_refused(void **state) {
+  (void)state;
+  refuse(
+      "neap.table { name = 'plans', rows = { a = 'soon', b = 'nan', c = '-1/s', d = '5/', e = '5/w', f = "
+      "'inf' } }\n"
+      "neap.route { path = '/l', pool = 'app', limit = { rate = '5/s', by = 'client', rates = 'plans' } }\n",
+      "neap.lua:2: error: table.rows.a: \"soon\"" WRITE "neap.lua:2: error: table.rows.b: \"nan\"" WRITE
+      "neap.lua:2: error: table.rows.c: \"-1/s\"" WRITE "neap.lua:2: error: table.rows.d: \"5/\"" WRITE
+      "neap.lua:2: error: table.rows.e: \"5/w\"" WRITE "neap.lua:2: error: table.rows.f: \"inf\"" WRITE);
+  neap_config *config = accepted(
+      "neap.table { name = 'plans', rows = { a = 0, b = '0/s', c = 2.5, d = '10/m', e = '1e3/d' } }\n"
+      "neap.route { path = '/l', pool = 'app', limit = { rate = '5/s', by = 'client', rates = 'plans' } }\n");
+  neap_config_destroy(&config);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_routes_without_actions_have_none),
       cmocka_unit_test(test_templates_become_parts),
       cmocka_unit_test(test_shares_limits_and_keys),
       cmocka_unit_test(test_what_makes_no_sense_is_refused_on_its_line),
+      cmocka_unit_test(test_rates_that_are_none_are_refused),
       cmocka_unit_test(test_functions_of_a_route),
       cmocka_unit_test(test_who_may),
       cmocka_unit_test(test_who_may_is_checked_and_no_secret_is_shown),
