@@ -184,7 +184,12 @@ static bool settle(neap_policy *policy, unsigned *streak, int code) {
   return true;
 }
 
+/* One past the highest slot that was ever inserted. Most batches are hits alone, which one look at all tells.
+ */
 static int32_t highest(const neap_event *events, int n, int32_t high) {
+  int32_t kinds = 0;
+  for (int i = 0; i < n; i++) kinds |= events[i].what;
+  if (NEAP_LIKELY(kinds >> NEAP_EVENT_SHIFT == 0)) return high;
   for (int i = 0; i < n; i++) {
     if (NEAP_LIKELY(events[i].what >> NEAP_EVENT_SHIFT != NEAP_EVENT_INSERT)) continue;
     int32_t slot = events[i].what & NEAP_SLOT_MASK;

@@ -118,7 +118,7 @@ static inline bool lives_on(const neap_slot *slot, uint32_t slot_and_generation)
 static inline bool note_hit(neap_slot *slot, uint32_t hit, uint32_t now) {
   uint32_t tally = tally_of(slot);
   if (NEAP_UNLIKELY(!lives_on(slot, hit) || !(tally & NEAP_TALLY_KNOWN))) return false;
-  set_tally(slot, tally + ((tally & NEAP_TALLY_COUNT) != NEAP_TALLY_COUNT));
+  if (NEAP_LIKELY(~tally & NEAP_TALLY_COUNT)) set_tally(slot, tally + 1);
   atomic_store_explicit(&slot->seen, now, memory_order_relaxed);
   return true;
 }
@@ -186,21 +186,21 @@ static uint32_t drain_hits(neap_cache *cache, const neap_seat *seat, uint32_t ta
                            uint32_t now) {
   enum { AHEAD = 24 }; /* hits go all over the columns: fetch early */
   neap_slot *slots = cache->slots;
-  neap_event *events = cache->evictor->board->events;
+  neap_event *const events = cache->evictor->board->events, *const full = events + NEAP_EVENTS_MAX;
+  neap_event *next = events + cache->event_count;
   const uint32_t *ring = seat->ring, mask = seat->mask;
-  int count = cache->event_count;
   for (uint32_t word; tail != head && is_hit(word = ring[tail & mask]); tail++) {
     if (head - tail > AHEAD) __builtin_prefetch(&slots[ring[(tail + AHEAD) & mask] & NEAP_SLOT_MASK], 1);
     uint32_t slot = word & NEAP_SLOT_MASK;
     if (!note_hit(&slots[slot], word, now)) continue;
-    if (NEAP_UNLIKELY(count == NEAP_EVENTS_MAX)) {
-      cache->event_count = count;
+    if (NEAP_UNLIKELY(next == full)) {
+      cache->event_count = NEAP_EVENTS_MAX;
       neap_events_flush(cache);
-      count = 0;
+      next = events;
     }
-    events[count++].what = (int32_t)slot;
+    (next++)->what = (int32_t)slot;
   }
-  cache->event_count = count;
+  cache->event_count = (int32_t)(next - events);
   return tail;
 }
 

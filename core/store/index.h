@@ -45,8 +45,9 @@ size_t neap_index_reserve_bytes(uint64_t entries, unsigned shards);
 void neap_shard_init(neap_cache *cache, neap_shard *shard, char *base, size_t bytes);
 void neap_shard_fini(neap_shard *shard);
 
+/* In two steps, so that there may be one shard and a shift of 64. */
 static inline neap_shard *neap_shard_of(neap_shard *shards, unsigned shard_shift, uint64_t hash) {
-  return &shards[shard_shift < 64 ? hash >> shard_shift : 0];
+  return &shards[hash >> 1 >> (shard_shift - 1)];
 }
 
 /* Under the lock: */

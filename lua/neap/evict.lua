@@ -239,31 +239,37 @@ end
 
 -- --- the loops ---
 
--- One flat loop over the batch, with a branch for each function that the policy has. A hit's `what` is its slot.
--- `calls` counts events here, so that after a fault the engine goes on behind the event that caused it.
+-- One loop over the batch, and in it one over a run of hits, which are most of what comes: so a run is a trace of its
+-- own, whatever kind of event the compiler met first, and costs 20 instructions a hit where it cost 50. A hit's `what`
+-- is its slot. `calls` counts events here, so that after a fault the engine goes on behind the event that caused it.
 local OBSERVE = [[
 local board, hit, insert, update, remove, miss, tick, links, band, rshift = ...
 local events = board.events
 return function()
-  for i = board.calls, board.event_count - 1 do
-    local event = events[i]
-    local what = event.what
-    board.calls = i + 1
-    if what < 0x10000000 then
+  local last = board.event_count - 1
+  while board.calls <= last do
+    for i = board.calls, last do
+      local what = events[i].what
+      if what >= 0x10000000 then break end
+      board.calls = i + 1
       HIT
+    end
+    local at = board.calls
+    if at > last then return end
+    local event = events[at]
+    local what = event.what
+    board.calls = at + 1
+    local kind, slot = rshift(what, 28), band(what, 0x0fffffff)
+    if kind == 1 then
+      INSERT
+    elseif kind == 4 then
+      MISS
+    elseif kind == 3 then
+      REMOVE
+    elseif kind == 2 then
+      UPDATE
     else
-      local kind, slot = rshift(what, 28), band(what, 0x0fffffff)
-      if kind == 1 then
-        INSERT
-      elseif kind == 4 then
-        MISS
-      elseif kind == 3 then
-        REMOVE
-      elseif kind == 2 then
-        UPDATE
-      else
-        TICK
-      end
+      TICK
     end
   end
 end]]
