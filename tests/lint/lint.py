@@ -33,7 +33,7 @@ MAY_INCLUDE = {
     "bin": ["server", "sim"],
 }
 # Seen from outside a folder: <folder>/<folder>.h, and these.
-FACADES = {"policy/abi.h", "flow/exchange.h", "store/codec.h"}
+FACADES = {"policy/abi.h", "flow/exchange.h", "store/codec.h", "sim/verify.h"}
 # A third party's headers -> the only folder that may include them.
 ONLY_IN = {
     r"(lua|lualib|lauxlib|luajit)\.h": "script",
