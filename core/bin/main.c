@@ -16,8 +16,8 @@ static const neap_verb verb_help = {
     .name = "help", .summary = "Explains a verb.", .operands = "[VERB]", .run = run_help};
 
 static const neap_verb *const verbs[] = {
-    &neap_verb_check, &verb_help,          &neap_verb_proxy, &neap_verb_replay,
-    &neap_verb_run,   &neap_verb_simulate, &neap_verb_top,   &verb_version,
+    &neap_verb_check,    &verb_help,     &neap_verb_proxy,  &neap_verb_replay, &neap_verb_run,
+    &neap_verb_simulate, &neap_verb_top, &neap_verb_verify, &verb_version,
 };
 
 /* Those of the table and those that a running gateway is asked, as one sequence. False: there are no more. */

@@ -11,5 +11,6 @@ extern const neap_verb neap_verb_replay;
 extern const neap_verb neap_verb_run;
 extern const neap_verb neap_verb_simulate;
 extern const neap_verb neap_verb_top;
+extern const neap_verb neap_verb_verify;
 
 #endif
