@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REST_MS = 30 };
+
 void neap_redis_log(neap_redis *redis, neap_log_level level, const char *format, ...) {
   const neap_host *host = redis->options.host;
   char line[1024];
@@ -19,12 +21,58 @@ void neap_redis_log(neap_redis *redis, neap_log_level level, const char *format,
 
 /* --- requests */
 
+redis_server *neap_redis_first_server(const neap_redis *redis) {
+  return redis_list_is_empty(&redis->servers) ? NULL
+                                              : NEAP_CONTAINER_OF(redis->servers.next, redis_server, link);
+}
+
+/* Of a Cluster, for what has no key: one after the other would serve as well. */
+static redis_server *any_server(neap_redis *redis) {
+  redis_list *link = redis->servers.next;
+  if (redis_list_is_empty(&redis->servers)) return NULL;
+  for (uint64_t skip = neap_random_below(&redis->random, redis->info.servers); skip > 0; skip--)
+    link = link->next;
+  return NEAP_CONTAINER_OF(link, redis_server, link);
+}
+
+static redis_server *server_for(neap_redis *redis, const neap_redis_request *request) {
+  if (redis->options.layout != NEAP_REDIS_CLUSTER) return neap_redis_first_server(redis);
+  return request->slot == REDIS_NO_SLOT ? any_server(redis) : redis->slots[request->slot];
+}
+
 void neap_redis_route(neap_redis_request *request) {
   neap_redis *redis = request->home;
-  if (redis_list_is_empty(&redis->servers))
-    neap_redis_refuse(request);
+  redis_server *server = server_for(redis, request);
+  if (server)
+    neap_redis_server_take(server, request);
+  else if (neap_redis_guide_is_hopeful(redis))
+    neap_redis_rest(request);
   else
-    neap_redis_server_take(NEAP_CONTAINER_OF(redis->servers.next, redis_server, link), request);
+    neap_redis_refuse(request);
+}
+
+/* --- those that have to wait a little */
+
+void neap_redis_rest(neap_redis_request *request) {
+  neap_redis *redis = request->home;
+  redis_list_append(&redis->resting, &request->link);
+  neap_redis_guide_hurry(redis);
+  if (!neap_timer_is_set(&redis->rest))
+    neap_timer_set(redis->loop, &redis->rest, REST_MS + neap_random_below(&redis->random, REST_MS));
+}
+
+void neap_redis_wake(neap_redis *redis) {
+  redis_list left;
+  redis_list_move(&left, &redis->resting);
+  while (!redis_list_is_empty(&left)) {
+    neap_redis_request *request = NEAP_CONTAINER_OF(left.next, neap_redis_request, link);
+    redis_list_remove(&request->link);
+    neap_redis_route(request);
+  }
+}
+
+static void on_rested(neap_timer *timer) {
+  neap_redis_wake(NEAP_CONTAINER_OF(timer, neap_redis, rest));
 }
 
 void neap_redis_refuse(neap_redis_request *request) {
@@ -57,6 +105,23 @@ int neap_redis_start(neap_redis *redis, const neap_redis_command *command, neap_
   if (out) *out = request;
   neap_redis_route(request);
   return 0;
+}
+
+/* --- addresses */
+
+const char *neap_redis_guide_address(const neap_redis *redis, unsigned at) {
+  bool cluster = redis->options.layout == NEAP_REDIS_CLUSTER;
+  size_t index = at % (redis->address_count + (cluster ? redis->info.servers : 0));
+  if (index < redis->address_count) return redis->addresses[index];
+  redis_list *link = redis->servers.next;
+  for (index -= redis->address_count; index > 0; index--) link = link->next;
+  return NEAP_CONTAINER_OF(link, redis_server, link)->address;
+}
+
+const char *neap_redis_watch_address(const neap_redis *redis, unsigned at) {
+  const redis_server *server = neap_redis_first_server(redis);
+  if (redis->options.layout == NEAP_REDIS_CLUSTER) return neap_redis_guide_address(redis, at);
+  return server ? server->address : NULL;
 }
 
 void neap_redis_info_get(const neap_redis *redis, neap_redis_info *out) {
@@ -145,7 +210,9 @@ static int start(neap_redis *redis) {
   redis_server *server;
   int code = neap_resolver_create(redis->loop, NULL, &redis->resolver);
   if (code) return code;
-  return neap_redis_server_create(redis, redis->addresses[0], &server);
+  return redis->options.layout == NEAP_REDIS_SINGLE
+             ? neap_redis_server_create(redis, redis->addresses[0], &server)
+             : neap_redis_guide_create(redis);
 }
 
 int neap_redis_create(neap_loop *loop, const neap_redis_options *options, neap_redis **out, neap_err *err) {
@@ -161,6 +228,9 @@ int neap_redis_create(neap_loop *loop, const neap_redis_options *options, neap_r
   redis->limits.total_bytes = redis->limits.bulk_bytes = options->max_reply_bytes;
   redis_list_init(&redis->servers);
   redis_list_init(&redis->refused);
+  redis_list_init(&redis->resting);
+  redis_list_init(&redis->watches);
+  neap_timer_init(&redis->rest, on_rested);
   neap_soon_init(&redis->refuse, tell_refused);
   code = copy_texts(redis) ? start(redis) : NEAP_ENOMEM;
   if (code) {
@@ -171,15 +241,23 @@ int neap_redis_create(neap_loop *loop, const neap_redis_options *options, neap_r
   return 0;
 }
 
+static void free_all(redis_list *requests) {
+  while (!redis_list_is_empty(requests))
+    neap_redis_request_free(NEAP_CONTAINER_OF(requests->next, neap_redis_request, link));
+}
+
 void neap_redis_destroy(neap_redis **redis_ptr) {
   neap_redis *redis = *redis_ptr;
   if (redis == NULL) return;
   *redis_ptr = NULL;
+  neap_redis_watches_close(redis);
+  neap_redis_guide_destroy(redis);
   while (!redis_list_is_empty(&redis->servers))
     neap_redis_server_destroy(NEAP_CONTAINER_OF(redis->servers.next, redis_server, link));
-  while (!redis_list_is_empty(&redis->refused))
-    neap_redis_request_free(NEAP_CONTAINER_OF(redis->refused.next, neap_redis_request, link));
+  free_all(&redis->refused);
+  free_all(&redis->resting);
   neap_soon_clear(&redis->refuse);
+  neap_timer_clear(&redis->rest);
   neap_resolver_destroy(&redis->resolver);
   for (size_t i = 0; i < redis->text_count; i++) free(redis->texts[i]);
   free(redis);

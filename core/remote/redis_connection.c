@@ -26,6 +26,7 @@ static void clear_queue(redis_connection *connection) {
   while (!redis_list_is_empty(&left)) { /* whoever is told may cancel others */
     neap_redis_request *request = NEAP_CONTAINER_OF(left.next, neap_redis_request, link);
     redis_list_remove(&request->link);
+    request->asking = false; /* it starts over */
     if (request->sent || request->internal)
       neap_redis_request_end(request, NEAP_REDIS_LOST, connection->fault);
     else
@@ -38,6 +39,7 @@ static void stop(redis_connection *connection) {
   neap_lookup_cancel(&connection->lookup);
   neap_timer_clear(&connection->timer);
   neap_soon_clear(&connection->flush);
+  neap_soon_clear(&connection->begin);
 }
 
 /* Doubles with every failure; half of it is random, so that not everybody comes back at once. The first
@@ -70,7 +72,9 @@ void neap_redis_connection_fail(redis_connection *connection, const char *format
   va_end(args);
   for (char *c = fault; *c; c++) /* it may hold what a server said */
     if ((unsigned char)*c < ' ' || *c == '"' || *c == 127) *c = '?';
-  bool useful = connection->state == REDIS_READY && connection->answered;
+  bool useful = connection->state == REDIS_READY &&
+                (connection->answered || neap_loop_now_ms(connection->home->loop) - connection->ready_ms >=
+                                             connection->home->options.backoff_max_ms);
   connection->failures = useful ? 0 : NEAP_MIN(connection->failures + 1, 1000u);
   if (connection->state == REDIS_READY) connection->home->info.ready -= connection->use->serves;
   stop(connection);
@@ -134,6 +138,7 @@ void neap_redis_connection_connected(redis_connection *connection) {
 static void become_ready(redis_connection *connection) {
   neap_redis_info *info = &connection->home->info;
   connection->state = REDIS_READY;
+  connection->ready_ms = neap_loop_now_ms(connection->home->loop);
   neap_timer_clear(&connection->timer);
   info->connects++;
   info->ready += connection->use->serves;
@@ -286,8 +291,17 @@ static void on_flush(neap_soon *soon) {
   neap_redis_wire_flush(NEAP_CONTAINER_OF(soon, redis_connection, flush));
 }
 
+static void on_asking(void *user, const neap_redis_reply *reply) {
+  (void)user, (void)reply; /* what comes of it, the request behind it is told */
+}
+
 void neap_redis_connection_queue(redis_connection *connection, neap_redis_request *request) {
+  static const neap_view asking[] = {{"ASKING", 6}};
   neap_redis *redis = connection->home;
+  if (request->asking && !neap_redis_connection_ask(connection, asking, 1, on_asking, NULL)) {
+    neap_redis_route(request); /* the connection has just failed */
+    return;
+  }
   redis_list_append(&connection->queue, &request->link);
   connection->queued++;
   request->connection = connection;
@@ -311,6 +325,10 @@ bool neap_redis_connection_ask(redis_connection *connection, const neap_view *ar
 
 /* --- birth and death */
 
+static void on_begin(neap_soon *soon) {
+  attempt(NEAP_CONTAINER_OF(soon, redis_connection, begin));
+}
+
 void neap_redis_connection_init(redis_connection *connection, neap_redis *redis, const redis_use *use,
                                 void *user) {
   *connection = (redis_connection){.home = redis,
@@ -321,6 +339,7 @@ void neap_redis_connection_init(redis_connection *connection, neap_redis *redis,
                                    .database = redis->options.database};
   neap_timer_init(&connection->timer, on_timer);
   neap_soon_init(&connection->flush, on_flush);
+  neap_soon_init(&connection->begin, on_begin);
   redis_list_init(&connection->queue);
 }
 
@@ -329,7 +348,7 @@ void neap_redis_connection_open(redis_connection *connection, const char *addres
   snprintf(connection->address, sizeof connection->address, "%s", address);
   connection->failures = 0;
   connection->state = REDIS_PAUSING;
-  neap_timer_set(connection->home->loop, &connection->timer, 0); /* never from within this call */
+  neap_soon_set(connection->home->loop, &connection->begin); /* never from within this call */
 }
 
 static void leave(redis_connection *connection) {

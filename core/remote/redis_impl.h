@@ -4,6 +4,8 @@
  *   redis_connection.c  one connection: made, signed in, lost, made again; knows not what it is for
  *   redis_wire.c        its bytes: requests out together, replies in, matched in order
  *   redis_server.c      the connections to one address, and who waits for them
+ *   redis_watch.c       who listens
+ *   redis_guide.c       who knows the servers: Sentinels, or a node of a Cluster
  *   redis.c             the client
  */
 #ifndef NEAP_REMOTE_REDIS_IMPL_H
@@ -49,7 +51,13 @@ static inline void redis_list_move(redis_list *to, redis_list *from) {
 typedef struct redis_connection redis_connection;
 typedef struct redis_server redis_server;
 
-enum { REDIS_NO_SLOT = 0xffff, REDIS_SLOTS = 16384, REDIS_ADDRESS = 300, REDIS_FAULT = 160 };
+enum {
+  REDIS_NO_SLOT = 0xffff,
+  REDIS_SLOTS = 16384,
+  REDIS_SERVERS_MAX = 256,
+  REDIS_ADDRESS = 300,
+  REDIS_FAULT = 160
+};
 
 struct neap_redis_request {
   redis_list link; /* among those that wait for a server, in a connection, or of those to be refused */
@@ -80,9 +88,12 @@ void neap_redis_request_detach(neap_redis_request *request);
 /* Tells who waits, if anybody, and frees it. */
 void neap_redis_request_end(neap_redis_request *request, neap_redis_end end, const char *text);
 /* What came for it: told, or sent elsewhere. Takes the request, which is in no list. */
-void neap_redis_request_answered(neap_redis_request *request, const neap_resp_value *value);
-/* Finds it a connection. Takes a request that is in no list; it may be told DOWN, soon. */
+void neap_redis_request_answered(neap_redis_request *request, const redis_connection *from,
+                                 const neap_resp_value *value);
+/* Finds it a connection, at once or later. Takes a request that is in no list; it may be told DOWN, soon. */
 void neap_redis_route(neap_redis_request *request);
+/* Finds its way a little later. */
+void neap_redis_rest(neap_redis_request *request);
 /* DOWN, soon. */
 void neap_redis_refuse(neap_redis_request *request);
 
@@ -119,9 +130,10 @@ struct redis_connection {
   neap_stream *stream;
   neap_lookup *lookup;
   neap_timer timer; /* of the attempt, the pause, or the oldest request */
-  neap_soon flush;
+  neap_soon flush, begin;
   unsigned failures; /* attempts since something was answered */
   bool version3, answered;
+  uint64_t ready_ms; /* since when */
   redis_list queue;
   size_t queued;
   neap_redis_request *unsent; /* the first in the queue that is not with the stream; NULL: none */
@@ -163,13 +175,16 @@ void neap_redis_connection_connected(redis_connection *connection);
 void neap_redis_wire_connect(redis_connection *connection, const neap_address *address);
 void neap_redis_wire_close(redis_connection *connection);
 void neap_redis_wire_flush(redis_connection *connection);
+/* The value answers the oldest request, though it looks like a message. False: the connection is gone. */
+bool neap_redis_wire_answer(redis_connection *connection, const neap_resp_value *value);
 
 /* --- servers */
 struct redis_server {
   redis_list link; /* of the client */
   neap_redis *home;
   char address[REDIS_ADDRESS];
-  redis_list waiting; /* for any connection */
+  redis_list waiting;   /* for any connection */
+  unsigned idle_rounds; /* maps of slots in a row in which it has none */
   unsigned count;
   redis_connection connections[];
 };
@@ -178,6 +193,31 @@ int neap_redis_server_create(neap_redis *redis, const char *address, redis_serve
 /* Everything in it is freed without telling. */
 void neap_redis_server_destroy(redis_server *server);
 void neap_redis_server_take(redis_server *server, neap_redis_request *request);
+/* Leaves whatever calls itself a replica. */
+void neap_redis_server_make_primary(redis_server *server);
+/* To another address; what was sent is LOST. */
+void neap_redis_server_move(redis_server *server, const char *address);
+/* No more; what was sent is LOST, the rest finds its way to others. */
+void neap_redis_server_retire(redis_server *server);
+
+/* --- who knows the servers */
+typedef struct redis_guide redis_guide;
+
+int neap_redis_guide_create(neap_redis *redis);
+void neap_redis_guide_destroy(neap_redis *redis);
+/* Asks soon. */
+void neap_redis_guide_hurry(neap_redis *redis);
+/* Somebody may yet say where the servers are. */
+bool neap_redis_guide_is_hopeful(const neap_redis *redis);
+bool neap_redis_guide_knows(const neap_redis *redis);
+/* Reads "MOVED 3999 127.0.0.1:6381" or ASK, as answered over `from`. False where it cannot be followed. */
+bool neap_redis_guide_moved(neap_redis *redis, const redis_connection *from, neap_view text,
+                            redis_server **server, uint16_t *slot);
+
+/* --- who listens */
+/* Goes where the servers are now. */
+void neap_redis_watches_aim(neap_redis *redis);
+void neap_redis_watches_close(neap_redis *redis);
 
 /* --- the client */
 struct neap_redis {
@@ -191,12 +231,24 @@ struct neap_redis {
   neap_random random;
   neap_resp_limits limits;
   redis_list servers;
+  redis_server *slots[REDIS_SLOTS]; /* of a Cluster */
+  redis_guide *guide;               /* NULL: the server is known */
   redis_list refused;
   neap_soon refuse;
-  neap_redis_watch *watches;
+  redis_list resting;
+  neap_timer rest;
+  redis_list watches;
   neap_redis_info info;
 };
 
+/* NULL: none known. */
+redis_server *neap_redis_first_server(const neap_redis *redis);
+/* An address to ask the guide, the `at`-th, of those given and those found. */
+const char *neap_redis_guide_address(const neap_redis *redis, unsigned at);
+/* An address to listen at; NULL: none known. */
+const char *neap_redis_watch_address(const neap_redis *redis, unsigned at);
+/* Those that rest find their way now. */
+void neap_redis_wake(neap_redis *redis);
 void neap_redis_log(neap_redis *redis, neap_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -207,28 +207,57 @@ static bool take_script_along(neap_redis_request *request) {
   return true;
 }
 
-/* Redis has not carried it out, and it is worth asking again. */
-static bool ask_again(neap_redis_request *request, const neap_resp_value *value) {
-  if (request->script && !request->script_sent && neap_resp_is_error(value, "NOSCRIPT")) {
-    if (!take_script_along(request)) return false;
-    request->script_sent = true;
-    request->home->info.reloads++;
+static bool follow(neap_redis_request *request, const redis_connection *from, const neap_resp_value *value) {
+  neap_redis *redis = request->home;
+  redis_server *server;
+  uint16_t slot;
+  bool moved = neap_resp_is_error(value, "MOVED");
+  if (request->redirects >= REDIRECTS_MAX ||
+      !neap_redis_guide_moved(redis, from, value->text, &server, &slot))
+    return false;
+  request->redirects++;
+  request->asking = !moved;
+  redis->info.redirects++;
+  if (moved) {
+    redis->slots[slot] = server;
+    neap_redis_guide_hurry(redis);
+  }
+  neap_redis_server_take(server, request);
+  return true;
+}
+
+static bool try_script(neap_redis_request *request) {
+  if (request->script == NULL || request->script_sent || !take_script_along(request)) return false;
+  request->script_sent = true;
+  request->home->info.reloads++;
+  neap_redis_route(request);
+  return true;
+}
+
+/* Redis has not carried it out, and it is on its way again. */
+static bool ask_again(neap_redis_request *request, const redis_connection *from,
+                      const neap_resp_value *value) {
+  bool cluster = request->home->options.layout == NEAP_REDIS_CLUSTER;
+  request->sent = request->asking = false;
+  if (neap_resp_is_error(value, "NOSCRIPT")) return try_script(request);
+  if (cluster && (neap_resp_is_error(value, "MOVED") || neap_resp_is_error(value, "ASK")))
+    return follow(request, from, value);
+  if (cluster && (neap_resp_is_error(value, "TRYAGAIN") || neap_resp_is_error(value, "CLUSTERDOWN"))) {
+    neap_redis_rest(request); /* until its time is over */
     return true;
   }
+  if (neap_resp_is_error(value, "READONLY")) neap_redis_guide_hurry(request->home); /* a primary no more */
   return false;
 }
 
-void neap_redis_request_answered(neap_redis_request *request, const neap_resp_value *value) {
+void neap_redis_request_answered(neap_redis_request *request, const redis_connection *from,
+                                 const neap_resp_value *value) {
   if (request->done == NULL) {
     if (!request->internal) request->home->info.swallowed++;
     neap_redis_request_free(request);
     return;
   }
-  if (value->type == NEAP_RESP_ERROR && ask_again(request, value)) {
-    request->sent = false;
-    neap_redis_route(request);
-    return;
-  }
+  if (value->type == NEAP_RESP_ERROR && ask_again(request, from, value)) return;
   bool error = value->type == NEAP_RESP_ERROR;
   const neap_redis_reply reply = {.end = error ? NEAP_REDIS_ERROR : NEAP_REDIS_DONE,
                                   .sent = true,

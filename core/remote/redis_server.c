@@ -55,10 +55,35 @@ static void on_ready(redis_connection *connection) {
 }
 
 static void on_lost(redis_connection *connection) {
+  neap_redis_guide_hurry(connection->home);
   take_waiting(connection->user); /* to another, or nowhere */
 }
 
 static const redis_use use = {.name = "requests", .serves = true, .ready = on_ready, .lost = on_lost};
+
+void neap_redis_server_make_primary(redis_server *server) {
+  for (unsigned i = 0; i < server->count; i++) server->connections[i].primary_only = true;
+}
+
+void neap_redis_server_move(redis_server *server, const char *address) {
+  snprintf(server->address, sizeof server->address, "%s", address);
+  for (unsigned i = 0; i < server->count; i++) {
+    neap_redis_connection_close(&server->connections[i]);
+    neap_redis_connection_open(&server->connections[i], address);
+  }
+}
+
+void neap_redis_server_retire(redis_server *server) {
+  redis_list left;
+  for (unsigned i = 0; i < server->count; i++) neap_redis_connection_close(&server->connections[i]);
+  redis_list_move(&left, &server->waiting);
+  while (!redis_list_is_empty(&left)) {
+    neap_redis_request *request = NEAP_CONTAINER_OF(left.next, neap_redis_request, link);
+    redis_list_remove(&request->link);
+    neap_redis_route(request);
+  }
+  neap_redis_server_destroy(server);
+}
 
 /* --- birth and death */
 

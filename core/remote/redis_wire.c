@@ -53,7 +53,7 @@ static bool may_be_answered(const redis_connection *connection, const neap_redis
   return request->sent && request->sent_end <= connection->handed - neap_stream_kept(connection->stream);
 }
 
-static bool take_answer(redis_connection *connection, const neap_resp_value *value) {
+bool neap_redis_wire_answer(redis_connection *connection, const neap_resp_value *value) {
   neap_redis_request *request = NEAP_CONTAINER_OF(connection->queue.next, neap_redis_request, link);
   if (redis_list_is_empty(&connection->queue) || !may_be_answered(connection, request)) {
     neap_redis_connection_fail(connection, "an answer that nobody has asked for: %.*s",
@@ -65,7 +65,7 @@ static bool take_answer(redis_connection *connection, const neap_resp_value *val
     connection->answered = true;
     connection->failures = 0;
   }
-  neap_redis_request_answered(request, value);
+  neap_redis_request_answered(request, connection, value);
   return connection->stream != NULL;
 }
 
@@ -83,7 +83,7 @@ static bool is_message(const redis_connection *connection, const neap_resp_value
 }
 
 static bool take_value(redis_connection *connection, const neap_resp_value *value) {
-  if (!is_message(connection, value)) return take_answer(connection, value);
+  if (!is_message(connection, value)) return neap_redis_wire_answer(connection, value);
   if (connection->use->pushed) connection->use->pushed(connection, value);
   return connection->stream != NULL;
 }

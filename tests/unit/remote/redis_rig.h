@@ -104,6 +104,34 @@ static inline void server_start(process *p, const char *more) {
   fail_msg("redis-server does not start");
 }
 
+/* Says a line to a server and returns what comes, up to `size`; the first line where it is one. */
+static inline char *tell(const process *p, const char *line, char *out, size_t size) {
+  size_t used = 0;
+  int fd = talk_connect(p->port);
+  talk_send(fd, line);
+  talk_send(fd, "\r\n");
+  shutdown(fd, SHUT_WR); /* it answers, then it sees the end; Sentinels know no QUIT */
+  for (ssize_t got; used + 1 < size && (got = recv(fd, out + used, size - 1 - used, 0)) > 0;)
+    used += (size_t)got;
+  out[used] = '\0';
+  close(fd);
+  return out;
+}
+
+static inline void tell_ok(const process *p, const char *line) {
+  char said[512];
+  if (strncmp(tell(p, line, said, sizeof said), "+OK", 3) != 0) fail_msg("%s: %s", line, said);
+}
+
+/* Asks until the answer has `text`: nobody tells. */
+static inline void tell_until(const process *p, const char *line, const char *text) {
+  char said[8192];
+  for (int tries = 0; strstr(tell(p, line, said, sizeof said), text) == NULL; tries++) {
+    if (tries > 1000) fail_msg("%s: no \"%s\" in %s", line, text, said);
+    usleep(20000);
+  }
+}
+
 /* --- the client */
 
 static struct {
@@ -115,6 +143,7 @@ static struct {
   neap_host host;
   neap_timer limit;
   unsigned waited_for;
+  uint64_t ask_ms; /* of each command; 0: as the options say */
   char log[8192];
 } rig;
 
@@ -134,6 +163,8 @@ static inline int rig_set_up(void **state) {
   (void)state;
   memset(&rig, 0, sizeof rig);
   neap_redis_options_init(&rig.options);
+  rig.options.timeout_ms = rig.options.connect_timeout_ms = 8000; /* the machine may be busy */
+  rig.options.stall_ms = 10000;
   rig.host.log = rig_log;
   rig.options.host = &rig.host;
   rig.options.addresses = rig.addresses;
@@ -187,10 +218,8 @@ static inline void rig_run_for(uint64_t ms) {
 
 /* Serves until `done` says so, asked every few milliseconds. */
 static inline void rig_run_until(bool (*done)(void)) {
-  for (int waited_ms = 0; !done(); waited_ms += 20) {
-    if (waited_ms > RIG_LIMIT_MS) fail_msg("it never came; log:\n%s", rig.log);
-    rig_run_for(5);
-  }
+  for (uint64_t end_ms = neap_clock_now_ms(NULL) + RIG_LIMIT_MS; !done(); rig_run_for(5))
+    if (neap_clock_now_ms(NULL) > end_ms) fail_msg("it never came; log:\n%s", rig.log);
 }
 
 typedef struct answer {
@@ -231,6 +260,7 @@ static inline int rig_start(answer *to, const char *line, neap_redis_request **o
   const neap_redis_command command = {.args = args,
                                       .count = count,
                                       .key = count > 1 ? args[1] : (neap_view){NULL, 0},
+                                      .timeout_ms = rig.ask_ms,
                                       .done = rig_on_done,
                                       .user = to};
   *to = (answer){0};

@@ -49,11 +49,11 @@ static void test_a_late_answer_is_swallowed_in_its_turn(void **state) {
   (void)state;
   answer late[3];
   rig.options.connections = 1;
-  rig.options.timeout_ms = 100;
   rig.options.stall_ms = 10000;
   rig_connect(server.port);
   rig_expect("SET key value", "OK");
   kill(server.pid, SIGSTOP);
+  rig.ask_ms = 100;
   rig_start(&late[0], "APPEND key s", NULL);
   rig_start(&late[1], "GET none", NULL);
   rig_start(&late[2], "INCR other", NULL);
@@ -61,6 +61,7 @@ static void test_a_late_answer_is_swallowed_in_its_turn(void **state) {
   for (int i = 0; i < 3; i++) assert_true(late[i].sent && late[i].end == NEAP_REDIS_LATE);
   assert_int_equal(rig_info().requests, 3); /* they still count: nobody can pile up more */
   kill(server.pid, SIGCONT);
+  rig.ask_ms = 0;
   rig_expect("GET key", "values"); /* it was carried out */
   neap_redis_info info = rig_info();
   assert_int_equal(info.swallowed, 3);
@@ -77,17 +78,18 @@ static void test_a_stalled_connection_is_replaced(void **state) {
   (void)state;
   answer late;
   rig.options.connections = 1;
-  rig.options.timeout_ms = 50;
-  rig.options.stall_ms = 200;
-  rig.options.connect_timeout_ms = 100;
+  rig.options.stall_ms = 300;
+  rig.options.connect_timeout_ms = 300;
   rig_connect(server.port);
   rig_expect("SET key value", "OK");
   kill(server.pid, SIGSTOP);
+  rig.ask_ms = 50;
   rig_start(&late, "GET key", NULL);
   rig_run_until(has_given_up);
   assert_int_equal(late.end, NEAP_REDIS_LATE);
   assert_non_null(strstr(rig.log, "no answer for"));
   assert_non_null(strstr(rig.log, "not signed in in time"));
+  rig.ask_ms = 0;
   answer down = rig_ask("GET key");
   assert_int_equal(down.end, NEAP_REDIS_DOWN);
   kill(server.pid, SIGCONT);
@@ -102,10 +104,10 @@ static void test_a_stopped_server_fills_no_memory(void **state) {
   char line[900] = "SET key ";
   memset(line + strlen(line), 'x', 800);
   rig.options.max_request_bytes = 100000;
-  rig.options.timeout_ms = 50;
   rig_connect(server.port);
   rig_expect("GET key", "value");
   kill(server.pid, SIGSTOP);
+  rig.ask_ms = 50;
   int busy = 0;
   for (int i = 0; i < 300; i++) busy += rig_start(&got[i], line, NULL) == NEAP_EBUSY;
   assert_in_range(busy, 150, 250);
@@ -113,6 +115,7 @@ static void test_a_stopped_server_fills_no_memory(void **state) {
   rig_run();
   assert_int_equal(rig_start(&got[0], line, NULL), NEAP_EBUSY); /* late ones are still with the connection */
   kill(server.pid, SIGCONT);
+  rig.ask_ms = 0;
   for (;;) {
     if (rig_info().requests == 0) break;
     rig_run_for(5);
@@ -224,8 +227,7 @@ static void test_garbage_ends_the_connection_with_a_reason(void **state) {
 
 static void test_half_a_reply_is_none(void **state) {
   (void)state;
-  rig.options.timeout_ms = 50;
-  rig.options.stall_ms = 200;
+  rig.ask_ms = 500;
   peer_start(hello3, "*2\r\n$3\r\nabc\r\n$3\r\na");
   rig_connect(peer.port);
   assert_int_equal(rig_ask("GET key").end, NEAP_REDIS_LATE);
