@@ -33,7 +33,7 @@ int neap_listen_socket(const neap_address *address, bool share, int *out, neap_e
   if (bind(fd, (const struct sockaddr *)&address->bytes, address->size)) goto fail;
   /* Bound alone, so nobody else listens; from now on our own may. */
   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-  if (listen(fd, BACKLOG)) goto fail;
+  if (!share && listen(fd, BACKLOG)) goto fail;
   *out = fd;
   return 0;
 
@@ -41,6 +41,10 @@ fail:
   neap_fail(err, NEAP_EIO, "cannot listen on %s: %s", text, strerror(errno));
   close(fd);
   return NEAP_EIO;
+}
+
+int neap_socket_listen(int socket) {
+  return listen(socket, BACKLOG) ? NEAP_EIO : 0;
 }
 
 int neap_socket_address(int socket, neap_address *out) {

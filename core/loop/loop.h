@@ -169,8 +169,12 @@ void neap_watch_close(neap_watch **watch);
 /* --- listeners */
 typedef struct neap_listener neap_listener;
 /* Binds a listening socket. Port 0 takes a free one. Every further worker's socket of the same address is
- * bound with `share`; the first without it fails where anybody listens there already. Any thread. */
+ * bound with `share`; the first without it fails where anybody listens there already, and listens at once.
+ * Any thread. */
 int neap_listen_socket(const neap_address *address, bool share, int *out, neap_err *err);
+/* From now on one that was bound with `share` gets its part of the connections: somebody has to accept them,
+ * since closing it resets those in its queue. NEAP_EIO. Any thread. */
+int neap_socket_listen(int socket);
 /* The address that a socket is bound to. Any thread. */
 int neap_socket_address(int socket, neap_address *out);
 /* A second descriptor of the same socket: what arrives goes to whoever accepts first. NEAP_EIO. Any thread.

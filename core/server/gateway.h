@@ -120,7 +120,10 @@ typedef struct neap_reload_plan neap_reload_plan;
 /* Everything that can fail. What is bound so far is left in the plan. */
 int neap_listeners_bind(neap_reload_plan *plan, neap_err *err);
 void neap_listeners_undo(neap_reload_plan *plan);
-/* At a commit, in this order, on the control thread. First: what is no longer listened on is the workers'
+/* At a commit, in this order, on the control thread. First: new sockets of addresses that are listened on
+ * already get connections. */
+void neap_listeners_listen(const neap_reload_plan *plan);
+/* What is no longer listened on is the workers'
  * alone to close, once they have accepted what its queue holds. */
 void neap_listeners_let_go(const neap_reload_plan *plan);
 /* What the worker at `place` has to do; `changes` has room for all sockets, old and new. */

@@ -29,6 +29,10 @@ static int add_socket(const neap_gateway *gateway, neap_bound *bound, neap_addre
   bool share = bound->socket_count > 0 || is_ours(gateway, address);
   int code = neap_listen_socket(address, share, &made->own, err);
   if (code) return code;
+  if (share && bound->socket_count == 0 && neap_socket_listen(made->own)) {
+    neap_socket_close(made->own);
+    return neap_fail(err, NEAP_EIO, "cannot listen on %s", bound->configured);
+  }
   if (bound->socket_count++ > 0) return 0;
   neap_socket_address(made->own, address); /* port 0 is now a port */
   neap_address_format(address, bound->address);
@@ -91,6 +95,17 @@ void neap_listeners_undo(neap_reload_plan *plan) {
 }
 
 /* --- the commit */
+
+/* Those of more workers get their part of the connections from now on. Not before: what a refused reload
+ * would close may not have any. */
+void neap_listeners_listen(const neap_reload_plan *plan) {
+  for (size_t i = 0; i < plan->bound_count; i++) {
+    const neap_bound *bound = &plan->bound[i];
+    for (uint32_t j = NEAP_MAX(bound->kept_count, 1u); j < bound->socket_count; j++)
+      if (neap_socket_listen(bound->sockets[j].own)) /* the others get them all */
+        neap_gateway_log(plan->gateway, NEAP_LOG_ERROR, "server listen_failed address=%s", bound->address);
+  }
+}
 
 size_t neap_listeners_most_changes(const neap_reload_plan *plan) {
   size_t count = 0;

@@ -338,6 +338,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (plan->fresh[i]) gateway->workers[i] = plan->fresh[i];
   forget_the_gone(plan);
+  neap_listeners_listen(plan);
   neap_listeners_let_go(plan);
   atomic_store_explicit(&gateway->current, plan->loaded->set, memory_order_release); /* the switch */
   end_candidate(plan);

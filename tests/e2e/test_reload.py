@@ -192,6 +192,25 @@ class Reload(unittest.TestCase):
                 self.assertEqual(answer.body, b"kept")
         self.assertEqual(sum(len(origin.for_path("/kept")) for origin in self.origins), 1)
 
+    def test_more_workers_that_are_refused_at_the_end_lose_nothing(self):
+        """Sockets of workers that never come may not have taken connections meanwhile."""
+        self.start(workers=1)
+        self.serves = 1
+        slow = "local x = 0 for i = 1, 4000000 do x = bit.bxor(x * 3, i) end\n"
+        with open(os.path.join(self.gateway.folder, "bad.lua"), "w") as file:
+            file.write(slow + "error 'in the end'")
+        bad = self.text(2, 8).replace('max_memory = "16MB"', 'max_memory = "16MB", evict = neap.custom "bad"')
+        self.gateway.write_config(bad)
+        answers = []
+        for _ in range(5):
+            refused = threading.Thread(target=lambda: answers.append(self.line.ask("reload")))
+            refused.start()
+            while refused.is_alive():
+                with self.gateway.client() as client:
+                    self.assertEqual(client.ask("/").get("X-Route"), "1")
+            refused.join()
+        self.assertEqual([(one["ok"], "in the end" in one["error"]) for one in answers], [(False, True)] * 5)
+
     def test_two_reloads_at_once_are_two_reloads(self):
         self.start()
         loads = self.load()
