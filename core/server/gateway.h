@@ -88,6 +88,10 @@ void neap_loaded_keep(const neap_loaded *loaded, const neap_loaded *beside);
 void neap_loaded_retire(neap_loaded *loaded);
 void neap_loaded_destroy(neap_loaded **loaded);
 
+/* What two generations have in common. Texts may be NULL. */
+bool neap_same_text(const char *a, const char *b);
+bool neap_same_params(const neap_param *a, size_t a_count, const neap_param *b, size_t b_count);
+
 /* --- listeners */
 
 /* An address is listened on by several sockets, so that several workers can accept; the kernel spreads

@@ -370,3 +370,17 @@ void neap_loaded_destroy(neap_loaded **loaded_ptr) {
   free(loaded);
   *loaded_ptr = NULL;
 }
+
+/* --- comparing */
+
+bool neap_same_text(const char *a, const char *b) {
+  return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool neap_same_params(const neap_param *a, size_t a_count, const neap_param *b, size_t b_count) {
+  if (a_count != b_count) return false;
+  for (size_t i = 0; i < a_count; i++)
+    if (strcmp(a[i].name, b[i].name) || a[i].number != b[i].number || !neap_same_text(a[i].text, b[i].text))
+      return false;
+  return true;
+}

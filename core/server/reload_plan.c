@@ -81,20 +81,11 @@ static int open_logs(neap_reload_plan *plan, neap_err *err) {
 
 /* --- cache */
 
-static bool same_text(const char *a, const char *b) {
-  return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool same_policy(const neap_config *a, const neap_config *b) {
-  if (!same_text(a->cache.evict, b->cache.evict) || !same_text(a->cache_source, b->cache_source))
+  if (!neap_same_text(a->cache.evict, b->cache.evict) || !neap_same_text(a->cache_source, b->cache_source))
     return false;
   if (a->cache_source) return false; /* what it requires may have changed: it hands over to itself */
-  if (a->cache.param_count != b->cache.param_count) return false;
-  for (size_t i = 0; i < a->cache.param_count; i++) {
-    const neap_param *x = &a->cache.params[i], *y = &b->cache.params[i];
-    if (strcmp(x->name, y->name) || x->number != y->number || !same_text(x->text, y->text)) return false;
-  }
-  return true;
+  return neap_same_params(a->cache.params, a->cache.param_count, b->cache.params, b->cache.param_count);
 }
 
 /* Of any part: policies as the configuration's record has them. */

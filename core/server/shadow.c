@@ -4,27 +4,16 @@
 
 #include "server/candidate.h"
 
-static bool same_text(const char *a, const char *b) {
-  return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_params(const neap_param *a, size_t a_count, const neap_param *b, size_t b_count) {
-  if (a_count != b_count) return false;
-  for (size_t i = 0; i < a_count; i++)
-    if (strcmp(a[i].name, b[i].name) || a[i].number != b[i].number || !same_text(a[i].text, b[i].text))
-      return false;
-  return true;
-}
-
 /* Of functions in a configuration nobody knows whether they are the same. */
 static bool same_balance(const neap_config_pool *a, const neap_config_pool *b) {
   return strncmp(a->balance, "inline:", 7) != 0 && strcmp(a->balance, b->balance) == 0 &&
-         same_text(a->source, b->source) && same_params(a->params, a->param_count, b->params, b->param_count);
+         neap_same_text(a->source, b->source) &&
+         neap_same_params(a->params, a->param_count, b->params, b->param_count);
 }
 
 static bool same_evict(const neap_config *a, const neap_config *b) {
-  return strcmp(a->cache.evict, b->cache.evict) == 0 && same_text(a->cache_source, b->cache_source) &&
-         same_params(a->cache.params, a->cache.param_count, b->cache.params, b->cache.param_count);
+  return strcmp(a->cache.evict, b->cache.evict) == 0 && neap_same_text(a->cache_source, b->cache_source) &&
+         neap_same_params(a->cache.params, a->cache.param_count, b->cache.params, b->cache.param_count);
 }
 
 /* --- preparing */
