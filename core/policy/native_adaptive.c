@@ -10,9 +10,10 @@
  *
  * so a single balancer sees exactly its own counts, and one of many the freshest guess of everything. Without
  * reports, among equals the one that has just answered fast is taken: nobody else's requests were in the way.
- * Where nobody else sends requests and it is known how many a backend works on at once, requests are held
- * rather than sent into a line. A failure counts as a wait that doubles with each in a row and fades in
- * seconds: a backend that fails fast draws next to nothing.
+ * Where nobody else sends requests and a backend says how many it works on at once, requests are held rather
+ * than sent into a line; a guess is not enough for that: who is held back never shows that it could do more.
+ * A failure counts as a wait that doubles with each in a row and fades in seconds: a backend that fails fast
+ * draws next to nothing.
  *
  * A weight decides among equals; what a share is below it, as in slow start, is taken off the capacity. */
 #include <math.h>
@@ -203,8 +204,8 @@ static double wait_at(const adaptive *a, int32_t i) {
 /* Whether it has as many as it works on, those on the way aside, and some more, that it never runs dry. */
 static bool is_full(const adaptive *a, int32_t i, int32_t *room) {
   const neap_backend_row *row = &a->board->rows[i];
-  int32_t most;
-  bool bounded = neap_pace_is_bounded(&a->pace, i, row->capacity, &most);
+  int32_t most = 0;
+  bool bounded = row->capacity > 0 && neap_pace_is_bounded(&a->pace, i, row->capacity, &most);
   *room = most + NEAP_MAX(1, most / 8) + (int32_t)(a->places[i].wire + 0.5);
   return bounded && row->in_flight >= *room;
 }

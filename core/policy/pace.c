@@ -46,7 +46,11 @@ int neap_pace_fit(neap_pace *pace, int32_t count) {
 }
 
 void neap_pace_forget(neap_pace *pace, int32_t place) {
-  if (place < pace->count) forget(pace, place);
+  if (place >= pace->count) return;
+  forget(pace, place);
+  pace->most_proven = 1; /* the one that left may have been the largest */
+  for (int32_t i = 0; i < pace->count; i++)
+    pace->most_proven = NEAP_MAX(pace->most_proven, pace->crowds[i].proven);
 }
 
 /* --- the pool --- */
@@ -111,6 +115,7 @@ void neap_pace_done(neap_pace *pace, int32_t place, int32_t number, double other
   if (row->samples >= LEAST_SAMPLES)
     neap_crowding_learn(&pace->crowding, number, sample - row->level, pace->variance);
   learn(pace, row, crowd > 1 ? sample - log(crowd) : sample, now_ms);
+  if (crowd > 1) row->newest = 0; /* it waited for ours: that says nothing of others */
 }
 
 double neap_pace_faded(const neap_pace *pace, const neap_pace_row *row, double age_ms) {

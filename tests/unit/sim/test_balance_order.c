@@ -222,6 +222,31 @@ static void test_a_wrong_concurrency_collapses_nothing(void **state) {
     }
 }
 
+/* Without reports it has to learn what backends work on at once. Scenarios that nothing was tuned on but the
+ * first: its guesses once held requests back from backends that could do more, for seconds. */
+static void test_without_reports_it_is_near_least_connections(void **state) {
+  (void)state;
+  static const char *const texts[] = {
+      "[mixed]\nworkers = 1 2 4 8 16\nload = 0.85\n",
+      "[uneven]\nbackends = 12\nworkers = 1 3 24\nload = 0.8\n",
+      "[n1]\nbackends = 7\nworkers = 12\nload = 0.85\nservice = fixed\n",
+      "[n2]\nbackends = 5\nworkers = 100\nload = 0.9\nservice = exponential\n",
+      "[n4]\nbackends = 40\nworkers = 2\nload = 0.9\nservice = fixed\n",
+      "[n5]\nbackends = 12\nworkers = 24\nload = 0.9\nservice = fixed\nbalancers = 3\n",
+      "[n6]\nbackends = 9\nworkers = 48\nload = 0.92\n",
+      "[n7]\nbackends = 15\nworkers = 10\nload = 0.85\nbalancers = 2\nservice = exponential\n",
+      "[n8]\nbackends = 60\nworkers = 3\nload = 0.8\nservice = exponential\n",
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    double least = run_text(texts[i], "native:least_connections", false).excess_p99_ms;
+    double adaptive = run_text(texts[i], "native:adaptive", false).excess_p99_ms;
+    double regret = (adaptive + 2) / (least + 2);
+    print_message("%.*s: %.2f, least connections %.2f\n", (int)strcspn(texts[i], "\n"), texts[i], adaptive,
+                  least);
+    if (regret > 1.5) fail_msg("%s: adaptive %g, least connections %g", texts[i], adaptive, least);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_policies_come_in_the_published_order),
@@ -229,6 +254,7 @@ int main(void) {
       cmocka_unit_test(test_adaptive_without_reports_is_near_them),
       cmocka_unit_test(test_a_black_hole_draws_nothing),
       cmocka_unit_test(test_a_wrong_concurrency_collapses_nothing),
+      cmocka_unit_test(test_without_reports_it_is_near_least_connections),
   };
   return cmocka_run_group_tests(tests, run_all, end_all);
 }
