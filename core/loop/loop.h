@@ -154,6 +154,35 @@ void neap_stream_linger(neap_stream **stream, uint64_t limit_ms);
 /* Address of the peer. */
 void neap_stream_peer(const neap_stream *stream, neap_address *out);
 
+/* --- TLS, as a client */
+typedef struct neap_tls_options {
+  const char *ca_file;                     /* PEM; NULL: the authorities of the system */
+  const char *certificate_file, *key_file; /* PEM, of this side; NULL: none; NULL key: in the same file */
+} neap_tls_options;
+typedef struct neap_tls_client neap_tls_client;
+/* Reads the files. NEAP_EINVAL with a sentence in `err`, NEAP_ENOMEM. Any thread; used by several. */
+int neap_tls_client_create(const neap_tls_options *options, neap_tls_client **out, neap_err *err);
+/* Connections that are open stay so. */
+void neap_tls_client_destroy(neap_tls_client **client);
+
+/* A stream that speaks TLS 1.2 or 1.3: verbs and callbacks are those of streams. */
+typedef struct neap_tls neap_tls;
+/* Starts to connect. The server must show a certificate for `name`, a host or an address, signed by one of
+ * the authorities. `connected` is told when all this is so; on NEAP_EIO, neap_tls_fault has the reason and
+ * the stream is still to be closed. NEAP_EINVAL where the name is empty, NEAP_EIO, NEAP_ENOMEM. */
+int neap_tls_connect(neap_loop *loop, neap_tls_client *client, const neap_address *address, const char *name,
+                     const neap_stream_vt *vt, void *user, neap_tls **out);
+/* As neap_stream_read. */
+ssize_t neap_tls_read(neap_tls *tls, void *buffer, size_t capacity);
+/* As neap_stream_send, but the bytes are taken: they need not stay. NEAP_EBUSY: no other send until `sent`.
+ */
+int neap_tls_send(neap_tls *tls, const struct iovec *pieces, int count);
+bool neap_tls_sending(const neap_tls *tls);
+/* Why it failed, in words; valid until it is closed. */
+const char *neap_tls_fault(const neap_tls *tls);
+/* Closes; nothing is told any more. Clears the pointer. */
+void neap_tls_close(neap_tls **tls);
+
 /* --- watches */
 /* A socket that somebody else opens, uses and closes: libcurl's. */
 typedef struct neap_watch neap_watch;

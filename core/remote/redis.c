@@ -143,6 +143,18 @@ void neap_redis_options_init(neap_redis_options *options) {
                                   .max_reply_bytes = 64u << 20};
 }
 
+/* A path has no host that a certificate could hold. */
+static int check_tls_name(const neap_redis_options *options, neap_err *err) {
+  char host[256];
+  for (size_t i = 0; options->tls && options->tls->server_name == NULL && options->addresses[i]; i++) {
+    neap_redis_address_host(options->addresses[i], host);
+    if (host[0] == '\0')
+      return neap_fail(err, NEAP_EINVAL, "address \"%s\": TLS needs the name of the server",
+                       options->addresses[i]);
+  }
+  return 0;
+}
+
 static int check_addresses(const neap_redis_options *options, neap_err *err) {
   size_t count = 0;
   if (options->addresses)
@@ -155,7 +167,7 @@ static int check_addresses(const neap_redis_options *options, neap_err *err) {
     return neap_fail(err, NEAP_EINVAL, "there may be %d addresses of Redis", NEAP_REDIS_ADDRESSES_MAX);
   if (options->layout == NEAP_REDIS_SINGLE && count > 1)
     return neap_fail(err, NEAP_EINVAL, "a single Redis has one address");
-  return 0;
+  return check_tls_name(options, err);
 }
 
 static int check_numbers(const neap_redis_options *options, neap_err *err) {
@@ -205,6 +217,17 @@ static bool copy_texts(neap_redis *redis) {
 
 /* --- birth and death */
 
+static int start_tls(neap_redis *redis, neap_err *err) {
+  const neap_redis_tls *tls = redis->options.tls;
+  if (tls == NULL) return 0;
+  redis->options.tls = NULL; /* borrowed until now */
+  redis->tls_name = tls->server_name;
+  if (!copy_text(redis, &redis->tls_name)) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  const neap_tls_options options = {
+      .ca_file = tls->ca_file, .certificate_file = tls->certificate_file, .key_file = tls->key_file};
+  return neap_tls_client_create(&options, &redis->tls, err);
+}
+
 /* Names may come up later, from Sentinels or a Cluster, whatever the addresses are. */
 static int start(neap_redis *redis) {
   redis_server *server;
@@ -232,10 +255,14 @@ int neap_redis_create(neap_loop *loop, const neap_redis_options *options, neap_r
   redis_list_init(&redis->watches);
   neap_timer_init(&redis->rest, on_rested);
   neap_soon_init(&redis->refuse, tell_refused);
-  code = copy_texts(redis) ? start(redis) : NEAP_ENOMEM;
+  code = start_tls(redis, err);
+  if (code == 0) {
+    code = copy_texts(redis) ? start(redis) : NEAP_ENOMEM;
+    if (code) neap_fail(err, code, "%s", neap_strerror(code));
+  }
   if (code) {
     neap_redis_destroy(&redis);
-    return neap_fail(err, code, "%s", neap_strerror(code));
+    return code;
   }
   *out = redis;
   return 0;
@@ -259,6 +286,7 @@ void neap_redis_destroy(neap_redis **redis_ptr) {
   neap_soon_clear(&redis->refuse);
   neap_timer_clear(&redis->rest);
   neap_resolver_destroy(&redis->resolver);
+  neap_tls_client_destroy(&redis->tls);
   for (size_t i = 0; i < redis->text_count; i++) free(redis->texts[i]);
   free(redis);
 }

@@ -127,7 +127,8 @@ struct redis_connection {
   redis_state state;
   char address[REDIS_ADDRESS]; /* may be changed while there is no attempt */
   char fault[REDIS_FAULT];     /* why the last attempt or connection ended */
-  neap_stream *stream;
+  neap_stream *stream;         /* or */
+  neap_tls *tls;
   neap_lookup *lookup;
   neap_timer timer; /* of the attempt, the pause, or the oldest request */
   neap_soon flush, begin;
@@ -174,6 +175,9 @@ void neap_redis_connection_connected(redis_connection *connection);
 /* --- its bytes */
 void neap_redis_wire_connect(redis_connection *connection, const neap_address *address);
 void neap_redis_wire_close(redis_connection *connection);
+static inline bool redis_wire_is_open(const redis_connection *connection) {
+  return connection->stream != NULL || connection->tls != NULL;
+}
 void neap_redis_wire_flush(redis_connection *connection);
 /* The value answers the oldest request, though it looks like a message. False: the connection is gone. */
 bool neap_redis_wire_answer(redis_connection *connection, const neap_resp_value *value);
@@ -230,6 +234,8 @@ struct neap_redis {
   neap_resolver *resolver; /* NULL: no address has a name */
   neap_random random;
   neap_resp_limits limits;
+  neap_tls_client *tls; /* NULL: none */
+  const char *tls_name; /* NULL: the host of each address */
   redis_list servers;
   redis_server *slots[REDIS_SLOTS]; /* of a Cluster */
   redis_guide *guide;               /* NULL: the server is known */

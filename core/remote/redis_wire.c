@@ -8,6 +8,27 @@
 
 enum { BUFFER = 16384, BUFFER_KEPT = 65536, LEAST_READ = 4096, ROUNDS_MAX = 16 };
 
+/* --- plain or TLS */
+
+static bool is_sending(const redis_connection *connection) {
+  return connection->tls ? neap_tls_sending(connection->tls) : neap_stream_sending(connection->stream);
+}
+
+/* Bytes of requests that must stay where they are; TLS has copied them. */
+static size_t kept(const redis_connection *connection) {
+  return connection->tls ? 0 : neap_stream_kept(connection->stream);
+}
+
+static int send_pieces(redis_connection *connection, const struct iovec *pieces, int count) {
+  return connection->tls ? neap_tls_send(connection->tls, pieces, count)
+                         : neap_stream_send(connection->stream, pieces, count);
+}
+
+static ssize_t read_some(redis_connection *connection, char *buffer, size_t room) {
+  return connection->tls ? neap_tls_read(connection->tls, buffer, room)
+                         : neap_stream_read(connection->stream, buffer, room);
+}
+
 /* --- out */
 
 static int gather(redis_connection *connection, struct iovec *pieces) {
@@ -29,11 +50,11 @@ static int gather(redis_connection *connection, struct iovec *pieces) {
 }
 
 void neap_redis_wire_flush(redis_connection *connection) {
-  if (connection->stream == NULL || connection->state < REDIS_SIGNING_IN) return;
-  while (connection->unsent && !neap_stream_sending(connection->stream)) {
+  if (!redis_wire_is_open(connection) || connection->state < REDIS_SIGNING_IN) return;
+  while (connection->unsent && !is_sending(connection)) {
     struct iovec pieces[NEAP_STREAM_PIECES];
     int count = gather(connection, pieces);
-    int code = neap_stream_send(connection->stream, pieces, count);
+    int code = send_pieces(connection, pieces, count);
     if (code == NEAP_EBUSY) return;
     if (code) {
       neap_redis_connection_fail(connection, "the server has closed the connection");
@@ -50,7 +71,7 @@ static void on_sent(void *user) {
 
 /* The bytes of a request must stay until the kernel has them: an answer that comes before is none. */
 static bool may_be_answered(const redis_connection *connection, const neap_redis_request *request) {
-  return request->sent && request->sent_end <= connection->handed - neap_stream_kept(connection->stream);
+  return request->sent && request->sent_end <= connection->handed - kept(connection);
 }
 
 bool neap_redis_wire_answer(redis_connection *connection, const neap_resp_value *value) {
@@ -66,7 +87,7 @@ bool neap_redis_wire_answer(redis_connection *connection, const neap_resp_value 
     connection->failures = 0;
   }
   neap_redis_request_answered(request, connection, value);
-  return connection->stream != NULL;
+  return redis_wire_is_open(connection);
 }
 
 static bool is_message(const redis_connection *connection, const neap_resp_value *value) {
@@ -85,7 +106,7 @@ static bool is_message(const redis_connection *connection, const neap_resp_value
 static bool take_value(redis_connection *connection, const neap_resp_value *value) {
   if (!is_message(connection, value)) return neap_redis_wire_answer(connection, value);
   if (connection->use->pushed) connection->use->pushed(connection, value);
-  return connection->stream != NULL;
+  return redis_wire_is_open(connection);
 }
 
 /* False: the connection is gone. */
@@ -132,13 +153,13 @@ static bool make_room(redis_connection *connection) {
 
 static void on_readable(void *user) {
   redis_connection *connection = user;
-  for (int round = 0; round < ROUNDS_MAX; round++) {
+  for (int round = 0; connection->tls || round < ROUNDS_MAX; round++) { /* TLS is to be read to its end */
     if (!make_room(connection)) {
       neap_redis_connection_fail(connection, "out of memory");
       return;
     }
     size_t room = connection->room - connection->size;
-    ssize_t got = neap_stream_read(connection->stream, connection->buffer + connection->size, room);
+    ssize_t got = read_some(connection, connection->buffer + connection->size, room);
     if (got == NEAP_EBUSY) return;
     if (got <= 0) {
       neap_redis_connection_fail(connection, "the server has closed the connection");
@@ -146,7 +167,7 @@ static void on_readable(void *user) {
     }
     connection->size += (size_t)got;
     connection->home->info.received_bytes += (size_t)got;
-    if (!understand(connection) || (size_t)got < room) return;
+    if (!understand(connection) || (connection->tls == NULL && (size_t)got < room)) return;
   }
 }
 
@@ -158,7 +179,9 @@ static void on_failed(void *user) {
 
 static void on_connected(void *user, int error) {
   redis_connection *connection = user;
-  if (error)
+  if (error && connection->tls)
+    neap_redis_connection_fail(connection, "TLS: %s", neap_tls_fault(connection->tls));
+  else if (error)
     neap_redis_connection_fail(connection, "cannot connect");
   else
     neap_redis_connection_connected(connection);
@@ -170,14 +193,23 @@ void neap_redis_wire_connect(redis_connection *connection, const neap_address *a
                                     .sent = on_sent,
                                     .failed = on_failed,
                                     .connected = on_connected};
-  neap_resp_scan_init(&connection->scan, &connection->home->limits);
+  neap_redis *redis = connection->home;
+  char host[256];
+  int code;
+  neap_resp_scan_init(&connection->scan, &redis->limits);
   connection->handed = 0;
-  if (neap_stream_connect(connection->home->loop, address, &vt, connection, &connection->stream))
-    neap_redis_connection_fail(connection, "cannot connect");
+  neap_redis_address_host(connection->address, host);
+  if (redis->tls)
+    code = neap_tls_connect(redis->loop, redis->tls, address, redis->tls_name ? redis->tls_name : host, &vt,
+                            connection, &connection->tls);
+  else
+    code = neap_stream_connect(redis->loop, address, &vt, connection, &connection->stream);
+  if (code) neap_redis_connection_fail(connection, "cannot connect");
 }
 
 void neap_redis_wire_close(redis_connection *connection) {
   neap_stream_close(&connection->stream);
+  neap_tls_close(&connection->tls);
   free(connection->buffer);
   connection->buffer = NULL;
   connection->from = connection->size = connection->room = 0;
