@@ -174,13 +174,22 @@ static bool make_zstd(neap_packer *packer) {
   return true;
 }
 
+/* Puts the compressor back to its beginning, also from the middle of a record that got no room: only there
+ * does it take parameters and let go of a dictionary, which may be destroyed before the next record comes. */
+static void release(ZSTD_CCtx *pack) {
+  ZSTD_CCtx_reset(pack, ZSTD_reset_session_only);
+  neap_assert(!ZSTD_isError(ZSTD_CCtx_refCDict(pack, NULL)));
+}
+
 static size_t pack_zstd(neap_packer *packer, int level, const neap_dictionaries *dictionaries,
                         neap_view plain, char *out, size_t capacity) {
   if (!make_zstd(packer)) return 0;
-  ZSTD_CCtx_setParameter(packer->pack, ZSTD_c_compressionLevel, level);
-  ZSTD_CCtx_refCDict(packer->pack, dictionaries ? dictionaries->items[dictionaries->count - 1].pack : NULL);
-  size_t size = ZSTD_compress2(packer->pack, out, capacity, plain.ptr, plain.size);
-  ZSTD_CCtx_refCDict(packer->pack, NULL); /* which may go before the next record comes */
+  ZSTD_CCtx *pack = packer->pack;
+  const ZSTD_CDict *with = dictionaries ? dictionaries->items[dictionaries->count - 1].pack : NULL;
+  neap_assert(!ZSTD_isError(ZSTD_CCtx_setParameter(pack, ZSTD_c_compressionLevel, level)) &&
+              !ZSTD_isError(ZSTD_CCtx_refCDict(pack, with)));
+  size_t size = ZSTD_compress2(pack, out, capacity, plain.ptr, plain.size);
+  release(pack);
   return ZSTD_isError(size) ? 0 : size;
 }
 

@@ -270,6 +270,30 @@ static void test_codec_reads_with_any_key_and_writes_with_the_last(void **state)
   }
 }
 
+/* A keyring may come to lie where one was that is gone: what was derived from the old keys must not serve. */
+static void test_codec_forgets_keys_of_a_keyring_that_went(void **state) {
+  (void)state;
+  neap_codec_options options = neap_codec_options_default;
+  options.cipher = NEAP_CIPHER_XAES_256_GCM;
+  neap_codec *codec = codec_with(&options, keyring_of("1 " KEY_A), NULL);
+  neap_record in = record_of(view(""), view("body")), out;
+  for (int i = 0; i < 8; i++) {
+    const char *text = i % 2 ? "1 " KEY_A : "1 " KEY_B;
+    free_view(sealed(codec, &in)); /* derives from the keyring before */
+    for (int j = 0; j < 2; j++) {  /* one between them, so that its place becomes free */
+      neap_keyring *next = keyring_of(j ? text : "2 " KEY_A);
+      assert_int_equal(neap_codec_set_keyring(codec, next), 0);
+      neap_keyring_unref(&next);
+    }
+    neap_codec *other = codec_with(&options, keyring_of(text), NULL);
+    neap_view bytes = sealed(codec, &in);
+    assert_int_equal(neap_codec_open(other, in.ns, in.key, bytes, &out), NEAP_OPENED);
+    free_view(bytes);
+    neap_codec_destroy(&other);
+  }
+  neap_codec_destroy(&codec);
+}
+
 /* Whoever can write to Redis must not get past encryption by leaving it out. */
 static void test_codec_that_encrypts_refuses_plain_records(void **state) {
   (void)state;
@@ -456,6 +480,7 @@ int main(void) {
       cmocka_unit_test(test_codec_counts_a_newer_version_as_a_miss),
       cmocka_unit_test(test_envelope_fields_are_canonical),
       cmocka_unit_test(test_codec_reads_with_any_key_and_writes_with_the_last),
+      cmocka_unit_test(test_codec_forgets_keys_of_a_keyring_that_went),
       cmocka_unit_test(test_codec_that_encrypts_refuses_plain_records),
       cmocka_unit_test(test_codec_never_seals_twice_alike),
       cmocka_unit_test(test_codec_refuses_objects_above_its_limit_both_ways),

@@ -198,6 +198,34 @@ static void test_dictionary_that_is_not_there_is_a_miss(void **state) {
   neap_codec_destroy(&codec);
 }
 
+/* zstd gives up in the middle of a record where there is too little room, and then lets go of nothing unless
+ * it is told to begin anew. */
+static void test_dictionary_does_not_outlive_a_record_that_got_no_room(void **state) {
+  (void)state;
+  neap_view trained = make_dictionary("user");
+  neap_dictionaries *set = set_of(&trained, 1);
+  neap_codec *with = with_dictionaries(set), *without = with_dictionaries(NULL);
+  samples s = make_samples("user");
+  char *noise = make_noise(2000, 1);
+  neap_view large = {s.bytes, 20000}; /* too large for the dictionary, though made of what it was made of */
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(sealed_size(with, (neap_view){noise, 2000}), PLAIN_COST + 2000);
+    assert_int_equal(stats_of(with).unrewarding, i + 1);
+    if (i == 1) { /* and now it is gone altogether */
+      neap_codec_set_dictionaries(with, NULL);
+      neap_dictionaries_unref(&set);
+    }
+    neap_record record = record_of(view(""), large), out;
+    neap_view bytes = sealed(with, &record);
+    assert_int_equal(neap_codec_open(without, record.ns, record.key, bytes, &out), NEAP_OPENED);
+    assert_same_record(&record, &out);
+    free_view(bytes);
+  }
+  free_view(trained);
+  free(noise), free(s.bytes);
+  neap_codec_destroy(&with), neap_codec_destroy(&without);
+}
+
 static void refused(const neap_view *dictionaries, size_t count, const char *said) {
   neap_dictionaries *set = NULL;
   neap_err err = {.text = ""};
@@ -275,6 +303,7 @@ int main(void) {
       cmocka_unit_test(test_probe_tells_noise_from_everything_that_compresses),
       cmocka_unit_test(test_dictionary_makes_small_values_small),
       cmocka_unit_test(test_dictionary_that_is_not_there_is_a_miss),
+      cmocka_unit_test(test_dictionary_does_not_outlive_a_record_that_got_no_room),
       cmocka_unit_test(test_dictionaries_refuse_what_is_none),
       cmocka_unit_test(test_training_needs_enough_to_learn_from),
       cmocka_unit_test(test_training_is_bounded_and_looks_at_all_parts),
