@@ -21,7 +21,8 @@
 enum {
   NEAP_ENTRY_CHUNKED = 1, /* the value lies in a body of pieces */
   NEAP_ENTRY_META = 2,    /* a meta part lies beside it */
-  NEAP_ENTRY_MARKED = 4   /* by neap_store_mark */
+  NEAP_ENTRY_MARKED = 4,  /* by neap_store_mark */
+  NEAP_ENTRY_UNUSED = 8   /* prefetched, and nobody has asked for it yet: on the shelf */
 };
 
 #define NEAP_ENTRY_INLINE_MAX 65535u             /* largest value inside the entry */
@@ -71,6 +72,8 @@ static inline uint64_t neap_life_expires(uint64_t life) {
 static inline unsigned neap_life_flags(uint64_t life) {
   return (unsigned)(life >> 16 & 15);
 }
+
+#define NEAP_LIFE_UNUSED ((uint64_t)NEAP_ENTRY_UNUSED << 16)
 
 static inline uint64_t neap_entry_life(const neap_entry *entry) {
   return atomic_load_explicit(&entry->life, memory_order_relaxed);

@@ -154,9 +154,30 @@ static void drain_update(neap_cache *cache, const neap_record *record) {
   if (tally & NEAP_TALLY_KNOWN) {
     neap_expiry_file(cache, number, record->tick);
     neap_events_tell(cache, NEAP_EVENT_UPDATE, number, record->size, record->hash);
-  } else if (!(tally & (NEAP_TALLY_GONE | NEAP_TALLY_SEEN))) {
+  } else if (!(tally & NEAP_TALLY_GONE)) { /* on the shelf until now, or its INSERT is still under way */
     make_known(cache, record, 0);
   }
+}
+
+/* The policy does not hear of it yet. Its first use, by another thread, may have been drained before. */
+static void drain_shelve(neap_cache *cache, const neap_record *record) {
+  uint32_t number = record->slot & NEAP_SLOT_MASK, tally = tally_of(&cache->slots[number]);
+  if (!(tally & (NEAP_TALLY_GONE | NEAP_TALLY_KNOWN))) {
+    tally &= ~(uint32_t)NEAP_TALLY_COUNT;
+    neap_expiry_file(cache, number, record->tick);
+    tally |= tally_of(&cache->slots[number]) & NEAP_TALLY_TIMED;
+  }
+  set_tally(&cache->slots[number], tally | NEAP_TALLY_SEEN);
+  retire_if_over(cache, number);
+}
+
+/* As if it were fetched now. */
+static void drain_use(neap_cache *cache, const neap_record *record) {
+  uint32_t number = record->slot & NEAP_SLOT_MASK, tally = tally_of(&cache->slots[number]);
+  if (!lives_on(&cache->slots[number], record->slot)) return;
+  if (tally & (NEAP_TALLY_GONE | NEAP_TALLY_KNOWN)) return;
+  neap_events_tell(cache, NEAP_EVENT_MISS, 0, record->size, record->hash);
+  make_known(cache, record, 0);
 }
 
 static void drain_touch(neap_cache *cache, const neap_record *record, uint32_t now) {
@@ -173,6 +194,8 @@ static void drain_record(neap_cache *cache, const neap_record *record, uint32_t 
   case NEAP_OP_REMOVE: neap_events_gone(cache, record->slot & NEAP_SLOT_MASK); break;
   case NEAP_OP_MISS: neap_events_tell(cache, NEAP_EVENT_MISS, 0, record->size, record->hash); break;
   case NEAP_OP_TOUCH: drain_touch(cache, record, now); break;
+  case NEAP_OP_SHELVE: drain_shelve(cache, record); break;
+  case NEAP_OP_USE: drain_use(cache, record); break;
   default: neap_fatal(__FILE__, __LINE__, "a ring holds what is not an event");
   }
 }

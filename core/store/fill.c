@@ -22,6 +22,7 @@ struct neap_fill {
   uint32_t magic;
   bool counted; /* holds one of max_entries */
   bool failed;  /* only abort is left */
+  bool shelved; /* prefetched: the policy hears of it at its first use */
   neap_cache *cache;
   neap_entry *entry; /* length known and small */
   neap_body *body;   /* otherwise */
@@ -125,7 +126,7 @@ static int start(neap_fill *fill) {
   neap_shape shape = {fill->key, fill->meta, fill->length, NULL};
   bool known = fill->length != NEAP_LENGTH_UNKNOWN, keys = cache->mode == NEAP_STORE_KEYS;
   uint64_t bytes = keys ? fill->version : cost_of(cache, &shape);
-  tell_miss(cache, seat, fill->hash, known ? bytes : 0);
+  if (!fill->shelved) tell_miss(cache, seat, fill->hash, known ? bytes : 0);
   int32_t admit = atomic_load_explicit(&cache->admit_max, memory_order_relaxed);
   if (admit > 0 && bytes > (uint64_t)admit) return NEAP_EREFUSED;
   /* Replacing an entry takes no place of another. Should it be gone by then, commit counts it. */
@@ -270,6 +271,12 @@ static int replace(neap_fill *fill, neap_seat *seat, neap_shard *shard, _Atomic 
   return 0;
 }
 
+/* A prefetched entry that replaces another is no newcomer: it is not shelved. */
+static void shelve(neap_cache *cache, neap_entry *entry) {
+  atomic_fetch_or_explicit(&entry->life, NEAP_LIFE_UNUSED, memory_order_relaxed);
+  atomic_fetch_add_explicit(&cache->shelved, 1, memory_order_relaxed);
+}
+
 static int insert(neap_fill *fill, neap_seat *seat, neap_shard *shard, outcome *out) {
   neap_cache *cache = fill->cache;
   neap_entry *entry = fill->entry;
@@ -278,9 +285,13 @@ static int insert(neap_fill *fill, neap_seat *seat, neap_shard *shard, outcome *
   uint32_t generation = neap_word_generation(atomic_load(&slot->word));
   out->slot = entry->slot = generation << NEAP_EVENT_SHIFT | number;
   if (fill->version == 0) entry->version = ++shard->version;
+  if (fill->shelved) shelve(cache, entry);
   atomic_store_explicit(&slot->seen, entry->created, memory_order_relaxed);
   int rc = neap_index_insert(cache, shard, fill->hash, entry);
-  if (rc) return rc;
+  if (rc) {
+    neap_shelf_take(cache, entry);
+    return rc;
+  }
   neap_slots_take(seat);
   atomic_store_explicit(&slot->word, neap_word_pack(entry, NEAP_WORD_LIVE, generation), memory_order_release);
   atomic_fetch_add_explicit(&cache->live, 1, memory_order_relaxed);
@@ -346,7 +357,9 @@ static int stamp(neap_fill *fill) {
 }
 
 static void tell_commit(neap_fill *fill, neap_seat *seat, const outcome *out, uint64_t expires) {
-  neap_record record = {.op = out->old != NULL ? NEAP_OP_UPDATE : NEAP_OP_INSERT,
+  neap_record record = {.op = out->old != NULL ? NEAP_OP_UPDATE
+                              : fill->shelved  ? NEAP_OP_SHELVE
+                                               : NEAP_OP_INSERT,
                         .slot = out->slot,
                         .size = (uint32_t)NEAP_MIN(fill->reserved, (uint64_t)INT32_MAX),
                         .tick = neap_tick_of(expires),
@@ -527,13 +540,27 @@ void neap_fill_abort(neap_fill **pointer) {
 /* --- replay: requests of a trace, the way that gets and puts of a live cache go
  * ------------------------- */
 
-static void put_key(neap_cache *cache, neap_seat *seat, neap_view key, uint64_t hash, uint32_t size) {
-  neap_fill fill = {.magic = NEAP_FILL_MAGIC, .cache = cache, .key = key, .hash = hash, .version = size};
+static int put_key(neap_cache *cache, neap_seat *seat, neap_view key, uint64_t hash, uint32_t size,
+                   bool shelved) {
+  neap_fill fill = {.magic = NEAP_FILL_MAGIC,
+                    .shelved = shelved,
+                    .cache = cache,
+                    .key = key,
+                    .hash = hash,
+                    .version = size};
   int rc = start(&fill);
   if (rc == 0) rc = commit(&fill, NULL);
-  if (rc == 0) return;
+  if (rc == 0) return 0;
   count_failure(seat, rc);
   discard(&fill);
+  return rc;
+}
+
+static void tell_use(neap_cache *cache, neap_seat *seat, uint32_t slot, uint32_t size, uint64_t hash) {
+  neap_ring_ensure(cache, seat, NEAP_PUT_WORDS);
+  neap_ring_push(
+      seat,
+      &(neap_record){.op = NEAP_OP_USE, .slot = slot, .size = size, .tick = NEAP_TICK_NEVER, .hash = hash});
 }
 
 uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key) {
@@ -542,22 +569,36 @@ uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key) {
   return hash;
 }
 
-bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash) {
+int neap_store_shelve(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
+  neap_debug_assert(cache->mode == NEAP_STORE_KEYS);
+  return put_key(cache, neap_seat_get(cache), (neap_view){(const char *)&key, sizeof key}, hash, size, true);
+}
+
+/* Looks up, and tells of what was found. */
+static neap_store_found look(neap_cache *cache, uint64_t key, uint64_t hash) {
   neap_debug_assert(cache->mode == NEAP_STORE_KEYS);
   neap_seat *seat = neap_seat_get(cache);
   neap_view view = {(const char *)&key, sizeof key};
   neap_seat_enter(cache, seat);
   neap_entry *entry = neap_index_find(neap_cache_shard(cache, hash), hash, view);
-  if (entry != NULL) neap_ring_hit(cache, seat, entry->slot);
+  bool first = entry != NULL && neap_shelf_take(cache, entry);
+  uint32_t slot = entry != NULL ? entry->slot : 0, held = first ? (uint32_t)entry->version : 0;
+  if (entry != NULL && !first) neap_ring_hit(cache, seat, slot);
   neap_seat_leave(seat);
   neap_seat_count(seat, NEAP_COUNT_hits, entry != NULL);
-  return entry != NULL;
+  if (first) tell_use(cache, seat, slot, held, hash);
+  return entry == NULL ? NEAP_STORE_MISS : first ? NEAP_STORE_FIRST_USE : NEAP_STORE_HIT;
 }
 
-bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
-  if (neap_store_replay_hit(cache, key, hash)) return true;
+bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash) {
+  return look(cache, key, hash) != NEAP_STORE_MISS;
+}
+
+neap_store_found neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size) {
+  neap_store_found found = look(cache, key, hash);
+  if (found != NEAP_STORE_MISS) return found;
   neap_seat *seat = neap_seat_get(cache);
   NEAP_COUNT(seat, misses);
-  put_key(cache, seat, (neap_view){(const char *)&key, sizeof key}, hash, size);
-  return false;
+  put_key(cache, seat, (neap_view){(const char *)&key, sizeof key}, hash, size, false);
+  return NEAP_STORE_MISS;
 }

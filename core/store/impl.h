@@ -78,6 +78,7 @@ struct neap_cache {
   _Atomic uint64_t live_bytes; /* charged for live entries */
   _Atomic uint64_t filling_bytes;
   _Atomic uint64_t table_bytes;
+  _Atomic uint64_t shelved;       /* entries on the shelf */
   _Atomic uint64_t retired_bytes; /* of slots on the retired list and of those under way to it */
   _Atomic int32_t admit_max;      /* the policy's bound, read by every put */
 
@@ -179,7 +180,7 @@ size_t neap_cache_good_size(neap_cache *cache, size_t bytes);
 bool neap_room_reserve(neap_cache *cache, uint64_t bytes, uint64_t entries);
 void neap_room_release(neap_cache *cache, uint64_t bytes, uint64_t entries);
 /* Books an entry that leaves the index (`live` to `retired`), and one that leaves the retired list. */
-void neap_room_retire(neap_cache *cache, const neap_entry *entry);
+void neap_room_retire(neap_cache *cache, neap_entry *entry);
 void neap_room_unretire(neap_cache *cache, const neap_entry *entry);
 /* Charges what the policy's memory has grown by; returns what there was no room for. Under maintenance. */
 uint64_t neap_room_charge_policy(neap_cache *cache);
@@ -200,7 +201,15 @@ typedef struct neap_record {
   uint32_t slot, size, tick, carrier, reserved;
   uint64_t hash;
 } neap_record;
-enum { NEAP_OP_INSERT = 1, NEAP_OP_UPDATE = 2, NEAP_OP_REMOVE = 3, NEAP_OP_MISS = 4, NEAP_OP_TOUCH = 5 };
+enum {
+  NEAP_OP_INSERT = 1,
+  NEAP_OP_UPDATE = 2,
+  NEAP_OP_REMOVE = 3,
+  NEAP_OP_MISS = 4,
+  NEAP_OP_TOUCH = 5,
+  NEAP_OP_SHELVE = 6, /* a new entry that the policy is not told of yet */
+  NEAP_OP_USE = 7     /* and its first use: now it is */
+};
 #define NEAP_TICK_NEVER UINT32_MAX /* of a record: does not expire */
 
 /* Makes room for `words` on the seat's ring, draining where it must. No lock held. */
@@ -225,6 +234,18 @@ static inline int neap_ring_hit(neap_cache *cache, neap_seat *seat, uint32_t slo
   atomic_store_explicit(&seat->head, head + 1, memory_order_release);
   return 0;
 }
+
+/* --- the shelf (shelf.c) --- */
+/* Takes an entry off the shelf, where it is on it. True for one caller alone, who tells its first use. */
+static inline bool neap_shelf_take(neap_cache *cache, neap_entry *entry) {
+  if (NEAP_LIKELY(!(neap_entry_life(entry) & NEAP_LIFE_UNUSED))) return false;
+  uint64_t before = atomic_fetch_and_explicit(&entry->life, ~NEAP_LIFE_UNUSED, memory_order_relaxed);
+  if (!(before & NEAP_LIFE_UNUSED)) return false;
+  atomic_fetch_sub_explicit(&cache->shelved, 1, memory_order_relaxed);
+  return true;
+}
+/* Evicts one entry off the shelf: where the policy has nothing left to give. Under maintenance. */
+bool neap_shelf_evict(neap_cache *cache, neap_seat *seat);
 
 /* --- expiry (expiry.c) --- */
 static inline uint32_t neap_tick_of(uint64_t expires) {

@@ -69,8 +69,9 @@ void neap_room_release(neap_cache *cache, uint64_t bytes, uint64_t entries) {
   if (entries > 0) subtract(&cache->held, entries);
 }
 
-void neap_room_retire(neap_cache *cache, const neap_entry *entry) {
+void neap_room_retire(neap_cache *cache, neap_entry *entry) {
   uint64_t charged = neap_entry_charged(cache, entry);
+  neap_shelf_take(cache, entry);
   subtract(&cache->live_bytes, charged);
   if (cache->mode == NEAP_STORE_KEYS)
     subtract(&cache->used, charged);
@@ -208,7 +209,7 @@ static int make_room(neap_cache *cache, neap_seat *seat, uint64_t bytes, uint64_
   for (int idle = 0; idle < IDLE_ASKS && tight(cache, bytes + owed, entries, get(&cache->retired_bytes));) {
     int taken = ask(cache, seat, bytes, entries, candidate);
     if (taken < 0) return taken;
-    if (taken == 0) idle++;
+    if (taken == 0 && !neap_shelf_evict(cache, seat)) idle++;
   }
   if (cache->mode != NEAP_STORE_KEYS || cache->retired.count >= WANT) neap_epoch_reclaim(cache, seat);
   return neap_room_reserve(cache, bytes, entries) ? 0 : NEAP_EROOM;

@@ -22,10 +22,25 @@ int neap_store_create(neap_registry *registry, const neap_host *host, const neap
  * looked up: a trace knows what comes, and waiting for memory is most of the time. */
 uint64_t neap_store_prefetch(neap_cache *cache, uint64_t key);
 
+typedef enum neap_store_found {
+  NEAP_STORE_MISS = 0,
+  NEAP_STORE_HIT = 1,
+  NEAP_STORE_FIRST_USE = 2 /* a hit on what was prefetched */
+} neap_store_found;
+
 /* One request of a replay, the way a live cache's get and put go: looks up `key`, whose hash
- * neap_store_prefetch has said, and on a miss puts it with `size`. Returns true on a hit. hot:
- * NEAP_STORE_KEYS only. */
-bool neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size);
+ * neap_store_prefetch has said, and on a miss puts it with `size`. hot: NEAP_STORE_KEYS only. */
+neap_store_found neap_store_replay(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size);
+
+/* The shelf: what was prefetched lies there until somebody asks for it. It takes room as everything does, but
+ * the policy does not know it: at its first use it is told a miss and an insertion, as if it were fetched
+ * then, so that its order is that of the requests. It is no victim while there are others; whoever put it
+ * there drops it when it was for nothing. NEAP_STORE_KEYS only; a key that is there already is replaced and
+ * not shelved. Errors as neap_cache_put. */
+int neap_store_shelve(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t size);
+/* Removes what nobody has used. False where it is used, or gone. */
+bool neap_store_drop_unused(neap_cache *cache, uint64_t key, uint64_t hash);
+bool neap_store_holds(neap_cache *cache, uint64_t key, uint64_t hash);
 
 /* The first half of it: true on a hit; a miss is neither counted nor put, which is left to neap_store_replay.
  * hot. */

@@ -1,0 +1,183 @@
+/* The shelf: prefetched entries take room, and the policy hears of them at their first use. */
+#include "rig.h"
+
+#include <pthread.h>
+
+#include "base/random.h"
+
+static void open_keys(rig *r, const char *evict, uint64_t limit, bool exact) {
+  neap_err err = {0};
+  neap_cache_options options = rig_options();
+  options.max_memory = limit;
+  options.max_object_size = limit;
+  options.evict = evict;
+  options.synchronous = exact;
+  options.victims = exact ? 1 : 0;
+  if (neap_store_create(r->registry, &r->host, &options, NEAP_STORE_KEYS, &r->cache, &err))
+    fail_msg("%s", err.text);
+}
+
+static neap_store_found get(rig *r, uint64_t key) {
+  return neap_store_replay(r->cache, key, neap_store_prefetch(r->cache, key), 1);
+}
+
+static int shelve(rig *r, uint64_t key) {
+  return neap_store_shelve(r->cache, key, neap_store_prefetch(r->cache, key), 1);
+}
+
+static bool holds(rig *r, uint64_t key) {
+  return neap_store_holds(r->cache, key, neap_store_prefetch(r->cache, key));
+}
+
+static bool drop(rig *r, uint64_t key) {
+  return neap_store_drop_unused(r->cache, key, neap_store_prefetch(r->cache, key));
+}
+
+static void test_the_first_use_is_told_apart(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:lru", 10, false);
+  assert_int_equal(get(&r, 1), NEAP_STORE_MISS);
+  assert_int_equal(get(&r, 1), NEAP_STORE_HIT);
+  assert_int_equal(shelve(&r, 2), 0);
+  assert_true(holds(&r, 2));
+  assert_int_equal(get(&r, 2), NEAP_STORE_FIRST_USE);
+  assert_int_equal(get(&r, 2), NEAP_STORE_HIT);
+  rig_fini(&r);
+}
+
+static void test_what_is_shelved_takes_room_and_is_no_victim(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:lru", 4, true);
+  for (uint64_t key = 1; key <= 4; key++) get(&r, key);
+  assert_int_equal(shelve(&r, 100), 0);
+  assert_false(holds(&r, 1)); /* evicted for it */
+  for (uint64_t key = 10; key < 30; key++) get(&r, key);
+  assert_true(holds(&r, 100));
+  assert_false(holds(&r, 26));
+  assert_true(holds(&r, 27) && holds(&r, 28) && holds(&r, 29));
+  rig_fini(&r);
+}
+
+static void test_after_its_first_use_it_is_an_entry_as_others(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:fifo", 4, true);
+  get(&r, 1);
+  shelve(&r, 100);
+  get(&r, 2);
+  assert_int_equal(get(&r, 100), NEAP_STORE_FIRST_USE); /* as if it came now, after 1 and 2 */
+  get(&r, 3), get(&r, 4), get(&r, 5);
+  assert_false(holds(&r, 1) || holds(&r, 2));
+  assert_true(holds(&r, 100));
+  get(&r, 6);
+  assert_false(holds(&r, 100));
+  rig_fini(&r);
+}
+
+/* With prefetching always one ahead, what the policy sees are the requests in order: LRU then holds whatever
+ * LRU holds in the room that the shelf leaves. */
+static void test_the_policy_sees_the_order_of_the_requests(void **state) {
+  (void)state;
+  rig with, without;
+  rig_init(&with), rig_init(&without);
+  open_keys(&with, "native:lru", 101, true); /* one is for the shelf */
+  open_keys(&without, "native:lru", 100, true);
+  neap_random random = {9};
+  for (int i = 0; i < 20000; i++) {
+    uint64_t a = neap_random_below(&random, 400), b = neap_random_below(&random, 400), key = a * b / 400;
+    if (!holds(&with, key)) assert_int_equal(shelve(&with, key), 0);
+    bool used = get(&with, key) == NEAP_STORE_HIT;
+    assert_true(used || get(&without, key) == NEAP_STORE_MISS);
+    if (used) get(&without, key);
+  }
+  rig_fini(&with), rig_fini(&without);
+}
+
+static void test_only_what_nobody_used_is_dropped(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:sieve", 10, false);
+  shelve(&r, 1), shelve(&r, 2);
+  get(&r, 1), get(&r, 3);
+  assert_false(drop(&r, 1));
+  assert_true(drop(&r, 2));
+  assert_false(drop(&r, 2));
+  assert_false(drop(&r, 3));
+  assert_true(holds(&r, 1) && !holds(&r, 2) && holds(&r, 3));
+  neap_cache_stats stats;
+  neap_cache_stats_get(r.cache, &stats);
+  assert_int_equal(stats.entries, 2);
+  rig_fini(&r);
+}
+
+static void test_what_is_there_already_is_not_shelved(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:lru", 10, false);
+  get(&r, 1);
+  assert_int_equal(shelve(&r, 1), 0);
+  assert_int_equal(get(&r, 1), NEAP_STORE_HIT);
+  shelve(&r, 2);
+  assert_int_equal(shelve(&r, 2), 0); /* twice: the policy knows it from now on */
+  assert_false(drop(&r, 2));
+  for (uint64_t key = 10; key < 40; key++) get(&r, key);
+  assert_false(holds(&r, 2));
+  rig_fini(&r);
+}
+
+static void test_a_cache_that_is_all_shelf_gives_way(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  open_keys(&r, "native:lru", 50, false);
+  for (uint64_t key = 1; key <= 50; key++) assert_int_equal(shelve(&r, key), 0);
+  for (uint64_t key = 1000; key < 1050; key++) {
+    assert_int_equal(get(&r, key), NEAP_STORE_MISS);
+    assert_true(holds(&r, key));
+  }
+  rig_fini(&r);
+}
+
+enum { THREADS = 4, STRESS_KEYS = 2000 };
+static rig shared;
+static _Atomic int firsts;
+
+static void *use_all(void *user) {
+  (void)user;
+  for (uint64_t key = 1; key <= STRESS_KEYS; key++)
+    if (get(&shared, key) == NEAP_STORE_FIRST_USE) atomic_fetch_add(&firsts, 1);
+  return NULL;
+}
+
+static void test_many_threads_agree_on_one_first_use_each(void **state) {
+  (void)state;
+  rig_init(&shared);
+  open_keys(&shared, "native:sieve", STRESS_KEYS * 2, false);
+  for (uint64_t key = 1; key <= STRESS_KEYS; key++) assert_int_equal(shelve(&shared, key), 0);
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, use_all, NULL), 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  assert_int_equal(atomic_load(&firsts), STRESS_KEYS);
+  rig_fini(&shared);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_the_first_use_is_told_apart),
+      cmocka_unit_test(test_what_is_shelved_takes_room_and_is_no_victim),
+      cmocka_unit_test(test_after_its_first_use_it_is_an_entry_as_others),
+      cmocka_unit_test(test_the_policy_sees_the_order_of_the_requests),
+      cmocka_unit_test(test_only_what_nobody_used_is_dropped),
+      cmocka_unit_test(test_what_is_there_already_is_not_shelved),
+      cmocka_unit_test(test_a_cache_that_is_all_shelf_gives_way),
+      cmocka_unit_test(test_many_threads_agree_on_one_first_use_each),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
