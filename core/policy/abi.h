@@ -112,6 +112,63 @@ typedef struct neap_evict_leaves {
   int32_t (*key)(void *self, int32_t slot, char *out, int32_t capacity);
 } neap_evict_leaves;
 
+/* --- prefetch
+ * ------------------------------------------------------------------------------------------------- */
+enum { NEAP_PREFETCH_EVENTS_MAX = 64, NEAP_PREFETCH_WISHES_MAX = 256 };
+
+enum {
+  NEAP_PREFETCH_WANT = 0,   /* asked for, and not there or there only because it was prefetched */
+  NEAP_PREFETCH_USED = 1,   /* a wish of this policy came true */
+  NEAP_PREFETCH_LATE = 2,   /* it was asked for before it was there */
+  NEAP_PREFETCH_WASTED = 3, /* nobody asked for it in time */
+  NEAP_PREFETCH_HINT = 4    /* whoever made `like` says that `hash` will be wanted */
+};
+
+typedef struct neap_prefetch_event {
+  int32_t kind;
+  int32_t size;  /* bytes; 0: not known */
+  double hash;   /* of the key, 53 bits */
+  double space;  /* hash of the key without its last number: keys alike but for it. 0 where it has none */
+  double number; /* the last number in the key, whole, below 2^53 either way; 0 where it has none */
+  double stream; /* hash of who asks; 0: not known */
+  double like;   /* of HINT: hash of the key whose value has the hint; 0: the operator's */
+} neap_prefetch_event;
+
+/* "What has this hash", or with `by_number` "what is called as `hash` is, with another number". */
+typedef struct neap_wish {
+  double hash, number;
+  int32_t by_number, reserved;
+} neap_wish;
+
+typedef struct neap_prefetch_board {
+  int32_t event_count; /* the question */
+  int32_t wish_count; /* the answer: the most urgent first. What is there already costs nothing to wish for */
+  int32_t calls;      /* events gone through */
+  int32_t room;       /* about so many wishes can be fetched now */
+  double now_ms;
+  neap_prefetch_event events[64];
+  neap_wish wishes[256];
+} neap_prefetch_board;
+
+/* C functions for the runtime of prefetch policies (core/script/prefetch.c): tables of bounded memory. */
+typedef struct neap_assoc neap_assoc;
+typedef struct neap_runs neap_runs;
+typedef struct neap_prefetch_leaves {
+  neap_assoc *(*assoc)(void *self, int32_t rows, int32_t window);
+  void (*assoc_learn)(neap_assoc *assoc, double hash, double stream);
+  double (*assoc_next)(const neap_assoc *assoc, double hash, int32_t rank); /* 0: none */
+  double (*assoc_share)(const neap_assoc *assoc, double hash, int32_t rank);
+  int32_t (*assoc_count)(const neap_assoc *assoc, double hash, int32_t rank);
+  neap_runs *(*runs)(void *self, int32_t count, double reach);
+  int32_t (*runs_observe)(neap_runs *runs, double space, double number); /* -1: in no run */
+  int32_t (*runs_length)(const neap_runs *runs, int32_t run);
+  double (*runs_stride)(const neap_runs *runs, int32_t run);
+  double (*runs_ahead)(const neap_runs *runs, int32_t run);
+  void (*runs_set_ahead)(neap_runs *runs, int32_t run, double number);
+  int32_t (*random)(void *self, int32_t bound); /* 0..bound-1 */
+  void (*stat)(void *self, const char *name, double value);
+} neap_prefetch_leaves;
+
 /* What countdown and place a policy keeps while it runs: core/script/fuel.h. */
 typedef struct neap_fuel {
   int32_t n;  /* checks left before the clock is read */

@@ -382,6 +382,26 @@ static void decide_pick(neap_policy *policy) {
   settle(policy, &policy->decide_streak, code);
 }
 
+/* --- prefetch --- */
+
+/* The fallback is to wish for nothing. */
+static void decide_wishes(neap_policy *policy) {
+  neap_prefetch_board *board = policy->env.prefetch;
+  board->wish_count = board->calls = 0;
+  int code = policy->self == NULL ? 0 : policy->vt->decide(policy->self, NEAP_ASK_WISHES);
+  const char *text = NULL;
+  if (code == 0 && (board->wish_count < 0 || board->wish_count > NEAP_PREFETCH_WISHES_MAX)) {
+    text = "more wishes than there is room for";
+    code = NEAP_EANSWER;
+  }
+  if (code != 0) {
+    board->wish_count = 0;
+    bump(&policy->counters.fallbacks, 1);
+    fault(policy, code, text);
+  }
+  settle(policy, &policy->decide_streak, code);
+}
+
 /* What only the policy knows, for others to look at. */
 static void show(neap_policy *policy) {
   neap_policy_counters now;
@@ -396,6 +416,8 @@ void neap_policy_decide(neap_policy *policy, neap_ask ask) {
   bool fallback = policy->tripped;
   if (ask == NEAP_ASK_PICK)
     decide_pick(policy);
+  else if (ask == NEAP_ASK_WISHES)
+    decide_wishes(policy);
   else
     decide_evict(policy);
   if (fallback) bump(&policy->counters.fallbacks, 1);

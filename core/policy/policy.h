@@ -28,11 +28,18 @@
 #include "neap/neap.h"
 #include "policy/abi.h"
 
-typedef enum neap_domain { NEAP_EVICT, NEAP_BALANCE, NEAP_ROUTE, NEAP_DOMAIN_COUNT } neap_domain;
+typedef enum neap_domain {
+  NEAP_EVICT,
+  NEAP_BALANCE,
+  NEAP_ROUTE,
+  NEAP_PREFETCH,
+  NEAP_DOMAIN_COUNT
+} neap_domain;
 
 typedef enum neap_ask {
   NEAP_ASK_VICTIMS, /* evict: `want` victims, or refuse the candidate */
-  NEAP_ASK_PICK     /* balance: one backend */
+  NEAP_ASK_PICK,    /* balance: one backend */
+  NEAP_ASK_WISHES   /* prefetch: what to fetch, after the events on the board */
 } neap_ask;
 
 /* What an evict policy may read of an entry and what the guard needs of the cache. Called under the
@@ -65,6 +72,7 @@ typedef struct neap_policy_env {
   neap_evict_board *evict;       /* evict: the board, with slot_end and limit set; NULL otherwise */
   const neap_entry_facts *facts; /* evict */
   neap_pick_board *pick;         /* balance: the board; NULL otherwise */
+  neap_prefetch_board *prefetch; /* prefetch: the board; NULL otherwise */
 } neap_policy_env;
 
 /* A figure that a policy tells of itself, for metrics. */
@@ -247,6 +255,34 @@ int32_t neap_sketch_estimate(const neap_sketch *sketch, double hash);
 void neap_sketch_swap(neap_sketch *a, neap_sketch *b);
 size_t neap_sketch_memory(const neap_sketch *sketch);
 
+/* Which key follows which: what the association policy stands on. `rows` of four successors each, with counts
+ * that are halved as they age; a key is the successor of the `window` keys before it in its stream. Memory is
+ * bounded by `rows`: a new key takes the place of the less used of two. */
+int neap_assoc_create(int32_t rows, int32_t window, neap_assoc **out);
+void neap_assoc_destroy(neap_assoc **assoc);
+void neap_assoc_learn(neap_assoc *assoc, double hash, double stream);
+/* The successors of a key, rank 0 the most frequent; 0 past the last. `share`: how often it followed, of the
+ * times that the key was seen, 0 to 1; `count`: how often lately. */
+double neap_assoc_next(const neap_assoc *assoc, double hash, int32_t rank);
+double neap_assoc_share(const neap_assoc *assoc, double hash, int32_t rank);
+int32_t neap_assoc_count(const neap_assoc *assoc, double hash, int32_t rank);
+void neap_assoc_swap(neap_assoc *a, neap_assoc *b);
+size_t neap_assoc_memory(const neap_assoc *assoc);
+
+/* Runs of numbers at one distance, several at a time and interleaved: what the stride policy stands on. A
+ * number within `reach` of the last of a run that is not yet one gives the distance; up to eight steps may be
+ * left out. The run that was extended the longest time ago gives way to a new one. */
+int neap_runs_create(int32_t count, double reach, neap_runs **out);
+void neap_runs_destroy(neap_runs **runs);
+int32_t neap_runs_observe(neap_runs *runs, double space, double number); /* its run; -1: it begins one */
+int32_t neap_runs_length(const neap_runs *runs, int32_t run);            /* steps taken */
+double neap_runs_stride(const neap_runs *runs, int32_t run);
+double neap_runs_ahead(const neap_runs *runs,
+                       int32_t run); /* what the caller has set, else the last number */
+void neap_runs_set_ahead(neap_runs *runs, int32_t run, double number);
+void neap_runs_swap(neap_runs *a, neap_runs *b);
+size_t neap_runs_memory(const neap_runs *runs);
+
 /* How slow each backend of a pool is, compared with the rest, learned from the outcomes that are told to the
  * policy. */
 typedef struct neap_pace neap_pace;
@@ -256,5 +292,7 @@ void neap_pace_destroy(neap_pace **pace);
 int neap_pace_observe(neap_pace *pace, const neap_pick_board *board, const neap_event *events, int n);
 /* 1: as the rest, or not known; 2: takes twice as long. hot: */
 double neap_pace_of(const neap_pace *pace, int32_t place, double now_ms);
+
+#include "policy/prefetch.h" /* needs all of the above */
 
 #endif
