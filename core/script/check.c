@@ -10,6 +10,7 @@
 #include "script/balance.h"
 #include "script/config.h"
 #include "script/evict.h"
+#include "script/prefetch.h"
 
 typedef struct check {
   const neap_host *host;
@@ -110,6 +111,22 @@ static int check_evict(check *c, const neap_script_text *source, const neap_para
   }
   char text[120];
   snprintf(text, sizeof text, "%.1f ns per hit, %.1f ns per entry put and evicted", cost.hit_ns, cost.put_ns);
+  tell(c, "note", c->name, text);
+  return 0;
+}
+
+/* --- prefetch --- */
+static int check_prefetch(check *c, const neap_script_text *source, const neap_param *params,
+                          size_t param_count) {
+  neap_err err = {0};
+  double event_ns = 0;
+  int code = neap_prefetch_dry_run(source, c->host, params, param_count, tell_abort, c, &event_ns, &err);
+  if (code != 0) {
+    tell_error(c, err.text);
+    return code;
+  }
+  char text[120];
+  snprintf(text, sizeof text, "%.0f ns per event, wishes included", event_ns);
   tell(c, "note", c->name, text);
   return 0;
 }
@@ -290,6 +307,8 @@ static bool requires(const char *text, const char *module) {
 }
 
 static neap_file_kind kind_of(const char *text) {
+  if (requires(text, "neap.policy") && strstr(text, ".prefetch") && !strstr(text, ".evict"))
+    return NEAP_FILE_PREFETCH;
   if (requires(text, "neap.policy"))
     return strstr(text, ".balance") && !strstr(text, ".evict") ? NEAP_FILE_BALANCE : NEAP_FILE_EVICT;
   return requires(text, "neap") ? NEAP_FILE_CONFIGURATION : NEAP_FILE_BALANCE;
@@ -322,6 +341,7 @@ int neap_script_check(const neap_host *host, const char *path, neap_check_tell t
   switch (kind_of(file->text)) {
   case NEAP_FILE_EVICT: check_evict(&c, &source, NULL, 0); break;
   case NEAP_FILE_BALANCE: check_balance(&c, &source, NULL, 0); break;
+  case NEAP_FILE_PREFETCH: check_prefetch(&c, &source, NULL, 0); break;
   case NEAP_FILE_CONFIGURATION: check_configuration(&c, &source); break;
   }
   neap_config_files_fini(&files);

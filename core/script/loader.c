@@ -14,9 +14,10 @@
 #include "script/config.h"
 #include "script/embed.h"
 #include "script/evict.h"
+#include "script/prefetch.h"
 
 static const char *const DOMAINS[NEAP_DOMAIN_COUNT] = {
-    [NEAP_EVICT] = "evict", [NEAP_BALANCE] = "balance", [NEAP_ROUTE] = "route"};
+    [NEAP_EVICT] = "evict", [NEAP_BALANCE] = "balance", [NEAP_ROUTE] = "route", [NEAP_PREFETCH] = "prefetch"};
 
 /* A policy's text, and how messages call it. */
 typedef struct found {
@@ -143,6 +144,13 @@ static int open_evict(const neap_script_text *source, const neap_host *host, con
   return code ? code : neap_evict_create(source, env, params, param_count, vt, self, err);
 }
 
+static int open_prefetch(const neap_script_text *source, const neap_host *host, const neap_policy_env *env,
+                         const neap_param *params, size_t param_count, const neap_policy_vt **vt, void **self,
+                         neap_err *err) {
+  int code = neap_prefetch_dry_run(source, host, params, param_count, NULL, NULL, NULL, err);
+  return code ? code : neap_prefetch_create(source, env, params, param_count, vt, self, err);
+}
+
 static int open_policy(const neap_host *host, neap_config_files *record, neap_domain domain, const char *spec,
                        const char *text, const neap_policy_env *env, const neap_param *params,
                        size_t param_count, const neap_policy_vt **vt, void **self, char **text_out,
@@ -157,6 +165,8 @@ static int open_policy(const neap_host *host, neap_config_files *record, neap_do
                                    .files = record};
   if (code == 0 && domain == NEAP_EVICT)
     code = open_evict(&source, host, env, params, param_count, vt, self, err);
+  else if (code == 0 && domain == NEAP_PREFETCH)
+    code = open_prefetch(&source, host, env, params, param_count, vt, self, err);
   else if (code == 0)
     code = neap_balance_open(host, &source, env, params, param_count, vt, self, err);
   if (code)

@@ -27,7 +27,12 @@ void neap_script_register(neap_registry *registry, const neap_host *host);
 typedef void (*neap_check_tell)(void *user, const char *line);
 
 /* What a file is, by what it requires. */
-typedef enum neap_file_kind { NEAP_FILE_EVICT, NEAP_FILE_BALANCE, NEAP_FILE_CONFIGURATION } neap_file_kind;
+typedef enum neap_file_kind {
+  NEAP_FILE_EVICT,
+  NEAP_FILE_BALANCE,
+  NEAP_FILE_PREFETCH,
+  NEAP_FILE_CONFIGURATION
+} neap_file_kind;
 /* NEAP_EIO with the reason in `err`. Any thread. */
 int neap_script_kind(const char *path, neap_file_kind *out, neap_err *err);
 /* Whether a policy of that name comes with the engine, native or not. Any thread. */

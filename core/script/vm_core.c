@@ -129,6 +129,10 @@ static void add_sizes(lua_State *lua) {
   ADD_SIZE(neap_event);
   ADD_SIZE(neap_evict_board);
   ADD_SIZE(neap_evict_leaves);
+  ADD_SIZE(neap_prefetch_event);
+  ADD_SIZE(neap_wish);
+  ADD_SIZE(neap_prefetch_board);
+  ADD_SIZE(neap_prefetch_leaves);
   ADD_SIZE(neap_fuel);
   ADD_SIZE(neap_vm_leaves);
   ADD_SIZE(neap_slice);

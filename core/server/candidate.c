@@ -275,6 +275,7 @@ neap_loaded *neap_candidate_canary(const neap_gateway *gateway) {
 static const char *subject_name(const neap_candidate *candidate) {
   static const char *const names[] = {[NEAP_FILE_EVICT] = "evict",
                                       [NEAP_FILE_BALANCE] = "balance",
+                                      [NEAP_FILE_PREFETCH] = "prefetch",
                                       [NEAP_FILE_CONFIGURATION] = "configuration"};
   return names[candidate->subject];
 }

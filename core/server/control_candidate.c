@@ -69,12 +69,17 @@ static bool has_pool(const neap_gateway *gateway, const char *name) {
   return false;
 }
 
+static int file_subject(const char *file, neap_file_kind *out, neap_err *err) {
+  int rc = neap_script_kind(file, out, err);
+  if (rc || *out != NEAP_FILE_PREFETCH) return rc;
+  return neap_fail(err, NEAP_EINVAL, "%.200s prefetches: try it with neap replay --prefetch", file);
+}
+
 /* A file by what it requires; a name by who has such a policy, the pool being named. */
 static int find_subject(neap_candidate *candidate, bool pool_given, neap_err *err) {
   const char *file = candidate->file;
   size_t size = strlen(file);
-  if (size > 4 && strcmp(file + size - 4, ".lua") == 0)
-    return neap_script_kind(file, &candidate->subject, err);
+  if (size > 4 && strcmp(file + size - 4, ".lua") == 0) return file_subject(file, &candidate->subject, err);
   candidate->subject =
       !pool_given && neap_script_ships(NEAP_EVICT, file) ? NEAP_FILE_EVICT : NEAP_FILE_BALANCE;
   if (candidate->subject == NEAP_FILE_EVICT || neap_script_ships(NEAP_BALANCE, file)) return 0;
