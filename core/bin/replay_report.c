@@ -14,6 +14,10 @@ double neap_replay_byte_miss_ratio(const neap_replay_result *result) {
   return (double)result->missed_bytes / (double)result->bytes;
 }
 
+double neap_replay_gain(const neap_replay_row *row) {
+  return 100 * (neap_replay_miss_ratio(row->base) - neap_replay_miss_ratio(&row->result));
+}
+
 static double ns_per_request(const neap_replay_result *result) {
   return (double)result->elapsed_ns / (double)result->requests;
 }
@@ -24,8 +28,9 @@ static const char *unit_of(const neap_replay_row *row) {
 
 /* --- csv --- */
 
-static void csv_begin(FILE *out) {
-  fputs("trace,policy,unit,size,requests,misses,miss_ratio,byte_miss_ratio,ns_per_request\n", out);
+static void csv_begin(FILE *out, bool prefetch) {
+  fputs("trace,policy,unit,size,requests,misses,miss_ratio,byte_miss_ratio,ns_per_request", out);
+  fputs(prefetch ? ",prefetch,gain,issued,used,late,wasted,suppressed\n" : "\n", out);
 }
 
 /* A field, quoted where it has to be (RFC 4180). */
@@ -39,15 +44,25 @@ static void csv_field(FILE *out, const char *text) {
   fputc('"', out);
 }
 
+static void csv_prefetch(FILE *out, const neap_replay_row *row) {
+  const neap_prefetch_counters *c = &row->result.prefetch;
+  fputc(',', out);
+  csv_field(out, row->prefetch);
+  fprintf(out, ",%.4f,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64, neap_replay_gain(row),
+          c->issued, c->used, c->late, c->wasted, c->suppressed);
+}
+
 static void csv_rows(FILE *out, const neap_replay_row *rows, size_t count, size_t before) {
   (void)before;
   for (const neap_replay_row *row = rows; row < rows + count; row++) {
     csv_field(out, row->trace);
     fputc(',', out);
     csv_field(out, row->policy);
-    fprintf(out, ",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.6f,%.6f,%.1f\n", unit_of(row), row->size,
+    fprintf(out, ",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%.6f,%.6f,%.1f", unit_of(row), row->size,
             row->result.requests, row->result.misses, neap_replay_miss_ratio(&row->result),
             neap_replay_byte_miss_ratio(&row->result), ns_per_request(&row->result));
+    if (row->prefetch) csv_prefetch(out, row);
+    fputc('\n', out);
   }
   fflush(out);
 }
@@ -68,13 +83,23 @@ static json_t *json_row(const neap_replay_row *row) {
                    "trace_aborts", (json_int_t)p->trace_aborts);
 }
 
-static void json_begin(FILE *out) {
+static json_t *json_prefetch(const neap_replay_row *row) {
+  const neap_prefetch_counters *c = &row->result.prefetch;
+  return json_pack("{s:s, s:f, s:I, s:I, s:I, s:I, s:I}", "prefetch", row->prefetch, "gain",
+                   neap_replay_gain(row), "issued", (json_int_t)c->issued, "used", (json_int_t)c->used,
+                   "late", (json_int_t)c->late, "wasted", (json_int_t)c->wasted, "suppressed",
+                   (json_int_t)c->suppressed);
+}
+
+static void json_begin(FILE *out, bool prefetch) {
+  (void)prefetch;
   fputc('[', out);
 }
 
 static void json_rows(FILE *out, const neap_replay_row *rows, size_t count, size_t before) {
   for (size_t i = 0; i < count; i++) {
     json_t *row = json_row(&rows[i]);
+    if (rows[i].prefetch) json_object_update_new(row, json_prefetch(&rows[i]));
     fputs(before + i == 0 ? "\n" : ",\n", out);
     if (row) json_dumpf(row, out, JSON_REAL_PRECISION(6));
     json_decref(row);
@@ -137,8 +162,28 @@ static void text_winner(FILE *out, const neap_replay_row *rows, size_t count, ui
   }
   fputs("  fewest misses:", out);
   for (size_t i = 0; i < count; i++)
-    if (rows[i].result.misses == fewest) fprintf(out, " %s", rows[i].policy);
+    if (rows[i].result.misses == fewest)
+      fprintf(out, rows[i].prefetch ? " %s (%s)" : " %s", rows[i].policy, rows[i].prefetch);
   fputc('\n', out);
+}
+
+static int longest_prefetch(const neap_replay_row *rows, size_t count) {
+  size_t longest = strlen("prefetch");
+  for (size_t i = 0; i < count; i++) longest = NEAP_MAX(longest, strlen(rows[i].prefetch));
+  return (int)longest;
+}
+
+static void text_prefetch_head(FILE *out, const neap_replay_row *rows, size_t count) {
+  fprintf(out, "  %-*s  %8s  %12s  %12s  %10s  %10s", longest_prefetch(rows, count), "prefetch", "gain",
+          "issued", "used", "late", "wasted");
+}
+
+/* The gain in points of the hit ratio. */
+static void text_prefetch(FILE *out, const neap_replay_row *row, const neap_replay_row *rows, size_t count) {
+  const neap_prefetch_counters *c = &row->result.prefetch;
+  fprintf(out, "  %-*s  %+8.3f  %12s  %12s  %10s  %10s", longest_prefetch(rows, count), row->prefetch,
+          neap_replay_gain(row), grouped(c->issued).text, grouped(c->used).text, grouped(c->late).text,
+          grouped(c->wasted).text);
 }
 
 static void text_rows(FILE *out, const neap_replay_row *rows, size_t count, size_t before) {
@@ -147,13 +192,17 @@ static void text_rows(FILE *out, const neap_replay_row *rows, size_t count, size
   uint64_t fewest = fewest_misses(rows, count);
   fprintf(out, "\n%s %s", grouped(rows[0].size).text, unit_of(&rows[0]));
   if (strchr(rows[0].size_label, '%')) fprintf(out, " (%s)", rows[0].size_label);
-  fprintf(out, "\n  %-*s  %10s  %10s  %14s  %10s\n", width, "policy", "miss ratio", "of bytes", "misses",
+  fprintf(out, "\n  %-*s  %10s  %10s  %14s  %10s", width, "policy", "miss ratio", "of bytes", "misses",
           "ns/request");
+  if (rows[0].prefetch) text_prefetch_head(out, rows, count);
+  fputc('\n', out);
   for (size_t i = 0; i < count; i++) {
     const neap_replay_result *r = &rows[i].result;
-    fprintf(out, "%c %-*s  %10.6f  %10.6f  %14s  %10.1f\n", count > 1 && r->misses == fewest ? '*' : ' ',
-            width, rows[i].policy, neap_replay_miss_ratio(r), neap_replay_byte_miss_ratio(r),
+    fprintf(out, "%c %-*s  %10.6f  %10.6f  %14s  %10.1f", count > 1 && r->misses == fewest ? '*' : ' ', width,
+            rows[i].policy, neap_replay_miss_ratio(r), neap_replay_byte_miss_ratio(r),
             grouped(r->misses).text, ns_per_request(r));
+    if (rows[i].prefetch) text_prefetch(out, &rows[i], rows, count);
+    fputc('\n', out);
   }
   text_winner(out, rows, count, fewest);
   fflush(out);

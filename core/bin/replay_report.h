@@ -9,9 +9,11 @@
 #include "sim/sim.h"
 
 typedef struct neap_replay_row {
-  const char *trace;      /* as given */
-  const char *policy;     /* as given */
-  const char *size_label; /* as given */
+  const char *trace;              /* as given */
+  const char *policy;             /* as given */
+  const char *size_label;         /* as given */
+  const char *prefetch;           /* as given, or "none"; NULL: it was not asked for */
+  const neap_replay_result *base; /* the same without prefetching */
   bool bytes;
   uint64_t size;
   neap_replay_result result;
@@ -21,7 +23,7 @@ typedef struct neap_replay_row {
  * rows of all policies, of which `before` were printed before, at last `end`. All but `rows` may be NULL. */
 typedef struct neap_replay_format {
   const char *name;
-  void (*begin)(FILE *out);
+  void (*begin)(FILE *out, bool prefetch); /* prefetch: rows will say what that brought */
   void (*trace)(FILE *out, const char *name, const neap_tape_facts *facts);
   void (*rows)(FILE *out, const neap_replay_row *rows, size_t count, size_t before);
   void (*end)(FILE *out);
@@ -30,6 +32,8 @@ typedef struct neap_replay_format {
 /* The formats, ended by NULL; the first is the default. */
 extern const neap_replay_format *const neap_replay_formats[];
 
+/* Points of the hit ratio (hundredths) that prefetching brought. */
+double neap_replay_gain(const neap_replay_row *row);
 double neap_replay_miss_ratio(const neap_replay_result *result);
 double neap_replay_byte_miss_ratio(const neap_replay_result *result);
 

@@ -98,11 +98,62 @@ int neap_policy_specs_add(neap_policy_specs *specs, neap_domain domain, const ch
   return 0;
 }
 
+static void spec_fini(neap_policy_spec *spec) {
+  free(spec->label);
+  free(spec->name);
+  free(spec->text);
+}
+
 void neap_policy_specs_fini(neap_policy_specs *specs) {
+  for (size_t i = 0; i < specs->count; i++) spec_fini(&specs->items[i]);
+  specs->count = 0;
+}
+
+/* --- teams --- */
+
+#define DEFAULT_TEAM "stride+association"
+
+/* Where the member at `text` ends: at a plus outside parentheses, or the end. Parentheses match. */
+static const char *member_end(const char *text) {
+  int depth = 0;
+  for (; *text && (depth > 0 || *text != '+'); text++) depth += (*text == '(') - (*text == ')');
+  return text;
+}
+
+static int parse_team(neap_team_spec *team, char *label, neap_err *err) {
+  *team = (neap_team_spec){.label = label};
+  const char *text = strcmp(label, "default") == 0 ? DEFAULT_TEAM : label;
+  while (text) {
+    const char *end = member_end(text);
+    if (end == text)
+      return neap_fail(err, NEAP_EINVAL, "--prefetch: there is nothing before or behind a plus in '%s'",
+                       label);
+    if (team->count == NEAP_TEAM_MAX)
+      return neap_fail(err, NEAP_EINVAL, "--prefetch %s: more than %d policies", label, NEAP_TEAM_MAX);
+    neap_policy_spec *member = &team->members[team->count++];
+    int rc = parse_policy(member, keep(text, (size_t)(end - text)), err);
+    resolve(member, NEAP_PREFETCH);
+    if (rc) return rc;
+    text = *end ? end + 1 : NULL;
+  }
+  return 0;
+}
+
+int neap_team_specs_add(neap_team_specs *specs, const char *list, neap_err *err) {
+  while (list) {
+    char *label;
+    int rc = next_item(&list, specs->count, "prefetch", &label, err);
+    if (rc == 0) rc = parse_team(&specs->items[specs->count++], label, err);
+    if (rc) return rc;
+  }
+  return 0;
+}
+
+void neap_team_specs_fini(neap_team_specs *specs) {
   for (size_t i = 0; i < specs->count; i++) {
-    free(specs->items[i].label);
-    free(specs->items[i].name);
-    free(specs->items[i].text);
+    neap_team_spec *team = &specs->items[i];
+    for (size_t j = 0; j < team->count; j++) spec_fini(&team->members[j]);
+    free(team->label);
   }
   specs->count = 0;
 }

@@ -26,6 +26,19 @@ typedef struct neap_size_spec {
   double fraction; /* 0.001 for "0.1%" */
 } neap_size_spec;
 
+/* Policies that prefetch together: "stride+association". */
+enum { NEAP_TEAM_MAX = 8 };
+typedef struct neap_team_spec {
+  char *label; /* as given */
+  neap_policy_spec members[NEAP_TEAM_MAX];
+  size_t count;
+} neap_team_spec;
+
+typedef struct neap_team_specs {
+  neap_team_spec items[NEAP_SPECS_MAX];
+  size_t count;
+} neap_team_specs;
+
 typedef struct neap_policy_specs {
   neap_policy_spec items[NEAP_SPECS_MAX];
   size_t count;
@@ -40,6 +53,9 @@ typedef struct neap_size_specs {
  * Read a list with commas between its items, those inside parentheses aside, and add to `specs`. `err` says
  * what is wrong: NEAP_EINVAL. The texts of the specs are allocated and live as long as the process. */
 int neap_policy_specs_add(neap_policy_specs *specs, neap_domain domain, const char *list, neap_err *err);
+/* Teams, their members joined by "+"; "default" stands for what ships. */
+int neap_team_specs_add(neap_team_specs *specs, const char *list, neap_err *err);
+void neap_team_specs_fini(neap_team_specs *specs);
 /* `bytes`: units such as KB are understood. */
 int neap_size_specs_add(neap_size_specs *specs, const char *list, bool bytes, neap_err *err);
 

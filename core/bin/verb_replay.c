@@ -12,7 +12,18 @@
 #include "server/server.h"
 #include "sim/sim.h"
 
-enum { OPT_POLICY, OPT_SIZE, OPT_UNIT, OPT_EXACT, OPT_THREADS, OPT_FORMAT, OPT_TIME_UNIT, OPT_SEED };
+enum {
+  OPT_POLICY,
+  OPT_SIZE,
+  OPT_UNIT,
+  OPT_EXACT,
+  OPT_THREADS,
+  OPT_FORMAT,
+  OPT_TIME_UNIT,
+  OPT_SEED,
+  OPT_PREFETCH,
+  OPT_DELAY
+};
 
 static const neap_option options[] = {
     [OPT_POLICY] = {"policy", 'p', "P[,P...]",
@@ -30,6 +41,11 @@ static const neap_option options[] = {
     [OPT_FORMAT] = {"format", 'f', "FORMAT", "text (the default), csv or json"},
     [OPT_TIME_UNIT] = {"time-unit", 0, "UNIT", "of the trace's times: s (the default) or ms"},
     [OPT_SEED] = {"seed", 0, "N", "of hashes and policies' random numbers (1)"},
+    [OPT_PREFETCH] = {"prefetch", 0, "P[,P...]",
+                      "play again with these policies that prefetch and show the gain:\n"
+                      "a shipped name or a Lua file, several together with + between\n"
+                      "them; default: stride+association"},
+    [OPT_DELAY] = {"prefetch-delay", 0, "N", "requests that come while something is prefetched (8)"},
     {0},
 };
 
@@ -38,8 +54,9 @@ typedef struct plan {
   const neap_verb *verb;
   neap_policy_specs policies;
   neap_size_specs sizes;
+  neap_team_specs teams; /* none: nobody prefetches, and the output is without it */
   bool bytes, exact;
-  uint64_t threads, time_ms, seed;
+  uint64_t threads, time_ms, seed, delay;
   const neap_replay_format *format;
   size_t rows; /* printed */
   bool faulty; /* some policy needed the fallback */
@@ -76,7 +93,7 @@ static bool take_choice(const neap_args *args, int option, const char *first, co
 
 /* Lists are kept until all options are known: the unit says how sizes are read. */
 typedef struct lists {
-  const char *policies, *sizes;
+  const char *policies, *sizes, *teams;
 } lists;
 
 static bool take_option(plan *p, lists *l, const neap_args *args, int option) {
@@ -92,6 +109,8 @@ static bool take_option(plan *p, lists *l, const neap_args *args, int option) {
     if (!take_choice(args, option, "s", "ms", &ms)) return false;
     p->time_ms = ms ? 1 : 1000;
     return true;
+  case OPT_PREFETCH: l->teams = args->value; return true;
+  case OPT_DELAY: return neap_args_number(args, option, 1, 1000, &p->delay);
   case OPT_SEED: return neap_args_number(args, option, 1, UINT64_MAX, &p->seed);
   default: return false;
   }
@@ -109,12 +128,27 @@ static int read_plan(plan *p, neap_args *args) {
   if (l.sizes == NULL) return neap_args_fail(args, "which sizes? --size 1%%,10%%");
   neap_err err;
   if (neap_policy_specs_add(&p->policies, NEAP_EVICT, l.policies, &err) ||
-      neap_size_specs_add(&p->sizes, l.sizes, p->bytes, &err))
+      neap_size_specs_add(&p->sizes, l.sizes, p->bytes, &err) ||
+      (l.teams && neap_team_specs_add(&p->teams, l.teams, &err)))
     return neap_args_fail(args, "%s", err.text);
+  if (p->teams.count > 0 && p->threads > 1) return neap_args_fail(args, "--prefetch is played on one thread");
   return -1;
 }
 
 /* --- the runs --- */
+
+/* A team as neap_replay_run takes it. */
+typedef struct members {
+  neap_replay_policy items[NEAP_TEAM_MAX];
+} members;
+
+static members members_of(const neap_team_spec *team) {
+  members m;
+  for (size_t i = 0; i < team->count; i++)
+    m.items[i] =
+        (neap_replay_policy){team->members[i].name, team->members[i].params, team->members[i].param_count};
+  return m;
+}
 
 static neap_replay_options run_options(const plan *p, neap_engine *engine, const neap_policy_spec *policy,
                                        uint64_t size) {
@@ -129,6 +163,7 @@ static neap_replay_options run_options(const plan *p, neap_engine *engine, const
       .exact = p->exact,
       .threads = (uint32_t)p->threads,
       .time_ms = (uint32_t)p->time_ms,
+      .prefetch_delay = (uint32_t)p->delay,
   };
 }
 
@@ -148,42 +183,86 @@ static bool check_plan(const plan *p, neap_engine *engine, const neap_args *args
     neap_verb_fail(p->verb, "--policy %s: %s", p->policies.items[i].label, err.text);
     good = false;
   }
+  for (size_t i = 0; i < p->teams.count && good; i++) {
+    neap_err err;
+    neap_replay_options o = run_options(p, engine, &p->policies.items[0], SOME_SIZE);
+    members m = members_of(&p->teams.items[i]);
+    o.prefetch = m.items;
+    o.prefetch_count = p->teams.items[i].count;
+    if (neap_replay_check(&o, &err) == 0) continue;
+    neap_verb_fail(p->verb, "--prefetch %s: %s", p->teams.items[i].label, err.text);
+    good = false;
+  }
   return good;
 }
 
+static uint64_t faults_of(const neap_policy_counters *c) {
+  return c->faults_error + c->faults_fuel + c->faults_memory + c->faults_answer;
+}
+
 static void warn_of_faults(plan *p, const neap_replay_row *row) {
-  const neap_policy_counters *c = &row->result.policy;
-  uint64_t faults = c->faults_error + c->faults_fuel + c->faults_memory + c->faults_answer;
-  if (faults == 0) return;
-  p->faulty = true;
-  neap_verb_fail(p->verb, "%s made %llu faults: its figures are partly those of the native fallback",
-                 row->policy, (unsigned long long)faults);
+  uint64_t faults = faults_of(&row->result.policy), prefetch = faults_of(&row->result.prefetch_policy);
+  p->faulty = p->faulty || faults > 0 || prefetch > 0;
+  if (faults > 0)
+    neap_verb_fail(p->verb, "%s made %llu faults: its figures are partly those of the native fallback",
+                   row->policy, (unsigned long long)faults);
+  if (prefetch > 0)
+    neap_verb_fail(p->verb, "%s made %llu faults: then nothing was prefetched", row->prefetch,
+                   (unsigned long long)prefetch);
+}
+
+/* One run, of which `row` says all but the result. */
+static int run_row(plan *p, neap_engine *engine, neap_tape *tape, const neap_policy_spec *policy,
+                   const neap_team_spec *team, neap_replay_row *row, neap_err *err) {
+  neap_replay_options o = run_options(p, engine, policy, row->size);
+  members m;
+  if (team) {
+    m = members_of(team);
+    o.prefetch = m.items;
+    o.prefetch_count = team->count;
+  }
+  neap_progress progress;
+  neap_progress_begin(&progress, o.host, row->trace, row->policy, row->size,
+                      neap_tape_facts_get(tape)->requests);
+  o.progress = neap_progress_show;
+  o.user = &progress;
+  int rc = neap_replay_run(tape, &o, &row->result, err);
+  neap_progress_end(&progress);
+  if (rc == 0) warn_of_faults(p, row);
+  return rc;
+}
+
+/* One policy at one size: without prefetching, then with each team. */
+static int run_policy(plan *p, neap_engine *engine, neap_tape *tape, const neap_policy_spec *policy,
+                      const neap_replay_row *form, neap_replay_row *rows, neap_err *err) {
+  int rc = 0;
+  for (size_t i = 0; i <= p->teams.count && rc == 0; i++) {
+    const neap_team_spec *team = i > 0 ? &p->teams.items[i - 1] : NULL;
+    rows[i] = *form;
+    rows[i].policy = policy->label;
+    if (p->teams.count > 0) rows[i].prefetch = team ? team->label : "none";
+    rows[i].base = &rows[0].result;
+    rc = run_row(p, engine, tape, policy, team, &rows[i], err);
+  }
+  return rc;
 }
 
 /* All policies at one size. */
 static int run_size(plan *p, neap_engine *engine, const char *path, neap_tape *tape,
                     const neap_size_spec *spec, neap_err *err) {
   const neap_tape_facts *facts = neap_tape_facts_get(tape);
-  neap_replay_row rows[NEAP_SPECS_MAX];
-  uint64_t size;
-  int rc = neap_size_spec_resolve(spec, p->bytes ? facts->unique_bytes : facts->unique_keys, &size, err);
-  for (size_t i = 0; i < p->policies.count && rc == 0; i++) {
-    const neap_policy_spec *policy = &p->policies.items[i];
-    neap_replay_options o = run_options(p, engine, policy, size);
-    neap_progress progress;
-    neap_progress_begin(&progress, o.host, path, policy->label, size, facts->requests);
-    o.progress = neap_progress_show;
-    o.user = &progress;
-    rows[i] = (neap_replay_row){
-        .trace = path, .policy = policy->label, .size_label = spec->label, .bytes = p->bytes, .size = size};
-    rc = neap_replay_run(tape, &o, &rows[i].result, err);
-    neap_progress_end(&progress);
-    if (rc == 0) warn_of_faults(p, &rows[i]);
-  }
+  size_t each = p->teams.count + 1, count = p->policies.count * each;
+  neap_replay_row form = {.trace = path, .size_label = spec->label, .bytes = p->bytes};
+  int rc = neap_size_spec_resolve(spec, p->bytes ? facts->unique_bytes : facts->unique_keys, &form.size, err);
   if (rc) return rc;
-  p->format->rows(stdout, rows, p->policies.count, p->rows);
-  p->rows += p->policies.count;
-  return 0;
+  neap_replay_row *rows = calloc(count, sizeof *rows);
+  if (rows == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  for (size_t i = 0; i < p->policies.count && rc == 0; i++)
+    rc = run_policy(p, engine, tape, &p->policies.items[i], &form, &rows[i * each], err);
+  if (rc == 0) p->format->rows(stdout, rows, count, p->rows);
+  p->rows += count;
+  free(rows);
+  return rc;
 }
 
 static bool wants_uniques(const plan *p) {
@@ -207,7 +286,7 @@ static int run_trace(plan *p, neap_engine *engine, const char *path, neap_err *e
 static int run_plan(plan *p, neap_engine *engine, const neap_args *args) {
   if (!check_plan(p, engine, args)) return NEAP_EXIT_FAILED;
   int status = 0;
-  if (p->format->begin) p->format->begin(stdout);
+  if (p->format->begin) p->format->begin(stdout, p->teams.count > 0);
   for (int i = 0; i < args->operand_count; i++) {
     neap_err err;
     if (run_trace(p, engine, args->operands[i], &err) == 0) continue;
@@ -235,11 +314,17 @@ static int run_with_engine(plan *p, const neap_args *args) {
 }
 
 static int run(neap_args *args) {
-  plan p = {.verb = args->verb, .threads = 1, .time_ms = 1000, .seed = 1, .format = neap_replay_formats[0]};
+  plan p = {.verb = args->verb,
+            .threads = 1,
+            .time_ms = 1000,
+            .seed = 1,
+            .delay = 8,
+            .format = neap_replay_formats[0]};
   int status = read_plan(&p, args);
   if (status < 0) status = run_with_engine(&p, args);
   neap_policy_specs_fini(&p.policies);
   neap_size_specs_fini(&p.sizes);
+  neap_team_specs_fini(&p.teams);
   return status;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "sim/replay_prefetch.h"
 #include "sim/tape.h"
 #include "store/store.h"
 
@@ -23,6 +24,7 @@ typedef struct run {
   const neap_replay_options *options;
   neap_host host; /* the caller's, with the trace's time */
   neap_cache *cache;
+  neap_replay_prefetch *prefetch; /* NULL: nobody prefetches */
   /* Trace time: where it begins, and the newest seen by any thread. */
   int64_t time_first;
   _Atomic int64_t time;
@@ -76,11 +78,11 @@ static int64_t take_requests(run *r) {
 
 /* One request; true on a hit. */
 static bool play_request(run *r, uint64_t key, uint64_t hash, uint32_t size) {
-  if (!r->crowded) return neap_store_replay(r->cache, key, hash, size);
+  if (!r->crowded) return neap_store_replay(r->cache, key, hash, size) != NEAP_STORE_MISS;
   if (neap_store_replay_hit(r->cache, key, hash)) return true;
   uint64_t turn = atomic_fetch_add(&r->missed, 1);
   while (atomic_load(&r->answered) != turn) sched_yield();
-  bool hit = neap_store_replay(r->cache, key, hash, size);
+  bool hit = neap_store_replay(r->cache, key, hash, size) != NEAP_STORE_MISS;
   atomic_store(&r->answered, turn + 1);
   return hit;
 }
@@ -97,7 +99,9 @@ static void play_slice(player *p, int64_t from, int64_t to) {
     uint64_t hash = hashes[i % AHEAD];
     if (i + AHEAD < to) hashes[i % AHEAD] = neap_store_prefetch(r->cache, request[AHEAD].key);
     see_time(r, request->time);
-    if (play_request(r, request->key, hash, sized ? request->size : 1)) continue;
+    if (NEAP_UNLIKELY(r->prefetch != NULL) ? neap_replay_prefetch_play(r->prefetch, request, hash)
+                                           : play_request(r, request->key, hash, sized ? request->size : 1))
+      continue;
     p->misses++;
     p->missed_bytes += request->size;
   }
@@ -183,7 +187,11 @@ static int make_cache(run *r, neap_err *err) {
   r->host = *o->host;
   r->host.user = r;
   r->host.now_ms = trace_now_ms;
-  return neap_store_create(o->registry, &r->host, &options, NEAP_STORE_KEYS, &r->cache, err);
+  int rc = neap_store_create(o->registry, &r->host, &options, NEAP_STORE_KEYS, &r->cache, err);
+  if (rc || o->prefetch_count == 0) return rc;
+  rc = neap_replay_prefetch_create(r->cache, o, &r->host, &r->prefetch, err);
+  if (rc) neap_cache_destroy(&r->cache);
+  return rc;
 }
 
 static void count_result(const run *r, const player *players, uint32_t count, neap_replay_result *result) {
@@ -198,12 +206,15 @@ static void count_result(const run *r, const player *players, uint32_t count, ne
   result->evictions_fallback = stats.evictions_fallback;
   result->events_dropped = stats.events_dropped;
   neap_store_policy_counters(r->cache, &result->policy);
+  if (r->prefetch) neap_replay_prefetch_result(r->prefetch, result);
 }
 
 int neap_replay_run(neap_tape *tape, const neap_replay_options *options, neap_replay_result *result,
                     neap_err *err) {
   uint32_t count = options->threads ? options->threads : 1;
   if (count > THREADS_MAX) return neap_fail(err, NEAP_EINVAL, "more than %d threads", THREADS_MAX);
+  if (count > 1 && options->prefetch_count > 0)
+    return neap_fail(err, NEAP_EINVAL, "prefetching is played on one thread");
   run r = {.options = options, .grain = count == 1 ? SLICE : 1, .crowded = count > 1};
   int rc = make_cache(&r, err);
   if (rc) return rc;
@@ -221,6 +232,7 @@ int neap_replay_run(neap_tape *tape, const neap_replay_options *options, neap_re
   }
   free(players);
 fail_players:
+  neap_replay_prefetch_destroy(&r.prefetch);
   neap_cache_destroy(&r.cache);
   return rc;
 }
@@ -228,6 +240,7 @@ fail_players:
 int neap_replay_check(const neap_replay_options *options, neap_err *err) {
   run r = {.options = options};
   int rc = make_cache(&r, err);
+  neap_replay_prefetch_destroy(&r.prefetch);
   if (rc == 0) neap_cache_destroy(&r.cache);
   return rc;
 }

@@ -47,6 +47,13 @@ const neap_tape_facts *neap_tape_facts_get(const neap_tape *tape);
 /* --- replay
  * --------------------------------------------------------------------------------------------------- */
 
+/* A policy with its parameters. */
+typedef struct neap_replay_policy {
+  const char *name;
+  const neap_param *params;
+  size_t param_count;
+} neap_replay_policy;
+
 typedef struct neap_replay_options {
   neap_registry *registry;
   const neap_host *host; /* complete, but time and `user` are the replay's: its functions must not look at
@@ -54,21 +61,26 @@ typedef struct neap_replay_options {
   const char *policy;    /* as neap_cache_options.evict */
   const neap_param *params;
   size_t param_count;
-  uint64_t size;    /* of the cache: in objects, or in bytes */
-  bool bytes;       /* each object has its size from the trace; otherwise each is 1 */
-  bool exact;       /* every event observed at once, one victim at a time */
-  uint32_t threads; /* take requests from one counter; 0: 1 */
-  uint32_t time_ms; /* milliseconds in the trace's unit of time; 0: 1000 */
+  uint64_t size;                      /* of the cache: in objects, or in bytes */
+  bool bytes;                         /* each object has its size from the trace; otherwise each is 1 */
+  bool exact;                         /* every event observed at once, one victim at a time */
+  uint32_t threads;                   /* take requests from one counter; 0: 1 */
+  uint32_t time_ms;                   /* milliseconds in the trace's unit of time; 0: 1000 */
+  const neap_replay_policy *prefetch; /* policies that prefetch, together; then one thread */
+  size_t prefetch_count;
+  uint32_t prefetch_delay;                     /* requests from a wish to its arrival */
   void (*progress)(void *user, uint64_t done); /* requests; now and then, from one thread; may be NULL */
   void *user;
 } neap_replay_options;
 
 typedef struct neap_replay_result {
-  uint64_t requests, misses;
+  uint64_t requests, misses;    /* late: a miss */
   uint64_t bytes, missed_bytes; /* sums of the sizes in the trace, whatever the unit */
   uint64_t elapsed_ns;          /* of the requests alone, reading the trace left out */
   uint64_t evictions_policy, evictions_fallback, events_dropped;
   neap_policy_counters policy;
+  neap_prefetch_counters prefetch; /* of all policies that prefetch */
+  neap_policy_counters prefetch_policy;
 } neap_replay_result;
 
 /* Plays the whole tape through a new cache. Errors: those of neap_store_create, of reading the tape again,

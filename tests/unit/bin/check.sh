@@ -9,6 +9,25 @@ wrong() { echo "check: $*" >&2; failed=1; }
 
 "$neap" check $(find "$root/policies/evict" -name "*.lua" ! -name "*_spec.lua") >"$scratch/out" || wrong "shipped policies: $(cat "$scratch/out")"
 grep -q "sieve.lua: note: " "$scratch/out" || wrong "no cost of sieve: $(cat "$scratch/out")"
+"$neap" check $(find "$root/policies/prefetch" -name "*.lua" ! -name "*_spec.lua") >"$scratch/out" || wrong "shipped prefetch policies: $(cat "$scratch/out")"
+grep -q "stride.lua: note: .* ns per event" "$scratch/out" || wrong "no cost of stride: $(cat "$scratch/out")"
+if grep -q "warning" "$scratch/out"; then wrong "warnings: $(cat "$scratch/out")"; fi
+cat >"$scratch/prefetch.lua" <<'LUA'
+local policy = require "neap.policy"
+local p = policy.prefetch { name = "p" }
+function p.wnat(hash) end
+return p
+LUA
+sed 's/wnat(hash) end/want(hash) p:wish(nil) end/' "$scratch/prefetch.lua" >"$scratch/wish.lua"
+sed 's/wnat(hash) end/want(hash) local n = {} ; return n.x.y end/' "$scratch/prefetch.lua" >"$scratch/index.lua"
+sed 's/wnat(hash) end/want(hash) while true do end end/' "$scratch/prefetch.lua" >"$scratch/endless.lua"
+sed 's/{ name = "p" }/{ name = "p", parms = {} }/' "$scratch/prefetch.lua" >"$scratch/spec.lua"
+"$neap" check "$scratch/prefetch.lua" "$scratch/wish.lua" "$scratch/index.lua" "$scratch/endless.lua" "$scratch/spec.lua" >"$scratch/out" 2>&1
+[ $? = 1 ] || wrong "bad prefetch policies ended with $?"
+for text in "prefetch.lua:3: error: unknown function 'wnat', did you mean 'want'?" "wish.lua:3: error: a wish is a hash" \
+  "index.lua:3: error: " "endless.lua:3: error: " "spec.lua:2: error: policy.prefetch: unknown field 'parms', did you mean 'params'?"; do
+  grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
+done
 "$neap" check --quiet "$root/policies/evict/sieve.lua" >"$scratch/out" || wrong "quiet sieve failed"
 [ ! -s "$scratch/out" ] || wrong "quiet said: $(cat "$scratch/out")"
 

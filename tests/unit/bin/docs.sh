@@ -25,6 +25,9 @@ fine mine.lua
 block 2 >"$work/balance.lua"
 grep -q 'policy.balance' "$work/balance.lua" || wrong "the guide has no balance policy"
 fine balance.lua
+block 3 >"$work/prefetch.lua"
+grep -q 'policy.prefetch' "$work/prefetch.lua" || wrong "the guide has no prefetch policy"
+fine prefetch.lua
 
 awk 'BEGIN { for (i = 0; i < 3000; i++) print i "," (i * i + i) % 271 ",1" }' >"$work/trace.csv"
 table=$("$neap" replay "$work/trace.csv" --policy "$work/mine.lua,sieve,lru" --size 20% -f csv) || wrong "neap replay failed"

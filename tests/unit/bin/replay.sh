@@ -48,7 +48,40 @@ shows "$head" replay "$trace" "$scratch/loop.bin" -p lru,sieve,fifo -s 2,3 -f cs
 "$neap" replay "$trace" -p lru,fifo -s 2,3 -f json | python3 -c 'import json, sys; assert len(json.load(sys.stdin)) == 4' ||
   wrong "json is not what it should be"
 
+# --- prefetching: with it more columns, without it those promised ---
+seq 1 3000 | awk '{ print $1 "," $1 * 8 ",1" }' >"$scratch/run.csv"
+shows "$head,prefetch,gain,issued,used,late,wasted,suppressed" \
+  replay "$scratch/run.csv" -p lru -s 200 -f csv --prefetch stride,association
+[ "$(grep -c ",none,0.0000,0,0,0,0,0$" "$scratch/out")" = 1 ] || wrong "prefetch none: $(cat "$scratch/out")"
+grep -q ",stride,4[0-9]\.[0-9]*,[0-9]*,[0-9]*,[0-9]*,[0-9]*,[0-9]*$" "$scratch/out" || wrong "stride: $(cat "$scratch/out")"
+grep -q ",association,0.0000," "$scratch/out" || wrong "association: $(cat "$scratch/out")"
+"$neap" replay "$scratch/run.csv" -p lru,sieve -s 200 -f json --prefetch 'default,stride(depth=8)+hints' |
+  python3 -c 'import json, sys; rows = json.load(sys.stdin); assert len(rows) == 6 and rows[1]["gain"] > 40, rows' ||
+  wrong "json with prefetching is not what it should be"
+shows "  fewest misses: lru (stride)" replay "$scratch/run.csv" -p lru -s 200 --prefetch stride,association
+cat >"$scratch/faulty.lua" <<'LUA'
+local p = require "neap.policy".prefetch { name = "faulty" }
+local n = 0
+function p.want()
+  n = n + 1
+  if n > 20000 then error "no more" end
+end
+return p
+LUA
+seq 1 30000 | awk '{ print $1 "," $1 ",1" }' >"$scratch/long.csv"
+"$neap" replay "$scratch/long.csv" -p lru -s 200 --prefetch "$scratch/faulty.lua" >"$scratch/out" 2>"$scratch/err"
+[ $? = 1 ] || wrong "a faulty prefetch policy ended well"
+grep -q "faulty.lua made 3 faults: then nothing was prefetched" "$scratch/err" || wrong "faults: $(cat "$scratch/err")"
+grep -q "faulty.lua:5: no more" "$scratch/err" || wrong "no place of the fault: $(cat "$scratch/err")"
+
 # --- bad command lines ---
+says 2 "--prefetch: there is nothing before or behind a plus in 'stride+'" replay "$trace" -p lru -s 3 --prefetch stride+
+says 2 "--prefetch: there is nothing before or behind a comma" replay "$trace" -p lru -s 3 --prefetch stride,
+says 2 "--prefetch is played on one thread" replay "$trace" -p lru -s 3 --prefetch stride --threads 2
+says 2 "--prefetch-delay must be an integer from 1 to 1000" replay "$trace" -p lru -s 3 --prefetch-delay 0
+says 1 "did you mean 'stride'?" replay "$trace" -p lru -s 3 --prefetch strid
+says 1 "unknown parameter 'dept', did you mean 'depth'?" replay "$trace" -p lru -s 3 --prefetch 'stride(dept=3)'
+says 1 "no policy 'lru' to prefetch" replay "$trace" -p lru -s 3 --prefetch lru
 says 2 "which trace?" replay
 says 2 "which policies?" replay "$trace" -s 3
 says 2 "which sizes?" replay "$trace" -p lru

@@ -27,7 +27,7 @@ static const char *printed(const char *name, size_t count) {
   FILE *file = fmemopen(text, sizeof text, "w");
   static const neap_tape_facts facts = {
       .format = "csv", .requests = 3000000, .skipped = 7, .unique_keys = 18680, .unique_bytes = 99};
-  if (format->begin) format->begin(file);
+  if (format->begin) format->begin(file, rows[0].prefetch != NULL);
   if (format->trace) format->trace(file, rows[0].trace, &facts);
   format->rows(file, rows, count, 0);
   if (format->end) format->end(file);
