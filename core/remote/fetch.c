@@ -250,7 +250,9 @@ static int set_options(neap_fetch *fetch, const neap_fetch_request *request) {
   code |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   code |= curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* the environment's is for people */
   code |= curl_easy_setopt(easy, CURLOPT_USERAGENT, "neap");
-  code |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+  code |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                           (long)(request->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+  code |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, (long)request->http2);
   code |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
   code |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms);
   code |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);

@@ -58,6 +58,7 @@ typedef struct neap_fetch_request {
   uint64_t timeout_ms;       /* for all of it; 0: none */
   size_t body_max;           /* most bytes of a body that are kept */
   bool fresh;                /* over a connection of its own, closed after */
+  bool http2;                /* where TLS agrees on it; else HTTP/1.1 */
   /* Told once, unless the fetch was cancelled; it is over then. May start and cancel others. */
   void (*done)(void *user, const neap_fetch_reply *reply);
   /* Told every part of a body as it arrives, which is then not kept; false ends the fetch as CUT. NULL: kept.

@@ -116,7 +116,7 @@ typedef struct neap_tier {
   neap_tier_options options;
   neap_tier_later *later;
   pthread_mutex_t lock; /* of the breaker and the histogram */
-  neap_breaker breaker;
+  neap_tier_breaker breaker;
   neap_histogram latency_ns;
   NEAP_TIER_COUNTERS(NEAP_TIER_ATOMIC)
 } neap_tier;

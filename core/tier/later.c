@@ -339,7 +339,7 @@ static bool take(neap_tier_later_send *send, uint64_t now_ms) {
 
 static bool would(neap_tier *tier, uint64_t now_ms) {
   pthread_mutex_lock(&tier->lock);
-  bool yes = neap_breaker_would(&tier->breaker, now_ms);
+  bool yes = neap_tier_breaker_would(&tier->breaker, now_ms);
   pthread_mutex_unlock(&tier->lock);
   return yes;
 }

@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "neap/tier.h"
 #include "policy/policy.h"
+#include "store/codec.h"
 
 /* --- what a tier below memory is ----------------------------------------------------------------------- */
 
@@ -71,6 +72,16 @@ typedef struct neap_tier_vt {
 /* Adds a tier below those that are there. Takes `config`, also on failure. Errors as neap_tiers_add_cdn. */
 int neap_tiers_add(neap_tiers *tiers, const neap_tier_vt *vt, void *config, const neap_tier_options *options,
                    neap_err *err);
+
+/* How values are written to the network: neap_tiers_add_cdn without compression and encryption is all NULL.
+ * The options are copied, keyring and dictionaries referenced. */
+typedef struct neap_tier_codec {
+  const neap_codec_options *options; /* NULL: the defaults */
+  neap_keyring *keyring;
+  neap_dictionaries *dictionaries;
+} neap_tier_codec;
+int neap_tiers_add_cdn_coded(neap_tiers *tiers, const neap_tier_cdn_options *cdn,
+                             const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
 
 /* As neap_tiers_create, without an engine. `host` has every member set and is copied; `registry` is borrowed
  * until the cascade is destroyed. */

@@ -183,7 +183,7 @@ int neap_tiers_add(neap_tiers *tiers, const neap_tier_vt *vt, void *config, cons
   snprintf(tier->name, sizeof tier->name, "%s", options.name ? options.name : vt->name);
   tier->options.name = tier->name;
   pthread_mutex_init(&tier->lock, NULL);
-  neap_breaker_init(&tier->breaker, &tier->options);
+  neap_tier_breaker_init(&tier->breaker, &tier->options);
   if (vt->gives_versions) tiers->authority = tiers->count;
   tiers->count++;
   return 0;

@@ -41,7 +41,7 @@ static void account(neap_tier_try *try, const neap_tier_answer *answer) {
   bool failed = is_failure(answer->code);
   uint64_t took_ns = now_ns(try) - try->started_ns;
   pthread_mutex_lock(&tier->lock);
-  neap_breaker_tell(&tier->breaker, neap_tier_now(try->port), !failed);
+  neap_tier_breaker_tell(&tier->breaker, neap_tier_now(try->port), !failed);
   neap_histogram_add(&tier->latency_ns, took_ns);
   pthread_mutex_unlock(&tier->lock);
   neap_tier_count(&tier->errors, failed);
@@ -77,7 +77,7 @@ static void on_late(neap_due *due) {
 
 static bool allowed(neap_tier *tier, uint64_t now_ms) {
   pthread_mutex_lock(&tier->lock);
-  bool yes = neap_breaker_ask(&tier->breaker, now_ms);
+  bool yes = neap_tier_breaker_ask(&tier->breaker, now_ms);
   pthread_mutex_unlock(&tier->lock);
   if (!yes) neap_tier_count(&tier->skipped, 1);
   return yes;
@@ -108,6 +108,6 @@ void neap_tier_try_cancel(neap_tier_try *try) {
   neap_tier_due_clear(try->port, &try->hard);
   tier->vt->cancel(try->port->selves[try->tier], &try->call);
   pthread_mutex_lock(&tier->lock);
-  neap_breaker_forget(&tier->breaker);
+  neap_tier_breaker_forget(&tier->breaker);
   pthread_mutex_unlock(&tier->lock);
 }

@@ -210,11 +210,11 @@ NEAP_API int neap_tiers_flush(neap_tiers_port *port, uint64_t limit_ms, neap_tie
 
 /* --- seeing -------------------------------------------------------------------------------------------- */
 
-typedef enum neap_breaker_state {
-  NEAP_BREAKER_CLOSED,
-  NEAP_BREAKER_OPEN,
-  NEAP_BREAKER_HALF_OPEN
-} neap_breaker_state;
+typedef enum neap_tier_breaker_state {
+  NEAP_TIER_BREAKER_CLOSED,
+  NEAP_TIER_BREAKER_OPEN,
+  NEAP_TIER_BREAKER_HALF_OPEN
+} neap_tier_breaker_state;
 
 /* Counted per tier; NAME, sentence. */
 #define NEAP_TIER_COUNTERS(X)                                                                                \
@@ -243,7 +243,7 @@ typedef struct neap_tier_stats {
   NEAP_TIER_COUNTERS(NEAP_TIER_COUNTER)
 #undef NEAP_TIER_COUNTER
   uint64_t waiting; /* writes that wait now */
-  neap_breaker_state breaker;
+  neap_tier_breaker_state breaker;
   uint64_t breaker_opened; /* times */
   double hit_rate;         /* hits / (hits + misses); 0 before the first */
   neap_latency latency;    /* of all calls to it; memory's is in neap_cache_stats */

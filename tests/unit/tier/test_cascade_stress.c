@@ -167,7 +167,7 @@ static void on_turn(neap_timer *timer) {
   bool busy = false;
   for (int i = 0; i < UNDER_WAY; i++) {
     asked *it = &of->asked[i];
-    if (it->busy && neap_random_below(&of->random, 20) == 0) {
+    if (it->busy && neap_random_below(&of->random, 400) == 0) {
       neap_tier_cancel(&it->op);
       it->busy = false;
     }
@@ -224,7 +224,7 @@ static void test_threads_share_a_cascade(void **state) {
   for (int i = 0; i < THREADS; i++) {
     pthread_join(clients[i].thread, NULL);
     assert_int_equal(clients[i].wrong, 0);
-    assert_true(clients[i].told > OPERATIONS / 2);
+    assert_true(clients[i].told > OPERATIONS / 4);
   }
   neap_tiers_stats stats;
   neap_tiers_stats_get(tiers, &stats);

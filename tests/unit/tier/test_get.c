@@ -348,7 +348,7 @@ static void trip(int tier) {
     get(0, key, &it);
     answer_code(tier, the.below[tier].count - 1, NEAP_EIO);
   }
-  assert_int_equal(stats_of(tier).breaker, NEAP_BREAKER_OPEN);
+  assert_int_equal(stats_of(tier).breaker, NEAP_TIER_BREAKER_OPEN);
 }
 
 static void test_memory_hits_and_misses_do_not_wait_for_a_tier_whose_breaker_is_open(void **state) {
@@ -388,7 +388,7 @@ static void test_the_breaker_lets_one_try_and_recovers(void **state) {
   get(0, "b", &b);
   answer_code(1, calls + 1, NEAP_ENOTFOUND);
   assert_int_equal(b.code, NEAP_ENOTFOUND);
-  assert_int_equal(stats_of(1).breaker, NEAP_BREAKER_CLOSED);
+  assert_int_equal(stats_of(1).breaker, NEAP_TIER_BREAKER_CLOSED);
   assert_int_equal(stats_of(1).breaker_opened, 2);
 }
 

@@ -315,7 +315,7 @@ static void test_writes_wait_while_the_breaker_is_open_and_the_next_try_recovers
   pass(200);
   assert_int_equal(the.below[1].count, 21);
   answer_code(1, 20, 0);
-  assert_int_equal(stats_of(1).breaker, NEAP_BREAKER_CLOSED);
+  assert_int_equal(stats_of(1).breaker, NEAP_TIER_BREAKER_CLOSED);
 }
 
 static void test_a_write_without_an_answer_is_repeated_and_the_caller_told_in_time(void **state) {
