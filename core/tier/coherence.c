@@ -38,6 +38,13 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) 
   pthread_mutex_unlock(&shard->lock);
 }
 
+void neap_tiers_set_blind(neap_tiers *tiers, bool blind) {
+  neap_check_magic(tiers, NEAP_TIERS_MAGIC);
+  if (!blind && atomic_load(&tiers->blind))
+    atomic_fetch_add(&tiers->suspects, 1); /* what came in meanwhile */
+  atomic_store(&tiers->blind, blind);
+}
+
 void neap_tiers_suspect_all(neap_tiers *tiers) {
   neap_check_magic(tiers, NEAP_TIERS_MAGIC);
   atomic_fetch_add(&tiers->suspects, 1);

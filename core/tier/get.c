@@ -19,7 +19,7 @@ static glance look_into_memory(neap_tiers *tiers, neap_view key, uint64_t now_ms
   }
   seen.head = neap_tier_head_of(seen.entry);
   seen.suspect = seen.head.suspect || seen.head.suspects != atomic_load(&tiers->suspects) ||
-                 neap_store_marked(seen.entry);
+                 neap_store_marked(seen.entry) || atomic_load(&tiers->blind);
   seen.past = now_ms >= seen.head.soft_ms;
   return seen;
 }
@@ -178,8 +178,19 @@ static int answer_memory_alone(const asking *ask, const glance *seen) {
   return NEAP_ENOTFOUND;
 }
 
+/* The tier that knows better cannot be asked: what memory has is all there is. */
+static bool is_cut_off(const asking *ask) {
+  neap_tier *tier = &ask->port->tiers->tiers[ask->port->tiers->authority];
+  if (tier->vt == NULL || ask->options.no_stale || !atomic_load(&ask->port->tiers->blind)) return false;
+  pthread_mutex_lock(&tier->lock);
+  bool open = !neap_tier_breaker_would(&tier->breaker, ask->now_ms);
+  pthread_mutex_unlock(&tier->lock);
+  return open;
+}
+
 static bool is_good(const asking *ask, const glance *seen) {
   if (seen->entry == NULL || seen->past) return false;
+  if (seen->suspect && !ask->strong && ask->below && is_cut_off(ask)) return true; /* marked as stale */
   return ask->below == 0 || (!ask->strong && (!seen->suspect || ask->local));
 }
 

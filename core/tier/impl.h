@@ -134,6 +134,7 @@ struct neap_tiers {
   neap_tier_shard *shards;
   _Atomic uint64_t clock;    /* the last version given out here */
   _Atomic uint64_t clears;   /* what was sent before a clear is not kept */
+  _Atomic bool blind;        /* neap_tiers_set_blind */
   _Atomic uint64_t suspects; /* what memory got before is suspect */
   _Atomic uint32_t lookups_held;
   _Atomic uint64_t lookups, hits, not_found, unavailable, shared, refreshes, stale_served;

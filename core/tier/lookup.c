@@ -81,10 +81,11 @@ void neap_tier_lookup_abort(neap_tier_lookup *lookup) {
 /* --- a hit below */
 
 /* The version of what a tier has found: its own word, else what is known of when it was asked. */
-static uint64_t version_of(const neap_tier_lookup *lookup, const neap_tier_object *object) {
+static uint64_t version_of(const neap_tier_lookup *lookup, int tier, const neap_tier_object *object) {
   int authority = lookup->port->tiers->authority;
+  if (authority && tier > authority && lookup->lease_versions[authority])
+    return lookup->lease_versions[authority]; /* under which it will be filled there */
   if (object->version) return object->version;
-  if (authority && lookup->lease_versions[authority]) return lookup->lease_versions[authority];
   return authority ? NEAP_MAX(lookup->deny, 1) : lookup->sent_version;
 }
 
@@ -136,7 +137,7 @@ static void settle_hit(neap_tier_lookup *lookup, int tier, const neap_tier_objec
   neap_tiers *tiers = lookup->port->tiers;
   neap_tier_shard *shard = shard_of(lookup);
   neap_tier_object object = *from;
-  object.version = version_of(lookup, from);
+  object.version = version_of(lookup, tier, from);
   object.cost_us = cost_of(lookup, from);
   neap_tier_count(&tiers->tiers[tier].hits, 1);
   uint32_t above = to_promote(lookup, tier);
@@ -198,7 +199,7 @@ static void note_miss(neap_tier_lookup *lookup, int tier, const neap_tier_answer
   lookup->missed |= 1u << tier;
   lookup->deny = NEAP_MAX(lookup->deny, answer->object.version);
   lookup->leases[tier] = answer->lease;
-  if (answer->lease) lookup->lease_versions[tier] = answer->object.version;
+  lookup->lease_versions[tier] = answer->lease_version;
 }
 
 static void on_answer(neap_tier_try *try, const neap_tier_answer *answer) {

@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "neap/tier.h"
 #include "policy/policy.h"
+#include "remote/remote.h"
 #include "store/codec.h"
 
 /* --- what a tier below memory is ----------------------------------------------------------------------- */
@@ -35,7 +36,8 @@ typedef struct neap_tier_answer {
   int code;       /* 0; NEAP_ENOTFOUND; NEAP_EVERSION: it has a newer one; anything else is a failure */
   bool unchanged; /* of a get: what it has is of the version the call knows; only `version` and `ttl_ms` hold
                    */
-  uint64_t lease; /* of a miss: what a fill has to show; 0: none is needed */
+  uint64_t lease; /* of a miss: what a fill has to show; 0: none is needed, or another fills it */
+  uint64_t lease_version;  /* of a miss with a lease: the version that the fill will have */
   neap_tier_object object; /* of a get: what was found. Its version also of a miss (nothing older is to be
                               believed any more) and of a write (which the tier gave it); 0: none */
 } neap_tier_answer;
@@ -82,6 +84,24 @@ typedef struct neap_tier_codec {
 } neap_tier_codec;
 int neap_tiers_add_cdn_coded(neap_tiers *tiers, const neap_tier_cdn_options *cdn,
                              const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
+
+/* A Redis or Valkey as a tier. Texts, `redis.addresses` and `redis.tls` are borrowed until the cascade is
+ * destroyed. Times in milliseconds, 0 takes the default. */
+typedef struct neap_tier_redis_options {
+  neap_redis_options redis;
+  const char *prefix;        /* of keys and the channel; default "neap:" */
+  const char *ns;            /* namespace: a value is not believed in another one; default "" */
+  uint64_t lease_ms;         /* how long one node may take to fill a miss; default 5 s */
+  uint64_t tombstone_ms;     /* how long a delete is remembered; at least lease_ms; default 30 s */
+  uint64_t heartbeat_ms;     /* default 1 s */
+  uint64_t max_staleness_ms; /* without a heartbeat that came back for so long, all of memory is suspect; more
+                                than heartbeat_ms; default 3 s */
+  size_t max_object;         /* default 64 MiB */
+} neap_tier_redis_options;
+/* Fills the defaults in, those of `redis` too. */
+void neap_tier_redis_options_init(neap_tier_redis_options *options);
+int neap_tiers_add_redis(neap_tiers *tiers, const neap_tier_redis_options *redis,
+                         const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
 
 /* As neap_tiers_create, without an engine. `host` has every member set and is copied; `registry` is borrowed
  * until the cascade is destroyed. */
@@ -130,6 +150,8 @@ typedef enum neap_tier_rule {
 } neap_tier_rule;
 void neap_tiers_leave_out(neap_tiers *tiers, uint32_t rules);
 
+/* From now on, until it is told otherwise, messages are missed: all that memory has and gets is suspect. */
+void neap_tiers_set_blind(neap_tiers *tiers, bool blind);
 /* All that memory has now is suspect: messages may have been lost. Any thread. */
 void neap_tiers_suspect_all(neap_tiers *tiers);
 

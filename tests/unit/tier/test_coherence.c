@@ -162,7 +162,8 @@ static void test_a_fill_that_comes_too_late_takes_the_copy_in_memory_with_it(voi
   told it;
   get(0, "k", &it);
   assert_true(call_of(1, 0)->lease_wanted);
-  answer(1, 0, (neap_tier_answer){.code = NEAP_ENOTFOUND, .lease = 77, .object.version = 20});
+  answer(1, 0,
+         (neap_tier_answer){.code = NEAP_ENOTFOUND, .lease = 77, .lease_version = 20, .object.version = 15});
   answer(2, 0, (neap_tier_answer){.object = {.ttl_ms = 60000, .body = {"v", 1}}});
   assert_int_equal(it.version, 20);
   assert_int_equal(call_of(1, 1)->lease, 77);
