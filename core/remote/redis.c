@@ -16,6 +16,8 @@ void neap_redis_log(neap_redis *redis, neap_log_level level, const char *format,
   va_start(args, format);
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
+  for (char *c = line; *c; c++) /* names may be what a server said */
+    if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
   host->log(host->user, level, line);
 }
 

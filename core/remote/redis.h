@@ -146,7 +146,7 @@ typedef struct neap_redis_watch_options {
  * Cluster: on one node, to which messages come from all; prefixes are not allowed there. NEAP_EINVAL,
  * NEAP_ENOMEM. */
 int neap_redis_watch_open(neap_redis *redis, const neap_redis_watch_options *options, neap_redis_watch **out);
-/* Nothing is told any more. Not from within its own callbacks. Clears the pointer. */
+/* Nothing is told any more. Not from within the callback of a watch. Clears the pointer. */
 void neap_redis_watch_close(neap_redis_watch **watch);
 
 /* --- figures */

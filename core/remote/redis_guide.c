@@ -152,7 +152,11 @@ static bool take_slots(redis_guide *guide, const neap_resp_value *value) {
   redis_server **slots = calloc(REDIS_SLOTS, sizeof *slots);
   neap_resp_cursor elements = value->elements;
   neap_resp_value range;
-  bool good = slots && value->type == NEAP_RESP_ARRAY;
+  if (slots == NULL) { /* with the old map until the next */
+    neap_redis_connection_fail(&guide->connection, "out of memory");
+    return false;
+  }
+  bool good = value->type == NEAP_RESP_ARRAY;
   while (good && neap_resp_next(&elements, &range)) good = take_range(guide, &range, slots);
   if (good) {
     redis->info.moves += guide->known && memcmp(redis->slots, slots, REDIS_SLOTS * sizeof *slots) != 0;
@@ -264,10 +268,6 @@ bool neap_redis_guide_is_hopeful(const neap_redis *redis) {
   return redis_connection_is_ready(&guide->connection) || guide->connection.failures < redis->address_count;
 }
 
-bool neap_redis_guide_knows(const neap_redis *redis) {
-  return redis->guide->known;
-}
-
 /* --- birth and death */
 
 static const redis_use use = {
@@ -275,7 +275,12 @@ static const redis_use use = {
 
 int neap_redis_guide_create(neap_redis *redis) {
   redis_guide *guide = calloc(1, sizeof *guide);
-  if (guide == NULL) return NEAP_ENOMEM;
+  redis_server **slots = is_sentinel(redis) ? NULL : calloc(REDIS_SLOTS, sizeof *slots);
+  if (guide == NULL || (slots == NULL && !is_sentinel(redis))) {
+    free(guide);
+    return NEAP_ENOMEM;
+  }
+  redis->slots = slots;
   guide->home = redis;
   neap_timer_init(&guide->again, on_again);
   neap_redis_connection_init(&guide->connection, redis, &use, guide);
@@ -296,5 +301,6 @@ void neap_redis_guide_destroy(neap_redis *redis) {
   neap_timer_clear(&redis->guide->again);
   neap_redis_connection_fini(&redis->guide->connection);
   free(redis->guide);
+  free(redis->slots);
   redis->guide = NULL;
 }

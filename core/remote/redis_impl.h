@@ -213,7 +213,6 @@ void neap_redis_guide_destroy(neap_redis *redis);
 void neap_redis_guide_hurry(neap_redis *redis);
 /* Somebody may yet say where the servers are. */
 bool neap_redis_guide_is_hopeful(const neap_redis *redis);
-bool neap_redis_guide_knows(const neap_redis *redis);
 /* Reads "MOVED 3999 127.0.0.1:6381" or ASK, as answered over `from`. False where it cannot be followed. */
 bool neap_redis_guide_moved(neap_redis *redis, const redis_connection *from, neap_view text,
                             redis_server **server, uint16_t *slot);
@@ -237,8 +236,8 @@ struct neap_redis {
   neap_tls_client *tls; /* NULL: none */
   const char *tls_name; /* NULL: the host of each address */
   redis_list servers;
-  redis_server *slots[REDIS_SLOTS]; /* of a Cluster */
-  redis_guide *guide;               /* NULL: the server is known */
+  redis_server **slots; /* REDIS_SLOTS, of a Cluster; NULL: there is none */
+  redis_guide *guide;   /* NULL: the server is known */
   redis_list refused;
   neap_soon refuse;
   redis_list resting;

@@ -149,7 +149,10 @@ static struct {
   uint16_t port;
   pthread_t thread;
   const char *hello, *answer; /* "" ends the connection; NULL: nothing is said */
-  const char *again;          /* sent after, until nobody takes it */
+  const char *servers;        /* the answer to CLUSTER SLOTS, or what a Sentinel is asked for */
+  pthread_t talks[64];
+  int talk_count;
+  const char *again; /* sent after, until nobody takes it */
   size_t again_bytes;
 } peer;
 
@@ -168,16 +171,25 @@ static void talk_to(int fd) {
   if (recv(fd, bytes, sizeof bytes, 0) <= 0) return;
   say(fd, peer.hello);
   if (peer.hello && peer.hello[0] == '\0') return;
-  while (recv(fd, bytes, sizeof bytes, 0) > 0) {
+  for (ssize_t got; (got = recv(fd, bytes, sizeof bytes, 0)) > 0;) {
+    bool about_servers = memmem(bytes, (size_t)got, "SLOTS", 5) || memmem(bytes, (size_t)got, "SENTINEL", 8);
     say_again(fd);
-    say(fd, peer.answer);
+    say(fd, about_servers ? peer.servers : peer.answer);
     if (peer.answer && peer.answer[0] == '\0') return;
   }
 }
 
+static void *talk(void *user) {
+  int fd = (int)(intptr_t)user;
+  talk_to(fd);
+  close(fd);
+  return NULL;
+}
+
 static void *serve(void *user) {
   (void)user;
-  for (int fd; (fd = accept(peer.listening, NULL, NULL)) >= 0; close(fd)) talk_to(fd);
+  for (int fd; peer.talk_count < 64 && (fd = accept(peer.listening, NULL, NULL)) >= 0; peer.talk_count++)
+    assert_int_equal(pthread_create(&peer.talks[peer.talk_count], NULL, talk, (void *)(intptr_t)fd), 0);
   return NULL;
 }
 
@@ -196,6 +208,7 @@ static void peer_end(void) {
   neap_redis_destroy(&rig.redis);
   shutdown(peer.listening, SHUT_RDWR);
   pthread_join(peer.thread, NULL);
+  for (int i = 0; i < peer.talk_count; i++) pthread_join(peer.talks[i], NULL);
   close(peer.listening);
 }
 
@@ -241,6 +254,26 @@ static void test_an_answer_that_nobody_asked_for_ends_the_connection(void **stat
   rig_expect("GET key", "one");
   rig_run_for(1);
   assert_non_null(strstr(rig_info().fault, "an answer that nobody has asked for: two"));
+  peer_end();
+}
+
+/* What is being sent must not be freed by an answer that comes too early. */
+static void test_an_answer_before_its_question_ends_the_connection(void **state) {
+  (void)state;
+  enum { LARGE = 32 << 20 };
+  char *body = calloc(1, LARGE);
+  peer_start(hello3, "+early\r\n");
+  rig_connect(peer.port);
+  answer got = {0};
+  const neap_view args[] = {neap_view_of("SET"), neap_view_of("key"), {body, LARGE}};
+  const neap_redis_command command = {.args = args, .count = 3, .done = rig_on_done, .user = &got};
+  rig.waited_for = 1;
+  assert_int_equal(neap_redis_start(rig.redis, &command, NULL), 0);
+  free(body);
+  rig_run();
+  assert_int_equal(got.end, NEAP_REDIS_LOST);
+  assert_true(got.sent);
+  assert_string_equal(got.text, "an answer that nobody has asked for: early");
   peer_end();
 }
 
@@ -301,6 +334,109 @@ static void test_a_server_that_says_nothing_is_left(void **state) {
   peer_end();
 }
 
+/* --- who only seems to know the servers */
+
+static char whole_range[128];
+
+static void cluster_open(const char *servers, const char *answer_text) {
+  peer_start(hello3, answer_text);
+  snprintf(whole_range, sizeof whole_range, "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n",
+           peer.port);
+  peer.servers = servers ? servers : whole_range;
+  rig.options.layout = NEAP_REDIS_CLUSTER;
+  rig_connect(peer.port);
+}
+
+static void test_slots_that_make_no_sense_are_not_believed(void **state) {
+  (void)state;
+#define NODE "*2\r\n$9\r\n127.0.0.1\r\n:7000\r\n"
+  static const char *const rows[] = {":5\r\n",
+                                     "*1\r\n+x\r\n",
+                                     "*1\r\n*0\r\n",
+                                     "*1\r\n*3\r\n:0\r\n:16384\r\n" NODE,
+                                     "*1\r\n*3\r\n:9\r\n:8\r\n" NODE,
+                                     "*1\r\n*3\r\n:-1\r\n:8\r\n" NODE,
+                                     "*1\r\n*3\r\n:0\r\n:8\r\n:7000\r\n",
+                                     "*1\r\n*3\r\n:0\r\n:8\r\n*2\r\n$1\r\na\r\n:0\r\n",
+                                     "*1\r\n*3\r\n:0\r\n:8\r\n*2\r\n$1\r\na\r\n:70000\r\n"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
+    cluster_open(rows[i], "+OK\r\n");
+    answer got = rig_ask("GET key");
+    assert_int_equal(got.end, NEAP_REDIS_DOWN);
+    assert_string_equal(got.text, "slots that cannot be understood");
+    peer_end();
+  }
+  cluster_open("-ERR This instance has cluster support disabled\r\n", "+OK\r\n");
+  assert_string_equal(rig_ask("GET key").text,
+                      "cannot ask for the servers: ERR This instance has cluster support disabled");
+  peer_end();
+}
+
+static void test_a_redirect_in_a_circle_ends(void **state) {
+  (void)state;
+  char moved[64] = "";
+
+  cluster_open(NULL, moved);
+  snprintf(moved, sizeof moved, "-MOVED 1 127.0.0.1:%u\r\n", peer.port);
+  answer got = rig_ask("GET key");
+  assert_int_equal(got.end, NEAP_REDIS_ERROR);
+  assert_non_null(strstr(got.text, "MOVED 1 127.0.0.1:"));
+  assert_int_equal(rig_info().redirects, 5);
+  peer_end();
+}
+
+static void test_a_redirect_to_nowhere_is_an_error(void **state) {
+  (void)state;
+  static const char *const rows[] = {"-MOVED\r\n",           "-MOVED 1\r\n",   "-MOVED x a:1\r\n",
+                                     "-MOVED 16384 a:1\r\n", "-MOVED 1 a\r\n", "-MOVED 1 a:0\r\n",
+                                     "-ASK 1 :x\r\n"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
+    cluster_open(NULL, rows[i]);
+    assert_int_equal(rig_ask("GET key").end, NEAP_REDIS_ERROR);
+    assert_int_equal(rig_info().redirects, 0);
+    peer_end();
+  }
+}
+
+static bool has_one_server(void) {
+  return rig_info().servers == 1;
+}
+
+static void test_a_server_without_slots_is_left_after_a_while(void **state) {
+  (void)state;
+  char both[256] = "";
+  cluster_open(both, "+OK\r\n");
+  snprintf(both, sizeof both,
+           "*2\r\n*3\r\n:0\r\n:99\r\n*2\r\n$9\r\n127.0.0.1\r\n:%u\r\n"
+           "*3\r\n:100\r\n:16383\r\n*2\r\n$9\r\n127.0.0.2\r\n:%u\r\n",
+           peer.port, peer.port);
+  answer got = rig_ask("GET key"); /* to 127.0.0.2, where nobody listens */
+  assert_int_equal(got.end, NEAP_REDIS_DOWN);
+  assert_int_equal(rig_info().servers, 2);
+  peer.servers = whole_range; /* asked for since a server is lost */
+  rig_run_until(has_one_server);
+  rig_expect("GET key", "OK");
+  assert_int_equal(rig_info().wanted, 1);
+  peer_end();
+}
+
+static void test_a_sentinel_that_makes_no_sense_is_not_believed(void **state) {
+  (void)state;
+  static const char *const rows[] = {":5\r\n", "*1\r\n+a\r\n", "*2\r\n+a\r\n+0\r\n",
+                                     "*2\r\n+a\r\n+70000\r\n"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
+    peer_start(hello3, ">3\r\n+subscribe\r\n+x\r\n:1\r\n");
+    peer.servers = rows[i];
+    rig.options.layout = NEAP_REDIS_SENTINEL;
+    rig.options.group = "app";
+    rig.options.version2 = true; /* one question, one answer */
+    rig.options.client_name = "x";
+    rig_connect(peer.port);
+    assert_string_equal(rig_ask("GET key").text, "an answer of a Sentinel that cannot be understood");
+    peer_end();
+  }
+}
+
 static void test_waits_before_the_next_attempt_grow(void **state) {
   (void)state;
   rig.options.connections = 1;
@@ -308,7 +444,7 @@ static void test_waits_before_the_next_attempt_grow(void **state) {
   rig.options.backoff_max_ms = 100000;
   rig_connect(free_port()); /* where nobody listens */
   rig_run_for(700);
-  assert_in_range(rig_info().failures, 4, 8); /* 20, 40, 80, 160, 320, each half to whole */
+  assert_in_range(rig_info().failures, 3, 8); /* 20, 40, 80, 160, 320, each half to whole */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_set_up, rig_tear_down)
@@ -323,10 +459,16 @@ int main(void) {
       TEST(test_garbage_ends_the_connection_with_a_reason),
       TEST(test_half_a_reply_is_none),
       TEST(test_an_answer_that_nobody_asked_for_ends_the_connection),
+      TEST(test_an_answer_before_its_question_ends_the_connection),
       TEST(test_old_servers_are_spoken_to_in_their_version),
       TEST(test_what_a_server_says_makes_no_lines_in_the_log),
       TEST(test_endless_bytes_take_no_memory),
       TEST(test_a_server_that_says_nothing_is_left),
+      TEST(test_slots_that_make_no_sense_are_not_believed),
+      TEST(test_a_redirect_in_a_circle_ends),
+      TEST(test_a_redirect_to_nowhere_is_an_error),
+      TEST(test_a_server_without_slots_is_left_after_a_while),
+      TEST(test_a_sentinel_that_makes_no_sense_is_not_believed),
       TEST(test_waits_before_the_next_attempt_grow),
   };
   return cmocka_run_group_tests(tests, start_servers, end_servers);
