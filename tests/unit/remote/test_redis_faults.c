@@ -306,7 +306,7 @@ static void test_endless_bytes_take_no_memory(void **state) {
       {">2\r\n$7\r\nmessage\r\n$1\r\nx\r\n", NULL}};
   for (size_t i = 0; i < NEAP_COUNT_OF(rows); i++) {
     rig.options.max_reply_bytes = 1 << 20;
-    rig.options.timeout_ms = 10000;
+    rig.options.timeout_ms = rig.options.stall_ms = 60000;
     peer_start(hello3, "+PONG\r\n");
     peer.again = rows[i].again;
     peer.again_bytes = 20 << 20;
