@@ -24,7 +24,7 @@ int neap_folder_watch(neap_loop *loop, const char *path, void (*changed)(void *u
   neap_folder *folder = calloc(1, sizeof *folder);
   if (folder == NULL) return NEAP_ENOMEM;
   *folder = (neap_folder){.changed = changed, .user = user};
-  uv_fs_event_init(&loop->uv, &folder->uv);
+  uv_fs_event_init(loop->uv, &folder->uv);
   folder->uv.data = folder;
   if (uv_fs_event_start(&folder->uv, on_event, path, 0)) {
     uv_close((uv_handle_t *)&folder->uv, on_closed);

@@ -22,7 +22,8 @@ typedef struct loop_wheel {
 typedef struct neap_farewell neap_farewell; /* a stream that lingers */
 
 struct neap_loop {
-  uv_loop_t uv;
+  uv_loop_t *uv; /* `own`, or the host's */
+  uv_loop_t own;
   uv_async_t wake;
   uv_prepare_t turn;
   void (*on_turn)(void *user);

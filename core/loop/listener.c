@@ -100,7 +100,7 @@ int neap_listener_open(neap_loop *loop, int socket, void (*accepted)(void *user,
   if (listener == NULL) return NEAP_ENOMEM;
   *listener = (neap_listener){.loop = loop, .socket = socket, .accepted = accepted, .user = user};
   neap_timer_init(&listener->pause, on_pause_over);
-  if (uv_poll_init(&loop->uv, &listener->poll, socket)) {
+  if (uv_poll_init(loop->uv, &listener->poll, socket)) {
     free(listener);
     return NEAP_EIO;
   }

@@ -40,26 +40,62 @@ static void on_prepare(uv_prepare_t *prepare) {
   run_soons(loop);
 }
 
-int neap_loop_create(neap_loop **out) {
-  neap_loop *loop = calloc(1, sizeof *loop);
-  if (loop == NULL) return NEAP_ENOMEM;
-  if (uv_loop_init(&loop->uv)) goto fail_loop;
-  if (uv_async_init(&loop->uv, &loop->wake, on_wake)) goto fail_async;
-  uv_prepare_init(&loop->uv, &loop->turn);
+static int open_loop(neap_loop *loop) {
+  if (uv_async_init(loop->uv, &loop->wake, on_wake)) return NEAP_EIO;
+  uv_prepare_init(loop->uv, &loop->turn);
   uv_prepare_start(&loop->turn, on_prepare);
   uv_unref((uv_handle_t *)&loop->turn);
   loop->soons.prev = loop->soons.next = &loop->soons;
   neap_loop_timers_init(loop);
   pthread_mutex_init(&loop->lock, NULL);
   loop->last_task = &loop->first_task;
+  return 0;
+}
+
+int neap_loop_create(neap_loop **out) {
+  neap_loop *loop = calloc(1, sizeof *loop);
+  if (loop == NULL) return NEAP_ENOMEM;
+  if (uv_loop_init(&loop->own)) goto fail_loop;
+  loop->uv = &loop->own;
+  if (open_loop(loop)) goto fail_open;
   *out = loop;
   return 0;
 
-fail_async:
-  uv_loop_close(&loop->uv);
+fail_open:
+  uv_loop_close(&loop->own);
 fail_loop:
   free(loop);
   return NEAP_EIO;
+}
+
+int neap_loop_adopt(struct uv_loop_s *uv, neap_loop **out) {
+  neap_loop *loop = calloc(1, sizeof *loop);
+  if (loop == NULL) return NEAP_ENOMEM;
+  loop->uv = uv;
+  if (open_loop(loop)) {
+    free(loop);
+    return NEAP_EIO;
+  }
+  *out = loop;
+  return 0;
+}
+
+static void free_loop(neap_loop *loop) {
+  neap_streams_free(loop);
+  pthread_mutex_destroy(&loop->lock);
+  free(loop);
+}
+
+/* --- the end on a loop of the host: it tells the handles that were closed last first, so that the last of
+ * ours is closed a turn later, when all streams have been told */
+
+static void on_turn_closed(uv_handle_t *turn) {
+  free_loop(NEAP_CONTAINER_OF((uv_prepare_t *)turn, neap_loop, turn));
+}
+
+static void on_wake_closed(uv_handle_t *wake) {
+  neap_loop *loop = NEAP_CONTAINER_OF((uv_async_t *)wake, neap_loop, wake);
+  uv_close((uv_handle_t *)&loop->turn, on_turn_closed);
 }
 
 void neap_loop_destroy(neap_loop **loop_ptr) {
@@ -67,30 +103,30 @@ void neap_loop_destroy(neap_loop **loop_ptr) {
   if (loop == NULL) return;
   *loop_ptr = NULL;
   neap_streams_stop_lingering(loop);
-  uv_close((uv_handle_t *)&loop->wake, NULL);
-  uv_close((uv_handle_t *)&loop->turn, NULL);
+  bool own = loop->uv == &loop->own;
   uv_close((uv_handle_t *)&loop->wheel.alarm, NULL);
-  uv_run(&loop->uv, UV_RUN_DEFAULT);
-  neap_assert(uv_loop_close(&loop->uv) == 0); /* fails where somebody has left something open */
-  neap_streams_free(loop);
-  pthread_mutex_destroy(&loop->lock);
-  free(loop);
+  uv_close((uv_handle_t *)&loop->wake, own ? NULL : on_wake_closed);
+  if (!own) return;
+  uv_close((uv_handle_t *)&loop->turn, NULL);
+  uv_run(loop->uv, UV_RUN_DEFAULT);
+  neap_assert(uv_loop_close(loop->uv) == 0); /* fails where somebody has left something open */
+  free_loop(loop);
 }
 
 void neap_loop_run(neap_loop *loop) {
-  uv_run(&loop->uv, UV_RUN_DEFAULT);
+  uv_run(loop->uv, UV_RUN_DEFAULT);
 }
 
 void neap_loop_stop(neap_loop *loop) {
-  uv_stop(&loop->uv);
+  uv_stop(loop->uv);
 }
 
 uint64_t neap_loop_now_ms(const neap_loop *loop) {
-  return uv_now(&loop->uv);
+  return uv_now(loop->uv);
 }
 
 uint64_t neap_loop_wall_ms(neap_loop *loop) {
-  uint64_t now_ms = uv_now(&loop->uv);
+  uint64_t now_ms = uv_now(loop->uv);
   if (loop->wall_read_ms != now_ms) {
     loop->wall_read_ms = now_ms;
     loop->wall_ms = neap_clock_wall_ms();

@@ -28,6 +28,11 @@ uint64_t neap_clock_wall_ms(void);             /* since 1970, for the borders: H
 typedef struct neap_loop neap_loop;
 
 int neap_loop_create(neap_loop **out);
+/* The same on a loop of libuv that the host runs, which goes on after neap_loop_destroy: it must run on until
+ * what was closed has been told so, two turns later. It does not end by itself before. neap_loop_run and
+ * _stop are the host's then. NEAP_ENOMEM, NEAP_EIO. */
+struct uv_loop_s;
+int neap_loop_adopt(struct uv_loop_s *uv, neap_loop **out);
 /* Closes what the loop itself holds and frees it. Streams, listeners and signals must be closed before; the
  * memory of those is given back here at the latest. */
 void neap_loop_destroy(neap_loop **loop);

@@ -23,7 +23,7 @@ int neap_signal_open(neap_loop *loop, int number, void (*caught)(void *user, int
   neap_signal *signal = calloc(1, sizeof *signal);
   if (signal == NULL) return NEAP_ENOMEM;
   *signal = (neap_signal){.caught = caught, .user = user};
-  uv_signal_init(&loop->uv, &signal->uv);
+  uv_signal_init(loop->uv, &signal->uv);
   signal->uv.data = signal;
   if (uv_signal_start(&signal->uv, on_signal, number)) {
     uv_close((uv_handle_t *)&signal->uv, on_closed);

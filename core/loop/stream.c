@@ -239,7 +239,7 @@ void neap_streams_free(neap_loop *loop) {
 
 int neap_stream_wrap(neap_loop *loop, int socket, neap_stream **out) {
   neap_stream *stream = take_memory(loop);
-  if (stream == NULL || uv_poll_init(&loop->uv, &stream->poll, socket)) {
+  if (stream == NULL || uv_poll_init(loop->uv, &stream->poll, socket)) {
     if (stream) give_memory(loop, stream);
     close(socket);
     return NEAP_ENOMEM;

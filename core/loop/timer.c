@@ -41,7 +41,7 @@ static void wake_at(neap_loop *loop, uint64_t tick) {
   loop_wheel *wheel = &loop->wheel;
   wheel->wake_tick = tick;
   if (tick == UINT64_MAX) return;
-  uint64_t due_ms = tick * NEAP_TICK_MS, now_ms = uv_now(&loop->uv);
+  uint64_t due_ms = tick * NEAP_TICK_MS, now_ms = uv_now(loop->uv);
   uv_timer_start(&wheel->alarm, on_alarm, due_ms > now_ms ? due_ms - now_ms : 0, 0);
   uv_unref((uv_handle_t *)&wheel->alarm);
 }
@@ -79,7 +79,7 @@ static void fire_slot(neap_loop *loop, neap_timer *head, uint64_t now_ms) {
 static void on_alarm(uv_timer_t *alarm) {
   neap_loop *loop = NEAP_CONTAINER_OF(alarm, neap_loop, wheel.alarm);
   loop_wheel *wheel = &loop->wheel;
-  uint64_t now_ms = uv_now(&loop->uv), now_tick = now_ms / NEAP_TICK_MS;
+  uint64_t now_ms = uv_now(loop->uv), now_tick = now_ms / NEAP_TICK_MS;
   wheel->wake_tick = 0; /* the alarm is set once, below */
   /* After a long sleep every slot has come: walking the wheel around once visits them all. */
   if (now_tick > wheel->done_tick + NEAP_WHEEL_SLOTS) wheel->done_tick = now_tick - NEAP_WHEEL_SLOTS;
@@ -91,9 +91,9 @@ void neap_loop_timers_init(neap_loop *loop) {
   loop_wheel *wheel = &loop->wheel;
   for (size_t i = 0; i < NEAP_WHEEL_SLOTS; i++)
     wheel->slots[i].prev = wheel->slots[i].next = &wheel->slots[i];
-  wheel->done_tick = uv_now(&loop->uv) / NEAP_TICK_MS;
+  wheel->done_tick = uv_now(loop->uv) / NEAP_TICK_MS;
   wheel->wake_tick = UINT64_MAX;
-  uv_timer_init(&loop->uv, &wheel->alarm);
+  uv_timer_init(loop->uv, &wheel->alarm);
 }
 
 void neap_timer_init(neap_timer *timer, void (*fire)(neap_timer *timer)) {
@@ -101,12 +101,12 @@ void neap_timer_init(neap_timer *timer, void (*fire)(neap_timer *timer)) {
 }
 
 void neap_timer_set(neap_loop *loop, neap_timer *timer, uint64_t delay_ms) {
-  timer->due_ms = uv_now(&loop->uv) + delay_ms;
+  timer->due_ms = uv_now(loop->uv) + delay_ms;
   if (timer->next != NULL) {
     if (timer->tick * NEAP_TICK_MS <= timer->due_ms) return; /* its slot comes first, and puts it in again */
     neap_timer_clear(timer);
   }
-  if (loop->wheel.wake_tick == UINT64_MAX) loop->wheel.done_tick = uv_now(&loop->uv) / NEAP_TICK_MS;
+  if (loop->wheel.wake_tick == UINT64_MAX) loop->wheel.done_tick = uv_now(loop->uv) / NEAP_TICK_MS;
   put(loop, timer);
 }
 

@@ -26,7 +26,7 @@ int neap_watch_open(neap_loop *loop, int socket, void (*ready)(void *user, int e
                     neap_watch **out) {
   neap_watch *watch = calloc(1, sizeof *watch);
   if (watch == NULL) return NEAP_ENOMEM;
-  if (uv_poll_init(&loop->uv, &watch->uv, socket)) {
+  if (uv_poll_init(loop->uv, &watch->uv, socket)) {
     free(watch);
     return NEAP_EIO;
   }

@@ -128,12 +128,8 @@ void neap_tiers_port_run(neap_tiers_port *port);
 /* What a port stands on. */
 const neap_tier_ground *neap_tiers_port_ground(const neap_tiers_port *port);
 
-/* A port on a loop; both may be gone in any order once it is detached. Errors: NEAP_ENOMEM, and what a tier
- * says that cannot be opened. */
-int neap_tiers_attach(neap_tiers *tiers, neap_loop *loop, neap_tiers_port **out, neap_err *err);
-/* Ends it: what is under way at it is told NEAP_ECANCELED where others wait for it, its own callers are told
- * nothing. Not from inside a function that the port has called. */
-void neap_tiers_detach(neap_tiers_port **port);
+/* As neap_tiers_attach, on a loop of ours. */
+int neap_tiers_attach_loop(neap_tiers *tiers, neap_loop *loop, neap_tiers_port **out, neap_err *err);
 
 /* --- coherence ----------------------------------------------------------------------------------------- */
 

@@ -124,6 +124,19 @@ typedef struct neap_tier_cdn_options {
 NEAP_API int neap_tiers_add_cdn(neap_tiers *tiers, const neap_tier_cdn_options *cdn,
                                 const neap_tier_options *options, neap_err *err);
 
+/* --- ports --------------------------------------------------------------------------------------------- */
+
+struct uv_loop_s; /* uv_loop_t of libuv */
+
+/* Opens a port on a loop of libuv that the host runs; from its thread. The loop does not end by itself while
+ * the port is attached. Errors: NEAP_ENOMEM, NEAP_EIO, and what a tier says that cannot be opened. */
+NEAP_API int neap_tiers_attach(neap_tiers *tiers, struct uv_loop_s *loop, neap_tiers_port **out,
+                               neap_err *err);
+/* Closes it: callers at other ports that wait for what is under way here are told NEAP_ECANCELED, callers
+ * here nothing; writes under way wait for another port. Not from inside a function that the port has called.
+ * The loop has to run on until it has nothing more to do: memory is given back then. Clears the pointer. */
+NEAP_API void neap_tiers_detach(neap_tiers_port **port);
+
 /* --- calls --------------------------------------------------------------------------------------------- */
 
 /* A value: bytes with a small part beside them. Immutable; valid until the reply is released. */

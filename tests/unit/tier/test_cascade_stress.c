@@ -218,7 +218,7 @@ static void test_threads_share_a_cascade(void **state) {
     neap_timer_init(&of->timer, on_turn);
     for (int n = 0; n < UNDER_WAY; n++) of->asked[n].of = of;
     assert_int_equal(neap_loop_create(&of->loop), 0);
-    assert_int_equal(neap_tiers_attach(tiers, of->loop, &of->port, NULL), 0);
+    assert_int_equal(neap_tiers_attach_loop(tiers, of->loop, &of->port, NULL), 0);
   }
   for (int i = 0; i < THREADS; i++) pthread_create(&clients[i].thread, NULL, run, &clients[i]);
   for (int i = 0; i < THREADS; i++) {

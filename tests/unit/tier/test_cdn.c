@@ -111,7 +111,7 @@ static void open_tiers(neap_tier_cdn_options cdn) {
   if (neap_tiers_add_cdn(the.tiers, &cdn, &(neap_tier_options){.hard_timeout_ms = 5000}, &err))
     fail_msg("%s", err.text);
   assert_int_equal(neap_loop_create(&the.loop), 0);
-  assert_int_equal(neap_tiers_attach(the.tiers, the.loop, &the.port, &err), 0);
+  assert_int_equal(neap_tiers_attach_loop(the.tiers, the.loop, &the.port, &err), 0);
 }
 
 static void close_tiers(void) {

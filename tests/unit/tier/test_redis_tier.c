@@ -88,7 +88,7 @@ static void open_node(node *it, bool below) {
   if (below)
     assert_int_equal(
         neap_tiers_add(it->tiers, &below_vt, it, &(neap_tier_options){.hard_timeout_ms = 60000}, NULL), 0);
-  assert_int_equal(neap_tiers_attach(it->tiers, the.loop, &it->port, &err), 0);
+  assert_int_equal(neap_tiers_attach_loop(it->tiers, the.loop, &it->port, &err), 0);
 }
 
 static void close_node(node *it) {
