@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/base.h"
-#include "tier/redis_scripts.h"
 
 enum { DIGITS = 17, ARGS = 8 };
 
@@ -318,7 +317,7 @@ static int open_tier(void *user, neap_tiers_port *port, void **out) {
   self->loop = loop;
   self->id = neap_clock_now_ns(NULL) * 31 + (uintptr_t)self;
   self->token = self->id | 1;
-  int code = neap_redis_create(loop, &config->options.redis, &self->redis, NULL);
+  int code = neap_redis_create(loop, &config->redis, &self->redis, NULL);
   if (code == 0)
     code = neap_codec_create(&config->codec, config->keyring, config->dictionaries, &self->codec, NULL);
   if (code) {
@@ -331,11 +330,8 @@ static int open_tier(void *user, neap_tiers_port *port, void **out) {
   return 0;
 }
 
-static void destroy(void *user) {
-  neap_redis_config *config = user;
-  neap_keyring_unref(&config->keyring);
-  neap_dictionaries_unref(&config->dictionaries);
-  free(config);
+static void destroy(void *config) {
+  neap_redis_config_destroy(config);
 }
 
 static const neap_tier_vt redis_vt = {.name = "redis",
@@ -346,50 +342,14 @@ static const neap_tier_vt redis_vt = {.name = "redis",
                                       .cancel = cancel,
                                       .destroy = destroy};
 
-void neap_tier_redis_options_init(neap_tier_redis_options *options) {
-  *options = (neap_tier_redis_options){.prefix = "neap:",
-                                       .ns = "",
-                                       .lease_ms = 5000,
-                                       .tombstone_ms = 30000,
-                                       .heartbeat_ms = 1000,
-                                       .max_staleness_ms = 3000,
-                                       .max_object = 64u << 20};
-  neap_redis_options_init(&options->redis);
-}
-
-static int check(const neap_tier_redis_options *options, neap_err *err) {
-  if (strlen(options->prefix) > 100)
-    return neap_fail(err, NEAP_EINVAL, "prefix of a redis tier: at most 100 bytes");
-  if (options->tombstone_ms < options->lease_ms)
-    return neap_fail(err, NEAP_EINVAL, "tombstone_ms of a redis tier is less than lease_ms");
-  if (options->max_staleness_ms <= options->heartbeat_ms)
-    return neap_fail(err, NEAP_EINVAL, "max_staleness_ms of a redis tier is not more than heartbeat_ms");
-  if (options->lease_ms == 0 || options->heartbeat_ms == 0)
-    return neap_fail(err, NEAP_EINVAL, "lease_ms and heartbeat_ms of a redis tier are at least 1");
-  if (options->max_object == 0 || options->max_object > NEAP_CODEC_OBJECT_MAX)
-    return neap_fail(err, NEAP_EINVAL, "max_object of a redis tier: 1 byte to 1 GiB");
-  return 0;
+int neap_tiers_add_redis_coded(neap_tiers *tiers, const neap_tier_redis_options *options,
+                               const neap_tier_codec *codec, const neap_tier_options *tier, neap_err *err) {
+  neap_redis_config *config;
+  int code = neap_redis_config_create(tiers, options, codec, &config, err);
+  return code ? code : neap_tiers_add(tiers, &redis_vt, config, tier, err);
 }
 
 int neap_tiers_add_redis(neap_tiers *tiers, const neap_tier_redis_options *options,
-                         const neap_tier_codec *codec, const neap_tier_options *tier, neap_err *err) {
-  int code = check(options, err);
-  if (code) return code;
-  neap_redis_config *config = calloc(1, sizeof *config);
-  if (config == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  config->tiers = tiers;
-  config->options = *options;
-  config->codec = codec && codec->options ? *codec->options : neap_codec_options_default;
-  config->codec.max_object = (uint32_t)options->max_object;
-  if (codec && codec->keyring) config->keyring = neap_keyring_ref(codec->keyring);
-  if (codec && codec->dictionaries) config->dictionaries = neap_dictionaries_ref(codec->dictionaries);
-  snprintf(config->channel, sizeof config->channel, "%sevents", options->prefix);
-  snprintf(config->epoch_key, sizeof config->epoch_key, "%sepoch", options->prefix);
-  snprintf(config->prefix, sizeof config->prefix, "%sk:", options->prefix);
-  neap_redis_script_init(&config->get, neap_redis_get);
-  neap_redis_script_init(&config->fill, neap_redis_fill);
-  neap_redis_script_init(&config->set, neap_redis_set);
-  neap_redis_script_init(&config->delete, neap_redis_delete);
-  neap_redis_script_init(&config->clear, neap_redis_clear);
-  return neap_tiers_add(tiers, &redis_vt, config, tier, err);
+                         const neap_tier_options *tier, neap_err *err) {
+  return neap_tiers_add_redis_coded(tiers, options, NULL, tier, err);
 }

@@ -4,12 +4,20 @@
 
 #include <stdatomic.h>
 
+#include "remote/remote.h"
 #include "tier/tier.h"
+
+enum { NEAP_REDIS_TEXTS = 32 };
 
 /* Shared by all ports. */
 typedef struct neap_redis_config {
   neap_tiers *tiers;
-  neap_tier_redis_options options;
+  neap_tier_redis_options options; /* its texts are ours */
+  neap_redis_options redis;
+  neap_redis_tls tls;
+  const char *addresses[NEAP_REDIS_ADDRESSES_MAX + 1];
+  char *texts[NEAP_REDIS_TEXTS]; /* copies */
+  size_t text_count;
   neap_codec_options codec;
   neap_keyring *keyring;
   neap_dictionaries *dictionaries;
@@ -40,6 +48,10 @@ typedef struct neap_redis_tier {
   uint64_t fresh_until_ms; /* what was written before has been told */
   bool outstanding;
 } neap_redis_tier;
+
+int neap_redis_config_create(neap_tiers *tiers, const neap_tier_redis_options *options,
+                             const neap_tier_codec *codec, neap_redis_config **out, neap_err *err);
+void neap_redis_config_destroy(neap_redis_config *config);
 
 /* Asks for the epoch; what waits goes on when it is there. */
 void neap_redis_tier_ask_epoch(neap_redis_tier *self);

@@ -11,7 +11,6 @@
 #include "loop/loop.h"
 #include "neap/tier.h"
 #include "policy/policy.h"
-#include "remote/remote.h"
 #include "store/codec.h"
 
 /* --- what a tier below memory is ----------------------------------------------------------------------- */
@@ -85,23 +84,8 @@ typedef struct neap_tier_codec {
 int neap_tiers_add_cdn_coded(neap_tiers *tiers, const neap_tier_cdn_options *cdn,
                              const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
 
-/* A Redis or Valkey as a tier. Texts, `redis.addresses` and `redis.tls` are borrowed until the cascade is
- * destroyed. Times in milliseconds, 0 takes the default. */
-typedef struct neap_tier_redis_options {
-  neap_redis_options redis;
-  const char *prefix;        /* of keys and the channel; default "neap:" */
-  const char *ns;            /* namespace: a value is not believed in another one; default "" */
-  uint64_t lease_ms;         /* how long one node may take to fill a miss; default 5 s */
-  uint64_t tombstone_ms;     /* how long a delete is remembered; at least lease_ms; default 30 s */
-  uint64_t heartbeat_ms;     /* default 1 s */
-  uint64_t max_staleness_ms; /* without a heartbeat that came back for so long, all of memory is suspect; more
-                                than heartbeat_ms; default 3 s */
-  size_t max_object;         /* default 64 MiB */
-} neap_tier_redis_options;
-/* Fills the defaults in, those of `redis` too. */
-void neap_tier_redis_options_init(neap_tier_redis_options *options);
-int neap_tiers_add_redis(neap_tiers *tiers, const neap_tier_redis_options *redis,
-                         const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
+int neap_tiers_add_redis_coded(neap_tiers *tiers, const neap_tier_redis_options *redis,
+                               const neap_tier_codec *codec, const neap_tier_options *options, neap_err *err);
 
 /* As neap_tiers_create, without an engine. `host` has every member set and is copied; `registry` is borrowed
  * until the cascade is destroyed. */

@@ -124,6 +124,40 @@ typedef struct neap_tier_cdn_options {
 NEAP_API int neap_tiers_add_cdn(neap_tiers *tiers, const neap_tier_cdn_options *cdn,
                                 const neap_tier_options *options, neap_err *err);
 
+/* A Redis or Valkey; docs/tiers.md says what it promises. Take neap_tier_redis_options_init for defaults,
+ * which are named here. Texts are copied. Times are milliseconds. */
+typedef enum neap_tier_redis_layout {
+  NEAP_TIER_REDIS_SINGLE,
+  NEAP_TIER_REDIS_SENTINEL, /* the primary of `group`, which Sentinels name */
+  NEAP_TIER_REDIS_CLUSTER
+} neap_tier_redis_layout;
+typedef struct neap_tier_redis_options {
+  neap_tier_redis_layout layout; /* SINGLE */
+  const char *const *addresses;  /* "10.0.0.1:6379", "unix:/run/redis.sock", ended by NULL: the
+                                    server, the Sentinels or nodes of the Cluster; at most 16 */
+  const char *group;             /* of Sentinels */
+  const char *user, *password;   /* NULL: none */
+  const char *sentinel_user, *sentinel_password; /* the same, of the Sentinels */
+  unsigned database;                             /* 0 */
+  unsigned connections;                          /* of each port to each server; 2 */
+  int tls;                                       /* speak TLS; the next four are NULL or its files and name */
+  const char *tls_ca_file, *tls_server_name, *tls_certificate_file, *tls_key_file;
+  uint64_t connect_timeout_ms, stall_ms;   /* 1000; 3000 without an answer close a connection */
+  uint64_t backoff_min_ms, backoff_max_ms; /* 50, 2000: between attempts to connect */
+  const char *prefix;                      /* of keys and the channel; "neap:" */
+  const char *ns;                          /* namespace: a value is not believed in another one; "" */
+  uint64_t lease_ms;                       /* 5 s: for a node to fill a miss */
+  uint64_t tombstone_ms;                   /* 30 s, at least lease_ms: a delete is remembered */
+  uint64_t heartbeat_ms;                   /* 1 s */
+  uint64_t max_staleness_ms; /* 3 s, more than heartbeat_ms: without a heartbeat that came back for so long,
+                                all of memory is suspect */
+  size_t max_object;         /* 64 MiB */
+} neap_tier_redis_options;
+NEAP_API void neap_tier_redis_options_init(neap_tier_redis_options *options);
+/* Adds it. At most one tier gives out versions, as Redis does. Errors as neap_tiers_add_cdn. */
+NEAP_API int neap_tiers_add_redis(neap_tiers *tiers, const neap_tier_redis_options *redis,
+                                  const neap_tier_options *options, neap_err *err);
+
 /* --- ports --------------------------------------------------------------------------------------------- */
 
 struct uv_loop_s; /* uv_loop_t of libuv */

@@ -44,7 +44,8 @@ static void test_a_host_with_a_loop_of_its_own_uses_the_cascade(void **state) {
   while (it.times == 0) uv_run(&loop, UV_RUN_ONCE);
   assert_int_equal(it.code, NEAP_EUNAVAIL);
   const neap_tier_set_options memory = {.tiers = NEAP_TIER_MEMORY};
-  assert_int_equal(neap_tiers_set(port, NEAP_BYTES("k"), NEAP_BYTES("v"), &memory, NULL, NULL, NULL, NULL), 0);
+  assert_int_equal(neap_tiers_set(port, NEAP_BYTES("k"), NEAP_BYTES("v"), &memory, NULL, NULL, NULL, NULL),
+                   0);
   assert_int_equal(neap_tiers_get(port, NEAP_BYTES("k"), NULL, on_reply, &it, &reply, NULL), 0);
   assert_int_equal(neap_tier_value_size(&reply.value), 1);
   neap_tier_reply_release(&reply);

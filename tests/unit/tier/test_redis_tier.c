@@ -72,9 +72,9 @@ static void open_node(node *it, bool below) {
   assert_int_equal(neap_tiers_create_with(the.registry, &the.host, &options, &it->tiers, NULL), 0);
   neap_tier_redis_options redis;
   neap_tier_redis_options_init(&redis);
-  redis.redis.addresses = the.addresses;
-  redis.redis.backoff_max_ms = 100;
-  redis.redis.stall_ms = 500;
+  redis.addresses = the.addresses;
+  redis.backoff_max_ms = 100;
+  redis.stall_ms = 500;
   redis.heartbeat_ms = 50;
   redis.max_staleness_ms = 400;
   const neap_tier_options tier = {.hard_timeout_ms = 300,
@@ -84,7 +84,7 @@ static void open_node(node *it, bool below) {
                                   .recovery_delay_ms = 100,
                                   .soft_timeout_ms = 20};
   neap_err err;
-  if (neap_tiers_add_redis(it->tiers, &redis, NULL, &tier, &err)) fail_msg("%s", err.text);
+  if (neap_tiers_add_redis(it->tiers, &redis, &tier, &err)) fail_msg("%s", err.text);
   if (below)
     assert_int_equal(
         neap_tiers_add(it->tiers, &below_vt, it, &(neap_tier_options){.hard_timeout_ms = 60000}, NULL), 0);
@@ -434,11 +434,15 @@ static void test_settings_that_cannot_be_are_said(void **state) {
   neap_tier_redis_options options;
   neap_err err;
   neap_tier_redis_options_init(&options);
+  assert_int_equal(neap_tiers_add_redis(the.nodes[0].tiers, &options, NULL, &err), NEAP_EINVAL);
+  assert_non_null(strstr(err.text, "addresses"));
+  options.addresses = the.addresses;
   options.tombstone_ms = options.lease_ms - 1;
-  assert_int_equal(neap_tiers_add_redis(the.nodes[0].tiers, &options, NULL, NULL, &err), NEAP_EINVAL);
+  assert_int_equal(neap_tiers_add_redis(the.nodes[0].tiers, &options, NULL, &err), NEAP_EINVAL);
   neap_tier_redis_options_init(&options);
+  options.addresses = the.addresses;
   options.max_staleness_ms = options.heartbeat_ms;
-  assert_int_equal(neap_tiers_add_redis(the.nodes[0].tiers, &options, NULL, NULL, &err), NEAP_EINVAL);
+  assert_int_equal(neap_tiers_add_redis(the.nodes[0].tiers, &options, NULL, &err), NEAP_EINVAL);
 }
 
 #define TEST(name)  cmocka_unit_test_setup_teardown(name, set_up, tear_down)
