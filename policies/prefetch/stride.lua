@@ -7,7 +7,7 @@
 --            least  steps that make a run (3)
 --            runs   followed at a time (64)
 --            reach  largest distance between numbers (4096)
--- Cost       one look at every run per key that was not in the cache: 64 compares; 56 bytes per run. No memory per key
+-- Cost       one look at every run per key that was not in the cache: 64 compares; 48 bytes per run. No memory per key
 -- Source     the window that doubles: W. Fengguang et al., "On the Design of a New Linux Readahead Framework", 2008
 local policy = require "neap.policy"
 

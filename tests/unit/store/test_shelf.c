@@ -1,8 +1,6 @@
 /* The shelf: prefetched entries take room, and the policy hears of them at their first use. */
 #include "rig.h"
 
-#include <pthread.h>
-
 #include "base/random.h"
 
 static void open_keys(rig *r, const char *evict, uint64_t limit, bool exact) {
@@ -145,29 +143,6 @@ static void test_a_cache_that_is_all_shelf_gives_way(void **state) {
   rig_fini(&r);
 }
 
-enum { THREADS = 4, STRESS_KEYS = 2000 };
-static rig shared;
-static _Atomic int firsts;
-
-static void *use_all(void *user) {
-  (void)user;
-  for (uint64_t key = 1; key <= STRESS_KEYS; key++)
-    if (get(&shared, key) == NEAP_STORE_FIRST_USE) atomic_fetch_add(&firsts, 1);
-  return NULL;
-}
-
-static void test_many_threads_agree_on_one_first_use_each(void **state) {
-  (void)state;
-  rig_init(&shared);
-  open_keys(&shared, "native:sieve", STRESS_KEYS * 2, false);
-  for (uint64_t key = 1; key <= STRESS_KEYS; key++) assert_int_equal(shelve(&shared, key), 0);
-  pthread_t threads[THREADS];
-  for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, use_all, NULL), 0);
-  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
-  assert_int_equal(atomic_load(&firsts), STRESS_KEYS);
-  rig_fini(&shared);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_first_use_is_told_apart),
@@ -177,7 +152,6 @@ int main(void) {
       cmocka_unit_test(test_only_what_nobody_used_is_dropped),
       cmocka_unit_test(test_what_is_there_already_is_not_shelved),
       cmocka_unit_test(test_a_cache_that_is_all_shelf_gives_way),
-      cmocka_unit_test(test_many_threads_agree_on_one_first_use_each),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
