@@ -177,7 +177,7 @@ typedef struct neap_tls neap_tls;
  * the stream is still to be closed. NEAP_EINVAL where the name is empty, NEAP_EIO, NEAP_ENOMEM. */
 int neap_tls_connect(neap_loop *loop, neap_tls_client *client, const neap_address *address, const char *name,
                      const neap_stream_vt *vt, void *user, neap_tls **out);
-/* As neap_stream_read. */
+/* As neap_stream_read. What is left is told of again, but a little later: better read until NEAP_EBUSY. */
 ssize_t neap_tls_read(neap_tls *tls, void *buffer, size_t capacity);
 /* As neap_stream_send, but the bytes are taken: they need not stay. NEAP_EBUSY: no other send until `sent`.
  */

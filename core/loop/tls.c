@@ -32,8 +32,8 @@ struct neap_tls {
   BIO *in, *out; /* of `ssl` */
   char *sending; /* what the stream keeps; NULL: nothing */
   bool open;
-  bool *gone; /* set when closed from within a callback */
-  neap_soon more;
+  bool *gone;      /* set when closed from within a callback */
+  neap_timer more; /* for what a reader has left, which no socket tells of */
   char fault[FAULT];
 };
 
@@ -187,12 +187,11 @@ static void tell_readable(neap_tls *tls) {
   tls->vt->readable(tls->user);
   if (gone) return;
   tls->gone = NULL;
-  if (has_more(tls)) neap_soon_set(tls->loop, &tls->more);
+  if (has_more(tls)) neap_timer_set(tls->loop, &tls->more, 0);
 }
 
-static void on_more(neap_soon *soon) {
-  neap_tls *tls = NEAP_CONTAINER_OF(soon, neap_tls, more);
-  tls->vt->readable(tls->user); /* what it leaves, it is told of with the next bytes */
+static void on_more(neap_timer *timer) {
+  tell_readable(NEAP_CONTAINER_OF(timer, neap_tls, more));
 }
 
 /* --- greeting */
@@ -204,7 +203,7 @@ static void greet(neap_tls *tls) {
     if (flush(tls) == NEAP_EIO || (done != 1 && error != SSL_ERROR_WANT_READ)) break;
     if (done == 1) {
       tls->open = true;
-      if (has_more(tls)) neap_soon_set(tls->loop, &tls->more);
+      if (has_more(tls)) neap_timer_set(tls->loop, &tls->more, 0);
       tls->vt->connected(tls->user, 0);
       return;
     }
@@ -294,7 +293,7 @@ int neap_tls_connect(neap_loop *loop, neap_tls_client *client, const neap_addres
   tls->loop = loop;
   tls->vt = vt;
   tls->user = user;
-  neap_soon_init(&tls->more, on_more);
+  neap_timer_init(&tls->more, on_more);
   int code = make_ssl(tls, client, name);
   if (code == 0) code = neap_stream_connect(loop, address, &own, tls, &tls->stream);
   if (code) {
@@ -312,7 +311,7 @@ void neap_tls_close(neap_tls **tls_ptr) {
   if (tls->gone) *tls->gone = true;
   if (tls->open && SSL_shutdown(tls->ssl) >= 0) flush(tls); /* says farewell where that costs no wait */
   ERR_clear_error();
-  neap_soon_clear(&tls->more);
+  neap_timer_clear(&tls->more);
   neap_stream_close(&tls->stream);
   SSL_free(tls->ssl); /* and its buffers */
   free(tls->sending);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER = 16384, BUFFER_KEPT = 65536, LEAST_READ = 4096, ROUNDS_MAX = 16 };
+enum { BUFFER = 16384, BUFFER_KEPT = 65536, LEAST_READ = 4096, ROUNDS_MAX = 16, TLS_ROUNDS_MAX = 256 };
 
 /* --- plain or TLS */
 
@@ -151,9 +151,18 @@ static bool make_room(redis_connection *connection) {
   return true;
 }
 
+static void fail_read(redis_connection *connection) {
+  const char *fault = connection->tls ? neap_tls_fault(connection->tls) : "";
+  if (fault[0])
+    neap_redis_connection_fail(connection, "TLS: %s", fault);
+  else
+    neap_redis_connection_fail(connection, "the server has closed the connection");
+}
+
 static void on_readable(void *user) {
   redis_connection *connection = user;
-  for (int round = 0; connection->tls || round < ROUNDS_MAX; round++) { /* TLS is to be read to its end */
+  int rounds = connection->tls ? TLS_ROUNDS_MAX : ROUNDS_MAX; /* others are to have their turn */
+  for (int round = 0; round < rounds; round++) {
     if (!make_room(connection)) {
       neap_redis_connection_fail(connection, "out of memory");
       return;
@@ -162,7 +171,7 @@ static void on_readable(void *user) {
     ssize_t got = read_some(connection, connection->buffer + connection->size, room);
     if (got == NEAP_EBUSY) return;
     if (got <= 0) {
-      neap_redis_connection_fail(connection, "the server has closed the connection");
+      fail_read(connection);
       return;
     }
     connection->size += (size_t)got;
