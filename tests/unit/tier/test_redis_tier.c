@@ -119,8 +119,10 @@ static bool once(void) {
   return true;
 }
 
+static int turns;
 /* Lets a few milliseconds of the loop pass: until the next look. */
 static void turn(void) {
+  assert_true(++turns < 5000); /* what is waited for does not come */
   run_until(once);
 }
 
@@ -196,6 +198,7 @@ static bool is_sure(void) {
 
 static int set_up_with(bool below) {
   memset(&the, 0, sizeof the);
+  turns = 0;
   neap_host given = {.now_ms = neap_clock_now_ms,
                      .now_ns = neap_clock_now_ns,
                      .thread_cpu_ns = neap_clock_thread_cpu_ns,
@@ -414,6 +417,34 @@ static void test_a_paused_redis_costs_memory_hits_nothing_and_is_back_by_itself(
   assert_string_equal(the.body, "kept");
 }
 
+static void test_a_write_whose_announcement_was_lost_is_seen(void **state) {
+  (void)state;
+  char said[128];
+  for (int i = 0; i < 5; i++) {
+    assert_int_equal(set(0, "k", "one"), 0);
+    run_until(is_sure);
+    tell(&the.server, "CLIENT KILL TYPE pubsub", said, sizeof said);
+    assert_int_equal(set(1, "k", "two"), 0); /* nobody listens yet */
+    run_until(second_value);
+    run_until(is_sure);
+    assert_int_equal(get(0, "k"), 0);
+    assert_string_equal(the.body, "two");
+  }
+}
+
+static void test_the_next_port_listens_when_the_one_that_did_goes(void **state) {
+  (void)state;
+  neap_tiers_port *second;
+  assert_int_equal(neap_tiers_attach_loop(the.nodes[0].tiers, the.loop, &second, NULL), 0);
+  assert_int_equal(set(0, "k", "one"), 0);
+  run_until(is_sure);
+  neap_tiers_detach(&the.nodes[0].port);
+  the.nodes[0].port = second;
+  run_until(is_sure);
+  assert_int_equal(set(1, "k", "two"), 0);
+  run_until(second_value);
+}
+
 static void test_a_redis_that_was_killed_and_came_back_empty_is_used_again(void **state) {
   (void)state;
   assert_int_equal(set(0, "k", "value"), 0);
@@ -460,6 +491,8 @@ int main(void) {
       TEST(test_what_others_keep_under_our_keys_is_nothing),
       TEST(test_a_record_under_another_key_is_not_believed),
       TEST(test_a_paused_redis_costs_memory_hits_nothing_and_is_back_by_itself),
+      TEST(test_a_write_whose_announcement_was_lost_is_seen),
+      TEST(test_the_next_port_listens_when_the_one_that_did_goes),
       TEST(test_a_redis_that_was_killed_and_came_back_empty_is_used_again),
       TEST(test_settings_that_cannot_be_are_said),
   };
