@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/base.h"
+#include "base/host.h"
 #include "route/route.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
@@ -14,7 +15,8 @@ enum { RULES_MAX = 32, LINES_MAX = 64 };
 
 typedef struct line {
   char kind;
-  const char *host, *path;
+  char *host;
+  const char *path;
 } line;
 
 /* Splits `text` in place. */
@@ -100,8 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     count++;
   }
   neap_assert(neap_routes_create(pointers, (size_t)count, &routes) == 0);
-  for (int i = 0; i < line_count; i++)
-    if (lines[i].kind == 'r') check_request(routes, rules, count, &lines[i]);
+  for (int i = 0; i < line_count; i++) {
+    if (lines[i].kind != 'r') continue;
+    neap_host_lower(lines[i].host, strlen(lines[i].host), lines[i].host); /* as a board has it */
+    check_request(routes, rules, count, &lines[i]);
+  }
   neap_routes_destroy(&routes);
   free(text);
   return 0;

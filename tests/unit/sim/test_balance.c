@@ -171,7 +171,7 @@ static void test_bad_scenarios_are_refused_with_their_line(void **state) {
       {"[a]\nload = \n", "x:2: error: load takes at least 1 numbers"},
       {"[a]\nload = much\n", "x:2: error: load: not a number"},
       {"[a]\nload = 1e999\n", "x:2: error: load: not a number"},
-      {"[a]\nload = nan\n", "x:2: error: load: nan is not in"},
+      {"[a]\nload = nan\n", "x:2: error: load: not a number"},
       {"[a]\nload = 1 2 3\n", "x:2: error: load takes at most 2"},
       {"[a]\nbackends = 0\n", "x:2: error: backends: 0 is not in"},
       {"[a]\nworkers = 1.5\n", "x:2: error: workers: 1.5 is not a whole number"},
