@@ -20,10 +20,12 @@ static void drop_source(neap_history *history, uint64_t source) {
   if (past) drop(history, (size_t)(past - history->list));
 }
 
-/* 0: too long ago, or there was none of that number. */
-static uint64_t source_of(const neap_history *history, uint64_t generation) {
+/* 0: too long ago, or there was none of that number. The number of a source is found however long ago that
+ * was: it is the one that `neap status` shows. */
+static uint64_t source_of(const neap_history *history, uint64_t generation, const neap_loaded *current) {
   size_t at = generation % NEAP_HISTORY_NUMBERS;
-  return history->numbers[at].generation == generation ? history->numbers[at].source : 0;
+  if (history->numbers[at].generation == generation) return history->numbers[at].source;
+  return current->source == generation || find(history, generation) ? generation : 0;
 }
 
 void neap_history_begin(neap_history *history, const neap_loaded *first) {
@@ -52,7 +54,7 @@ void neap_history_note(neap_history *history, const neap_loaded *old, neap_loade
 
 const neap_past *neap_history_find(const neap_history *history, uint64_t wanted, const neap_loaded *current,
                                    neap_err *err) {
-  uint64_t source = wanted ? source_of(history, wanted) : current->before;
+  uint64_t source = wanted ? source_of(history, wanted, current) : current->before;
   const neap_past *past = source ? find(history, source) : NULL;
   if (past) return past;
   if (wanted && source == current->source)

@@ -133,6 +133,21 @@ class Pairs(unittest.TestCase):
         self.done("rollback")
         self.serves("2")
 
+    def test_what_is_kept_can_be_gone_back_to_however_long_ago_it_was_made(self):
+        """A configuration manager reloads twice an hour, for weeks; numbers are remembered of 512 generations."""
+        with Line(self.path) as line:
+            for body in ("1", "3"):
+                self.gateway.write_config(CONFIG.replace("workers = 4", "workers = 1") % (body, ""))
+                line.ask("reload")
+            for _ in range(520):
+                newest = line.ask("reload")["generation"]
+        self.refused("serves", "rollback", generation=3)
+        self.done("rollback", generation=2)
+        self.serves("1")
+        self.refused("not kept", "rollback", generation=4)
+        self.done("rollback", generation=newest)
+        self.serves("3")
+
     def test_the_last_to_serve_is_the_last_to_be_forgotten(self):
         keep = "neap.reload { keep = 1 }"
         for number in (1, 2, 3):
