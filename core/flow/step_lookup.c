@@ -2,6 +2,7 @@
  * sent it or made a reference of it: the cache is entered here and left there, in the same turn of the loop.
  */
 #include "flow/acts.h"
+#include "store/store.h"
 
 enum { KEY_EXTRA = 128 };
 
@@ -61,6 +62,12 @@ static const neap_http_request *as_sent(neap_exchange *exchange, neap_http_reque
   return copy;
 }
 
+/* Who only wants to know what would be found is no access. */
+static int get(const neap_exchange *exchange, neap_view key, const neap_entry **out) {
+  if (NEAP_UNLIKELY(exchange->explained)) return neap_store_find(exchange->cache, key, out);
+  return neap_cache_get(exchange->cache, key, out);
+}
+
 /* Under the primary key lies a marker: the response, if there is one, lies under the key of the variant. */
 static neap_http_fwd find_variant(neap_exchange *exchange) {
   neap_http_request copy;
@@ -71,14 +78,14 @@ static neap_http_fwd find_variant(neap_exchange *exchange) {
   neap_arena_trim(&exchange->arena, key, NEAP_VARIANT_KEY_MAX, size < 0 ? 0 : (size_t)size);
   if (size < 0) return NEAP_HTTP_FWD_VARY_MISS;
   exchange->variant = (neap_view){key, (size_t)size};
-  if (neap_cache_get(exchange->cache, exchange->variant, &exchange->entry)) return NEAP_HTTP_FWD_VARY_MISS;
+  if (get(exchange, exchange->variant, &exchange->entry)) return NEAP_HTTP_FWD_VARY_MISS;
   if (neap_http_stored_open(neap_entry_meta(exchange->entry), &exchange->stored) || exchange->stored.marker)
     return NEAP_HTTP_FWD_MISS;
   return NEAP_HTTP_FWD_HIT;
 }
 
 static neap_http_fwd find(neap_exchange *exchange) {
-  if (neap_cache_get(exchange->cache, exchange->key, &exchange->entry)) return NEAP_HTTP_FWD_URI_MISS;
+  if (get(exchange, exchange->key, &exchange->entry)) return NEAP_HTTP_FWD_URI_MISS;
   if (neap_http_stored_open(neap_entry_meta(exchange->entry), &exchange->stored)) return NEAP_HTTP_FWD_MISS;
   return exchange->stored.marker ? find_variant(exchange) : NEAP_HTTP_FWD_HIT;
 }

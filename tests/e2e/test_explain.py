@@ -112,16 +112,20 @@ other routes          why not
 
     def test_explaining_is_not_counted_and_asks_nobody(self):
         seen = len(self.origin.for_path("/quiet"))
+        self.gateway.ask("/api/counted", host="a.example")
         before = self.figures()
         for _ in range(3):
             self.json("/quiet")
+            self.assertEqual(self.json("/api/counted", "a.example")["cache"]["result"], "hit")
+            self.assertEqual(self.json("/api/uncounted", "a.example")["cache"]["result"], "uri-miss")
         self.assertEqual(len(self.origin.for_path("/quiet")), seen)
         self.assertEqual(self.figures(), before)
 
     def figures(self):
         run = subprocess.run([PROGRAM, "metrics", "-c", self.gateway.config], capture_output=True, text=True,
                              timeout=TIMEOUT * 3, check=True)
-        return [line for line in run.stdout.splitlines() if line.startswith(("neap_requests_", "neap_backend_requests_"))]
+        return [line for line in run.stdout.splitlines() if line.startswith(
+            ("neap_requests_", "neap_backend_requests_", "neap_cache_lookups_", "neap_reasons_"))]
 
     def test_a_request_is_found_by_the_id_that_its_backend_and_log_got(self):
         self.gateway.ask("/one?x=1")
