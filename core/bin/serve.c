@@ -27,7 +27,8 @@ static void prepare_process(void) {
 static void say_ready(const neap_gateway *gateway) {
   fputs("listening", stderr);
   for (size_t i = 0; i < neap_gateway_listener_count(gateway); i++)
-    fprintf(stderr, " http=%s", neap_gateway_listener_address(gateway, i));
+    fprintf(stderr, " %s=%s", neap_gateway_listener_protocol(gateway, i),
+            neap_gateway_listener_address(gateway, i));
   fprintf(stderr, " workers=%u\n", neap_gateway_worker_count(gateway));
 }
 

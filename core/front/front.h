@@ -1,4 +1,5 @@
-/* What clients speak. One front per worker and listener; http1.c is HTTP/1.
+/* What clients speak. One front per worker and listener; http1.c is HTTP/1, resp_*.c what clients of Redis
+ * speak.
  *
  * A connection that waits for its next request holds no buffer and no exchange: those are taken when bytes
  * arrive and given back when all that was read has been answered. Worker only.
@@ -31,5 +32,41 @@ void neap_front_drain(neap_front *front, bool gently);
 /* Closes everything now. */
 void neap_front_close(neap_front *front);
 size_t neap_front_connection_count(const neap_front *front);
+
+/* --- RESP: clients of Redis. docs/resp.md says what they get. */
+
+/* The keys that the RESP ports of all workers serve, and what else those share. Any thread. */
+typedef struct neap_keyspace neap_keyspace;
+
+/* `cache` is borrowed until destroy and written to through the keyspace only; so is `host`. NEAP_ENOMEM,
+ * NEAP_EIO. */
+int neap_keyspace_create(neap_cache *cache, const neap_host *host, neap_keyspace **out);
+/* Every front must be gone. */
+void neap_keyspace_destroy(neap_keyspace **keys);
+
+enum { NEAP_RESP_PASSWORD = 257 }; /* NUL included */
+
+typedef struct neap_resp_options {
+  char password[NEAP_RESP_PASSWORD]; /* for AUTH; "": none is asked for */
+  uint32_t max_clients;              /* over all workers and ports; one more is told so and closed */
+  uint64_t idle_timeout_ms;          /* of a client that asks nothing; 0: it may stay */
+  uint64_t stall_timeout_ms;         /* of a client that takes nothing of what waits for it */
+  uint64_t buffer_bytes; /* of requests half arrived and replies not taken, of all clients of this front: who
+                            asks for more is closed */
+} neap_resp_options;
+
+typedef struct neap_resp_front neap_resp_front;
+
+/* As their namesakes above. */
+int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, const neap_resp_options *options,
+                           neap_resp_front **out);
+void neap_resp_front_destroy(neap_resp_front **front);
+void neap_resp_front_set_options(neap_resp_front *front, const neap_resp_options *options);
+void neap_resp_front_accept(void *front, neap_stream *stream);
+/* Every client is closed when what it has asked is answered; `gently`, with the answer to its next request or
+ * after a minute. */
+void neap_resp_front_drain(neap_resp_front *front, bool gently);
+void neap_resp_front_close(neap_resp_front *front);
+size_t neap_resp_front_connection_count(const neap_resp_front *front);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "resp/resp.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,11 @@ enum { END = 2 };
 static int refuse(neap_resp_request *request, int code, const char *fault) {
   request->fault = fault;
   return code;
+}
+
+static int refuse_byte(neap_resp_request *request, char byte) {
+  snprintf(request->fault_text, sizeof request->fault_text, "Protocol error: expected '$', got '%c'", byte);
+  return refuse(request, NEAP_ESYNTAX, request->fault_text);
 }
 
 void neap_resp_request_init(neap_resp_request *request, const neap_resp_limits *limits) {
@@ -94,7 +100,7 @@ static int take_head(neap_resp_request *request, const char *bytes, size_t size)
 static int take_bulk_head(neap_resp_request *request, const char *bytes, size_t size) {
   int64_t length;
   if (request->at == size) return 0;
-  if (bytes[request->at] != '$') return refuse(request, NEAP_ESYNTAX, "Protocol error: expected '$'");
+  if (bytes[request->at] != '$') return refuse_byte(request, bytes[request->at]);
   int got = take_length(request, bytes, size, "Protocol error: invalid bulk length",
                         "Protocol error: too big bulk count string", &length);
   if (got <= 0) return got;

@@ -111,6 +111,7 @@ typedef struct neap_resp_request {
   size_t room;
   neap_resp_span *args; /* points to `few` or to the heap */
   neap_resp_span few[NEAP_RESP_ARGS_INLINE];
+  char fault_text[40]; /* of a fault that names a byte */
 } neap_resp_request;
 
 void neap_resp_request_init(neap_resp_request *request, const neap_resp_limits *limits);
@@ -152,6 +153,8 @@ typedef struct neap_resp_out {
 
 void neap_resp_out_init(neap_resp_out *out, size_t max);
 void neap_resp_out_fini(neap_resp_out *out);
+/* Bytes as they are: of a reply that the caller writes. hot: */
+void neap_resp_put_bytes(neap_resp_out *out, const char *bytes, size_t size);
 void neap_resp_put_string(neap_resp_out *out, const char *text); /* simple: "OK" */
 /* An error, code first. Whatever would end the line becomes a blank. */
 void neap_resp_put_error(neap_resp_out *out, neap_view text);

@@ -92,6 +92,12 @@ static void put_line(neap_resp_out *out, char mark, neap_view text) {
   out->size += text.size + 3;
 }
 
+void neap_resp_put_bytes(neap_resp_out *out, const char *bytes, size_t size) {
+  if (size == 0 || !make_room(out, size)) return;
+  memcpy(out->bytes + out->size, bytes, size);
+  out->size += size;
+}
+
 void neap_resp_put_string(neap_resp_out *out, const char *text) {
   put_line(out, '+', neap_view_of(text));
 }

@@ -30,7 +30,14 @@ static bool read_listeners(neap_config_box *box, const json_t *list) {
                                           .port = (uint16_t)number_at(from, "port"),
                                           .header_timeout_ms = number_at(from, "header_timeout"),
                                           .idle_timeout_ms = number_at(from, "idle_timeout"),
-                                          .max_header_size = number_at(from, "max_header_size")};
+                                          .max_header_size = number_at(from, "max_header_size"),
+                                          .resp = true_at(from, "resp"),
+                                          .password = text_at(from, "password"),
+                                          .max_clients = (uint32_t)number_at(from, "max_clients"),
+                                          .client_timeout_ms = number_at(from, "client_timeout"),
+                                          .stall_timeout_ms = number_at(from, "stall_timeout"),
+                                          .client_memory = number_at(from, "client_memory")};
+    box->config.keys_enabled |= listeners[i].resp;
   }
   box->config.listeners = listeners;
   return listeners != NULL;
@@ -43,18 +50,25 @@ static const char *source_of(const neap_config_box *box, const char *spec) {
   return NULL;
 }
 
-static bool read_cache(neap_config_box *box, const json_t *from) {
+static bool read_cache(neap_config_box *box, const json_t *from, neap_cache_options *out,
+                       const char **source) {
+  neap_cache_options_init(out);
+  out->max_memory = number_at(from, "max_memory");
+  out->max_entries = number_at(from, "max_entries");
+  out->max_object_size = number_at(from, "max_object_size");
+  out->default_ttl_ms = number_at(from, "default_ttl");
+  out->evict = text_at(from, "evict");
+  *source = source_of(box, out->evict);
+  out->params = params_of(box, json_object_get(from, "params"), &out->param_count);
+  return out->params != NULL;
+}
+
+static bool read_caches(neap_config_box *box) {
   neap_config *config = &box->config;
-  neap_cache_options_init(&config->cache);
-  config->cache_enabled = true_at(from, "enabled");
-  config->cache.max_memory = number_at(from, "max_memory");
-  config->cache.max_entries = number_at(from, "max_entries");
-  config->cache.max_object_size = number_at(from, "max_object_size");
-  config->cache.default_ttl_ms = number_at(from, "default_ttl");
-  config->cache.evict = text_at(from, "evict");
-  config->cache_source = source_of(box, config->cache.evict);
-  config->cache.params = params_of(box, json_object_get(from, "params"), &config->cache.param_count);
-  return config->cache.params != NULL;
+  const json_t *cache = json_object_get(box->tree, "cache");
+  config->cache_enabled = true_at(cache, "enabled");
+  return read_cache(box, cache, &config->cache, &config->cache_source) &&
+         read_cache(box, json_object_get(box->tree, "keys"), &config->keys, &config->keys_source);
 }
 
 static neap_match_key key_of(const json_t *from) {
@@ -227,8 +241,7 @@ int neap_config_read(neap_config_box *box, neap_err *err) {
   box->config.reload_dry_run = true_at(reload, "dry_run");
   box->config.reload_keep = (uint32_t)number_at(reload, "keep");
   box->config.hash = neap_hash_bytes(box->json, strlen(box->json));
-  if (!read_listeners(box, json_object_get(box->tree, "listeners")) ||
-      !read_cache(box, json_object_get(box->tree, "cache")) ||
+  if (!read_listeners(box, json_object_get(box->tree, "listeners")) || !read_caches(box) ||
       !read_pools(box, json_object_get(box->tree, "pools")) ||
       !neap_config_read_tables(box, json_object_get(box->tree, "tables")) ||
       !read_routes(box, json_object_get(box->tree, "routes")))

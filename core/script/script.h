@@ -56,6 +56,12 @@ typedef struct neap_config_listener {
   uint64_t header_timeout_ms; /* from the first byte of a request head (or the accept) to its end */
   uint64_t idle_timeout_ms;   /* between requests of a connection */
   uint64_t max_header_size;   /* request line and headers together */
+  bool resp;                  /* for clients of Redis: of those above, address, host and port count */
+  const char *password;       /* of it; "" none. At most 256 bytes */
+  uint32_t max_clients;
+  uint64_t client_timeout_ms; /* 0: none */
+  uint64_t stall_timeout_ms;
+  uint64_t client_memory;
 } neap_config_listener;
 
 typedef struct neap_config_backend {
@@ -160,6 +166,9 @@ typedef struct neap_config {
   bool cache_enabled;    /* neap.cache{} was called, or a route caches */
   neap_cache_options cache;
   const char *cache_source; /* text of the file that cache.evict names, as in neap_config_pool.source */
+  bool keys_enabled;        /* there is a RESP port */
+  neap_cache_options keys;  /* what it serves */
+  const char *keys_source;
   const neap_config_pool *pools;
   size_t pool_count;
   const neap_config_table *tables;

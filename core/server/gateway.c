@@ -92,6 +92,7 @@ static void on_cache_tick(neap_timer *timer) {
   neap_gateway *gateway = NEAP_CONTAINER_OF(timer, neap_gateway, cache_tick);
   neap_cache *cache = atomic_load(&gateway->cache);
   if (cache) neap_cache_tick(cache);
+  if (gateway->keys_cache) neap_cache_tick(gateway->keys_cache);
   neap_timer_set(gateway->loop, timer, CACHE_TICK_MS);
 }
 
@@ -191,6 +192,8 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   }
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
+  neap_keyspace_destroy(&gateway->keys);
+  neap_cache_destroy(&gateway->keys_cache);
   neap_member_changes_destroy(&gateway->changes);
   neap_backends_destroy(&gateway->backends);
   neap_sessions_destroy(&gateway->sessions);
@@ -226,6 +229,10 @@ uint32_t neap_gateway_worker_count(const neap_gateway *gateway) {
 
 size_t neap_gateway_listener_count(const neap_gateway *gateway) {
   return gateway->bound_count;
+}
+
+const char *neap_gateway_listener_protocol(const neap_gateway *gateway, size_t index) {
+  return gateway->bound[index].resp ? "resp" : "http";
 }
 
 const char *neap_gateway_listener_address(const neap_gateway *gateway, size_t index) {

@@ -105,8 +105,9 @@ typedef struct neap_bound_socket {
 } neap_bound_socket;
 
 typedef struct neap_bound {
-  char configured[NEAP_ADDRESS_TEXT + 256]; /* its identity over reloads */
+  char configured[NEAP_ADDRESS_TEXT + 256]; /* its identity over reloads, protocol included */
   char address[NEAP_ADDRESS_TEXT];          /* as bound */
+  bool resp;                                /* else HTTP */
   uint32_t kept_count, socket_count;        /* those before `kept_count` are of the generation before */
   neap_bound_socket sockets[NEAP_WORKERS_MAX];
 } neap_bound;
@@ -116,7 +117,9 @@ typedef struct neap_listener_change {
   uint32_t id;
   enum { NEAP_LISTENER_OPEN, NEAP_LISTENER_UPDATE, NEAP_LISTENER_CLOSE } what;
   int socket; /* OPEN */
+  bool resp;  /* which of the two counts */
   neap_front_options options;
+  neap_resp_options resp_options;
 } neap_listener_change;
 
 typedef struct neap_reload_plan neap_reload_plan;
@@ -250,7 +253,8 @@ struct neap_reload_plan {
   neap_bound *bound;                                      /* all listeners of the new generation */
   size_t bound_count;
   neap_access_log *logs[NEAP_WORKERS_MAX]; /* by place */
-  neap_cache *cache;                       /* made new, where there was none */
+  neap_cache *cache, *keys_cache;          /* made new, where there was none */
+  neap_keyspace *keys;                     /* the same */
   bool control_changes, admin_changes;
   int admin_socket;   /* bound anew; -1: none */
   neap_local control; /* made new; socket -1: none */
@@ -321,6 +325,8 @@ struct neap_gateway {
   neap_sessions *sessions;
   neap_spares *spares; /* of VMs, for the next generation */
   _Atomic(neap_cache *) cache;
+  neap_cache *keys_cache; /* of the RESP ports; NULL: there has been none. Both stay, once made */
+  neap_keyspace *keys;
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */
   neap_loaded *retired;

@@ -11,6 +11,11 @@ static neap_bound *find(neap_bound *bound, size_t count, const char *configured)
   return NULL;
 }
 
+/* What a listener is known by over reloads. */
+static void identify(const neap_config_listener *listener, char *out, size_t room) {
+  snprintf(out, room, "%s%s", listener->resp ? "resp " : "", listener->address);
+}
+
 /* --- before the commit */
 
 /* We listen on that port already, if on another of this machine's addresses. */
@@ -71,13 +76,13 @@ int neap_listeners_bind(neap_reload_plan *plan, neap_err *err) {
   int code = 0;
   for (size_t i = 0; i < config->listener_count && code == 0; i++) {
     neap_bound *bound = &plan->bound[i];
-    const char *configured = config->listeners[i].address;
-    const neap_bound *kept = find(gateway->bound, gateway->bound_count, configured);
+    identify(&config->listeners[i], bound->configured, sizeof bound->configured);
+    const neap_bound *kept = find(gateway->bound, gateway->bound_count, bound->configured);
     if (kept) *bound = *kept;
-    snprintf(bound->configured, sizeof bound->configured, "%s", configured);
+    bound->resp = config->listeners[i].resp;
     bound->kept_count = bound->socket_count;
     plan->bound_count = i + 1;
-    code = bind_sockets(gateway, bound, configured, plan->place_count, err);
+    code = bind_sockets(gateway, bound, config->listeners[i].address, plan->place_count, err);
     if (code == 0) code = hand_over(plan, bound, err);
   }
   return code;
@@ -121,6 +126,27 @@ static neap_front_options options_of(const neap_config_listener *listener) {
                                   (uint32_t)NEAP_MIN(listener->max_header_size, (uint64_t)UINT32_MAX)};
 }
 
+static neap_resp_options resp_options_of(const neap_config_listener *listener) {
+  neap_resp_options out = {.max_clients = listener->max_clients,
+                           .idle_timeout_ms = listener->client_timeout_ms,
+                           .stall_timeout_ms = listener->stall_timeout_ms,
+                           .buffer_bytes = listener->client_memory};
+  snprintf(out.password, sizeof out.password, "%s", listener->password);
+  return out;
+}
+
+/* What the worker does, with what the configuration says. */
+static neap_listener_change change_of(const neap_config_listener *listener, uint32_t id, int what,
+                                      int socket) {
+  neap_listener_change out = {.id = id, .socket = socket, .resp = listener->resp};
+  out.what = what;
+  if (listener->resp)
+    out.resp_options = resp_options_of(listener);
+  else
+    out.options = options_of(listener);
+  return out;
+}
+
 static neap_listener_change close_of(const neap_bound_socket *socket) {
   return (neap_listener_change){.id = socket->id, .what = NEAP_LISTENER_CLOSE, .socket = -1};
 }
@@ -129,10 +155,9 @@ static neap_listener_change close_of(const neap_bound_socket *socket) {
 static neap_listener_change open_of(const neap_reload_plan *plan, size_t listener, uint32_t socket) {
   uint32_t before = 0;
   for (size_t i = 0; i < listener; i++) before += plan->bound[i].socket_count;
-  return (neap_listener_change){.id = plan->gateway->last_listener_id + 1 + before + socket,
-                                .what = NEAP_LISTENER_OPEN,
-                                .socket = plan->bound[listener].sockets[socket].handed,
-                                .options = options_of(&plan->loaded->config->listeners[listener])};
+  return change_of(&plan->loaded->config->listeners[listener],
+                   plan->gateway->last_listener_id + 1 + before + socket, NEAP_LISTENER_OPEN,
+                   plan->bound[listener].sockets[socket].handed);
 }
 
 size_t neap_listeners_changes(const neap_reload_plan *plan, int32_t place, neap_listener_change *changes) {
@@ -143,10 +168,8 @@ size_t neap_listeners_changes(const neap_reload_plan *plan, int32_t place, neap_
       const neap_bound_socket *socket = &plan->bound[i].sockets[j];
       bool was = socket->place == place, will = next_place(plan, j) == place;
       if (was && will)
-        changes[count++] = (neap_listener_change){.id = socket->id,
-                                                  .what = NEAP_LISTENER_UPDATE,
-                                                  .socket = -1,
-                                                  .options = options_of(&plan->loaded->config->listeners[i])};
+        changes[count++] =
+            change_of(&plan->loaded->config->listeners[i], socket->id, NEAP_LISTENER_UPDATE, -1);
       else if (was)
         changes[count++] = close_of(socket);
       else if (will)

@@ -81,11 +81,10 @@ static int open_logs(neap_reload_plan *plan, neap_err *err) {
 
 /* --- cache */
 
-static bool same_policy(const neap_config *a, const neap_config *b) {
-  if (!neap_same_text(a->cache.evict, b->cache.evict) || !neap_same_text(a->cache_source, b->cache_source))
-    return false;
-  if (a->cache_source) return false; /* what it requires may have changed: it hands over to itself */
-  return neap_same_params(a->cache.params, a->cache.param_count, b->cache.params, b->cache.param_count);
+static bool same_policy(const neap_cache_options *a, const neap_cache_options *b, const char *source) {
+  if (source) return false; /* what it requires may have changed: it hands over to itself */
+  return neap_same_text(a->evict, b->evict) &&
+         neap_same_params(a->params, a->param_count, b->params, b->param_count);
 }
 
 /* Of any part: policies as the configuration's record has them. */
@@ -95,38 +94,71 @@ static neap_registry *registry_of(const neap_reload_plan *plan) {
   return neap_worker_registry(part->vm);
 }
 
-/* The last that may fail. The cache itself stays as long as the gateway, also where routes no longer use it.
- */
-static int prepare_cache(neap_reload_plan *plan, neap_err *err) {
-  neap_gateway *gateway = plan->gateway;
-  const neap_config *config = plan->loaded->config;
-  neap_cache *cache = atomic_load(&gateway->cache);
-  if (!config->cache_enabled) return 0;
-  bool same = cache && gateway->loaded->config->cache_enabled && same_policy(gateway->loaded->config, config);
-  if (same) return 0;
+/* A cache that is there, or made in *made, gets its policy. */
+static int prepare_policy(const neap_reload_plan *plan, neap_cache *cache, const neap_cache_options *wanted,
+                          neap_cache **made, neap_err *err) {
   if (cache == NULL) { /* a native policy first: the configured one then comes the way of every reload */
-    neap_cache_options options = config->cache;
+    neap_cache_options options = *wanted;
     options.evict = "native:lru";
     options.param_count = 0;
-    int code = neap_cache_create(gateway->engine, &options, &plan->cache, err);
+    int code = neap_cache_create(plan->gateway->engine, &options, made, err);
     if (code) return code;
-    cache = plan->cache;
+    cache = *made;
   }
-  return neap_store_set_evict(cache, registry_of(plan), config->cache.evict, config->cache.params,
-                              config->cache.param_count, err);
+  return neap_store_set_evict(cache, registry_of(plan), wanted->evict, wanted->params, wanted->param_count,
+                              err);
 }
 
-static void commit_cache(neap_reload_plan *plan) {
+static int prepare_cache(neap_reload_plan *plan, neap_err *err) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_config *config = plan->loaded->config, *old = gateway->loaded ? gateway->loaded->config : NULL;
+  neap_cache *cache = atomic_load((_Atomic(neap_cache *) *)&gateway->cache);
+  if (!config->cache_enabled) return 0;
+  if (cache && old->cache_enabled && same_policy(&old->cache, &config->cache, config->cache_source)) return 0;
+  return prepare_policy(plan, cache, &config->cache, &plan->cache, err);
+}
+
+/* What the RESP ports serve. */
+static int prepare_keys(neap_reload_plan *plan, neap_err *err) {
+  const neap_gateway *gateway = plan->gateway;
+  const neap_config *config = plan->loaded->config, *old = gateway->loaded ? gateway->loaded->config : NULL;
+  if (!config->keys_enabled) return 0;
+  if (gateway->keys && old->keys_enabled && same_policy(&old->keys, &config->keys, config->keys_source))
+    return 0;
+  neap_cache_options options = config->keys;
+  options.name = "keys";
+  int code = prepare_policy(plan, gateway->keys_cache, &options, &plan->keys_cache, err);
+  if (code || gateway->keys) return code;
+  code = neap_keyspace_create(plan->keys_cache, gateway->host, &plan->keys);
+  return code ? neap_fail(err, code, "no keys: %s", neap_strerror(code)) : 0;
+}
+
+/* The last that may fail. The caches themselves stay as long as the gateway, also where nobody uses them any
+ * more. */
+static int prepare_caches(neap_reload_plan *plan, neap_err *err) {
+  int code = prepare_cache(plan, err);
+  return code ? code : prepare_keys(plan, err);
+}
+
+static void set_limits(const neap_gateway *gateway, neap_cache *cache, const neap_cache_options *options) {
+  int code =
+      neap_cache_set_limits(cache, options->max_entries, options->max_memory, options->max_object_size);
+  if (code)
+    neap_gateway_log(gateway, NEAP_LOG_WARN, "server cache_limits_pending error=\"%s\"", neap_strerror(code));
+}
+
+static void commit_caches(neap_reload_plan *plan) {
   neap_gateway *gateway = plan->gateway;
-  const neap_cache_options *options = &plan->loaded->config->cache;
-  if (plan->cache) {
+  const neap_config *config = plan->loaded->config;
+  if (plan->cache)
     atomic_store(&gateway->cache, plan->cache);
-  } else if (plan->loaded->config->cache_enabled) {
-    int code = neap_cache_set_limits(atomic_load(&gateway->cache), options->max_entries, options->max_memory,
-                                     options->max_object_size);
-    if (code)
-      neap_gateway_log(gateway, NEAP_LOG_WARN, "server cache_limits_pending error=\"%s\"",
-                       neap_strerror(code));
+  else if (config->cache_enabled)
+    set_limits(gateway, atomic_load(&gateway->cache), &config->cache);
+  if (plan->keys_cache) {
+    gateway->keys_cache = plan->keys_cache;
+    gateway->keys = plan->keys;
+  } else if (config->keys_enabled) {
+    set_limits(gateway, gateway->keys_cache, &config->keys);
   }
 }
 
@@ -248,7 +280,7 @@ int neap_plan_prepare(neap_reload_plan *plan, char **report, neap_err *err) {
   if (code == 0) code = open_logs(plan, err);
   if (code == 0) code = prepare_control(plan, err);
   if (code == 0) code = prepare_admin(plan, err);
-  if (code == 0) code = prepare_cache(plan, err);
+  if (code == 0) code = prepare_caches(plan, err);
   if (code == 0) neap_config_seal(plan->loaded->config);
   return code;
 }
@@ -262,7 +294,7 @@ int neap_plan_rehearse(neap_reload_plan *plan, char **report, neap_err *err) {
   int code = load(plan, report, err);
   plan->used[0] = true;
   if (code == 0) code = open_parts(plan, report, err);
-  if (code == 0) code = prepare_cache(plan, err);
+  if (code == 0) code = prepare_caches(plan, err);
   return code;
 }
 
@@ -276,6 +308,8 @@ void neap_plan_undo(neap_reload_plan *plan) {
   if (plan->admin_socket >= 0) neap_socket_close(plan->admin_socket);
   neap_config_record_unref(&plan->record);
   neap_cache_destroy(&plan->cache);
+  neap_keyspace_destroy(&plan->keys);
+  neap_cache_destroy(&plan->keys_cache);
   neap_loaded_destroy(&plan->loaded);
 }
 
@@ -323,7 +357,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   neap_gateway *gateway = plan->gateway;
   neap_listener_change *changes = calloc(neap_listeners_most_changes(plan) + 1, sizeof *changes);
   neap_assert(changes != NULL);
-  commit_cache(plan);
+  commit_caches(plan);
   commit_control(plan);
   commit_admin(plan);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)

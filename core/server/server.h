@@ -47,6 +47,8 @@ void neap_gateway_run(neap_gateway *gateway);
 
 uint32_t neap_gateway_worker_count(const neap_gateway *gateway);
 size_t neap_gateway_listener_count(const neap_gateway *gateway);
+/* What is spoken there: "http", "resp". */
+const char *neap_gateway_listener_protocol(const neap_gateway *gateway, size_t index);
 /* The address really bound, "127.0.0.1:8080". */
 const char *neap_gateway_listener_address(const neap_gateway *gateway, size_t index);
 

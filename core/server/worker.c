@@ -11,6 +11,7 @@ typedef struct worker_mouth { /* a listener of this worker with what speaks to i
   uint32_t id;
   neap_listener *listener; /* NULL: closed, its connections are ending */
   neap_front *front;
+  neap_resp_front *resp; /* one of the two */
 } worker_mouth;
 
 struct neap_worker {
@@ -40,13 +41,42 @@ typedef struct worker_order {
 
 /* --- mouths */
 
+static int open_http(neap_worker *worker, worker_mouth *made, const neap_listener_change *change) {
+  int code = neap_front_create(&worker->flow, &change->options, &made->front);
+  if (code) return code;
+  return neap_listener_open(worker->loop, change->socket, neap_front_accept, made->front, &made->listener);
+}
+
+static int open_resp(neap_worker *worker, worker_mouth *made, const neap_listener_change *change) {
+  int code = neap_resp_front_create(worker->loop, worker->gateway->keys, &change->resp_options, &made->resp);
+  if (code) return code;
+  return neap_listener_open(worker->loop, change->socket, neap_resp_front_accept, made->resp,
+                            &made->listener);
+}
+
+static void free_mouth(worker_mouth *mouth) {
+  neap_front_destroy(&mouth->front);
+  neap_resp_front_destroy(&mouth->resp);
+  free(mouth);
+}
+
+static size_t connections_of(const worker_mouth *mouth) {
+  return mouth->resp ? neap_resp_front_connection_count(mouth->resp)
+                     : neap_front_connection_count(mouth->front);
+}
+
+static void cut_off(worker_mouth *mouth) {
+  if (mouth->resp)
+    neap_resp_front_close(mouth->resp);
+  else
+    neap_front_close(mouth->front);
+}
+
 static void open_mouth(neap_worker *worker, const neap_listener_change *change) {
   worker_mouth *made = calloc(1, sizeof *made);
-  if (made == NULL || neap_front_create(&worker->flow, &change->options, &made->front) ||
-      neap_listener_open(worker->loop, change->socket, neap_front_accept, made->front, &made->listener)) {
+  if (made == NULL || (change->resp ? open_resp : open_http)(worker, made, change)) {
     neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server listener_failed worker=%u", worker->place);
-    if (made && made->front) neap_front_destroy(&made->front);
-    free(made);
+    if (made) free_mouth(made);
     neap_socket_close(change->socket);
     return;
   }
@@ -57,7 +87,10 @@ static void open_mouth(neap_worker *worker, const neap_listener_change *change) 
 
 static void close_mouth(worker_mouth *mouth, bool gently) {
   neap_listener_close(&mouth->listener);
-  neap_front_drain(mouth->front, gently);
+  if (mouth->resp)
+    neap_resp_front_drain(mouth->resp, gently);
+  else
+    neap_front_drain(mouth->front, gently);
 }
 
 static void apply(neap_worker *worker, const neap_listener_change *change) {
@@ -69,6 +102,8 @@ static void apply(neap_worker *worker, const neap_listener_change *change) {
     if (mouth->id != change->id) continue;
     if (change->what == NEAP_LISTENER_CLOSE)
       close_mouth(mouth, true);
+    else if (mouth->resp)
+      neap_resp_front_set_options(mouth->resp, &change->resp_options);
     else
       neap_front_set_options(mouth->front, &change->options);
   }
@@ -78,13 +113,12 @@ static void apply(neap_worker *worker, const neap_listener_change *change) {
 static void sweep(neap_worker *worker) {
   for (worker_mouth **at = &worker->mouths; *at;) {
     worker_mouth *mouth = *at;
-    if (mouth->listener || neap_front_connection_count(mouth->front) > 0) {
+    if (mouth->listener || connections_of(mouth) > 0) {
       at = &mouth->next;
       continue;
     }
     *at = mouth->next;
-    neap_front_destroy(&mouth->front);
-    free(mouth);
+    free_mouth(mouth);
   }
 }
 
@@ -128,7 +162,7 @@ static void on_order(neap_task *task) {
   worker->draining = true;
   for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
     close_mouth(mouth, what == NEAP_WORKER_LEAVE);
-    if (what == NEAP_WORKER_CLOSE) neap_front_close(mouth->front);
+    if (what == NEAP_WORKER_CLOSE) cut_off(mouth);
   }
 }
 
@@ -185,7 +219,7 @@ static void on_stop(neap_task *task) {
   neap_worker *worker = NEAP_CONTAINER_OF(task, neap_worker, stop);
   for (worker_mouth *mouth = worker->mouths; mouth; mouth = mouth->next) {
     close_mouth(mouth, false);
-    neap_front_close(mouth->front);
+    cut_off(mouth);
   }
   neap_loop_stop(worker->loop);
 }

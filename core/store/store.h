@@ -48,6 +48,11 @@ bool neap_store_replay_hit(neap_cache *cache, uint64_t key, uint64_t hash);
 
 /* Finds a live entry as neap_cache_get does, but does not count the access. Inside enter and leave. */
 int neap_store_find(neap_cache *cache, neap_view key, const neap_entry **out);
+/* Visits the entries of one bucket of the index, from cursor 0 on; returns the cursor of the next, 0 after
+ * the last. Over a whole walk every key that is there all the time is visited, some more than once. `visit`
+ * must not call the cache. Any thread. */
+uint64_t neap_store_scan(neap_cache *cache, uint64_t cursor,
+                         void (*visit)(void *user, const neap_entry *entry), void *user);
 /* A mark on a live entry, whose meaning is its owner's: set once, seen by every thread that looks after. Any
  * thread that borrows it. */
 void neap_store_mark(const neap_entry *entry);

@@ -122,21 +122,39 @@ end
 local function check_listeners(report, overrides)
   if not (overrides.listen and overrides.listen.http) then return check_all("listen", report, overrides) end
   if count("listen") == 0 then M.declare("listen", {}, "environment") end
-  return { check_all("listen", report, overrides)[1] }
+  local all = check_all("listen", report, overrides)
+  for i = 2, #all do all[i].value.http = nil end
+  return all
 end
+
+-- What the listeners of one protocol say of their own.
+local OF = {
+  http = function(from)
+    return { header_timeout = from.header_timeout, idle_timeout = from.idle_timeout,
+             max_header_size = from.max_header_size }
+  end,
+  resp = function(from)
+    return { resp = true, password = from.password, max_clients = from.max_clients,
+             client_timeout = from.client_timeout, stall_timeout = from.stall_timeout,
+             client_memory = from.client_memory }
+  end,
+}
 
 local function flatten_listeners(listens)
   local out, seen = {}, {}
   for _, listen in ipairs(listens) do
-    for i, address in ipairs(listen.value.http or {}) do
-      local place = address.host .. "|" .. address.port
-      if seen[place] and address.port ~= 0 then
-        check.problem(check.inside(check.inside(listen.scope, "http"), i), address.address .. " is there twice")
+    if not (listen.value.http or listen.value.resp) then check.problem(listen.scope, "needs http or resp") end
+    for _, protocol in ipairs { "http", "resp" } do
+      for i, address in ipairs(listen.value[protocol] or {}) do
+        local place = address.host .. "|" .. address.port
+        if seen[place] and address.port ~= 0 then
+          check.problem(check.inside(check.inside(listen.scope, protocol), i), address.address .. " is there twice")
+        end
+        seen[place] = true
+        local one = OF[protocol](listen.value)
+        one.address, one.host, one.port = address.address, address.host, address.port
+        out[#out + 1] = one
       end
-      seen[place] = true
-      out[#out + 1] = { address = address.address, host = address.host, port = address.port,
-                        header_timeout = listen.value.header_timeout, idle_timeout = listen.value.idle_timeout,
-                        max_header_size = listen.value.max_header_size }
     end
   end
   return out
@@ -332,12 +350,16 @@ local function write_report(problems, input)
   return concat(lines), fatal
 end
 
-local function require_something(report, input)
+local function require_something(report, input, listeners)
   local whole = { declaration = { name = "neap", file = input.name, line = 1 }, report = report }
   if count("listen") == 0 then
     check.problem(whole, 'nothing to listen on: add neap.listen { http = "127.0.0.1:8080" }')
   end
-  if count("route") == 0 then check.problem(whole, 'no route: add neap.route { path = "/", pool = "..." }') end
+  local serves_http = false
+  for _, listener in ipairs(listeners) do serves_http = serves_http or not listener.resp end
+  if (serves_http or #listeners == 0) and count("route") == 0 then
+    check.problem(whole, 'no route: add neap.route { path = "/", pool = "..." }')
+  end
 end
 
 -- Whoever reaches the admin interface may stop traffic: beyond this machine only with a token.
@@ -385,6 +407,7 @@ function M.finish(input)
   out.tables = actions.finish_tables(tables)
   local cached
   out.cache, cached = check_once("cache", report, overrides)
+  out.keys = check_once("keys", report, overrides)
   out.log = check_once("log", report, overrides)
   out.engine = check_once("engine", report, overrides)
   out.control = check_once("control", report, overrides)
@@ -398,7 +421,7 @@ function M.finish(input)
     check.problem({ declaration = { name = idle.variable, file = "environment" }, report = report }, idle.text,
                   "warning")
   end
-  require_something(report, input)
+  require_something(report, input, out.listeners)
   local text, fatal = write_report(report.problems, input)
   return fatal and "" or json.encode(out), text, fatal, when, pick, checks, act
 end

@@ -24,7 +24,9 @@ local NOT_YET = { "SCHEDULER_STRATEGY", "AUTO_SCALING", "MONITORING_INTERVAL",
 
 -- Fields that one text can say, for every function that is called once or means the same for each call.
 local SCALAR = {
-  listen = { "header_timeout", "idle_timeout", "max_header_size" },
+  listen = { "header_timeout", "idle_timeout", "max_header_size", "password", "max_clients", "client_timeout",
+             "stall_timeout", "client_memory" },
+  keys = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   cache = { "max_memory", "max_entries", "max_object_size", "default_ttl", "evict" },
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
            "max_queue", "queue_timeout", "down_time", "retry_delay", "retry_budget", "session_timeout",

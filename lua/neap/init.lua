@@ -33,10 +33,16 @@ local function declare(name, value)
 end
 
 ---@class neap.Listen
----@field http string|string[] "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one
+---@field http? string|string[] "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one
 ---@field header_timeout? string|number for a whole request head to arrive (10s)
 ---@field idle_timeout? string|number between two requests of a connection (60s)
 ---@field max_header_size? string|integer request line and headers together (32KB)
+---@field resp? string|string[] addresses for clients of Redis
+---@field password? string of the RESP port, for AUTH (none)
+---@field max_clients? integer of all RESP ports (10000)
+---@field client_timeout? string|number for RESP clients that ask nothing; 0: they may stay (0)
+---@field stall_timeout? string|number for RESP clients that take nothing of what waits for them (60s)
+---@field client_memory? string|integer for requests half arrived and replies not taken, on each worker (64MB)
 
 --- Listens for clients. May be called several times.
 ---@param options neap.Listen
@@ -53,6 +59,12 @@ function M.listen(options) declare("listen", options) end
 --- The cache.
 ---@param options neap.Cache
 function M.cache(options) declare("cache", options) end
+
+---@class neap.Keys: neap.Cache
+
+--- What the RESP ports serve.
+---@param options neap.Keys
+function M.keys(options) declare("keys", options) end
 
 ---@class neap.Session
 ---@field type? string "cookie" or "table"

@@ -249,14 +249,23 @@ local function file_mode(value)
 end
 
 M.listen = {
-  { name = "http", kind = list(listen_address, 1), required = true, words = true,
+  { name = "http", kind = list(listen_address, 1), words = true,
     text = 'address or addresses for HTTP/1: "127.0.0.1:8080", ":8080", "[::1]:8080"; port 0 takes any free one' },
+  { name = "resp", kind = list(listen_address, 1), text = "address or addresses for clients of Redis" },
   { name = "header_timeout", kind = duration(1, DAY), default = 10000, text = "for a whole request head to arrive" },
   { name = "idle_timeout", kind = duration(1, DAY), default = 60000, text = "between two requests of a connection" },
   { name = "max_header_size", kind = size(1024, 2 ^ 20), default = 32768, text = "request line and headers together" },
+  { name = "password", kind = text { least = 1, most = 256 }, text = "of the RESP port, for AUTH; default: none" },
+  { name = "max_clients", kind = integer(1, 10 ^ 6), default = 10000, text = "of all RESP ports" },
+  { name = "client_timeout", kind = duration(0, 365 * DAY), default = 0,
+    text = "for RESP clients that ask nothing; 0: they may stay" },
+  { name = "stall_timeout", kind = duration(1, DAY), default = 60000,
+    text = "for RESP clients that take nothing of what waits for them" },
+  { name = "client_memory", kind = size(65536, 2 ^ 36), default = 64 * 2 ^ 20,
+    text = "for requests half arrived and replies not taken, of all RESP clients of a worker" },
 }
 
-M.cache = {
+local KEPT = {
   { name = "max_memory", kind = size(65536), default = 64 * 2 ^ 20, text = "most memory, everything included" },
   { name = "max_entries", kind = integer(1, 2 ^ 28 - 17), also = { "max_size" },
     text = "most entries; default: bounded by memory alone" },
@@ -265,9 +274,15 @@ M.cache = {
     text = "of what is put without a time to live; default: none" },
   { name = "evict", kind = policy "evict", default = "sieve", also = { "strategy" }, text = "policy that evicts" },
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
+}
+
+M.keys = KEPT
+
+M.cache = {
   { name = "enable_compression", kind = check.unsupported, text = "not yet: only false is accepted" },
   { name = "enable_encryption", kind = check.unsupported, text = "not yet: only false is accepted" },
 }
+for i, field in ipairs(KEPT) do table.insert(M.cache, i, field) end
 
 M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },

@@ -176,6 +176,8 @@ class Gateway:
     """A neap process. `config` is the text of a neap.lua, in which ACCESS_LOG stands for a file; the port is the one
     that its ready line names."""
 
+    ready = r"listening http=127\.0\.0\.1:(\d+)"
+
     def __init__(self, config, environment=(), user=None):
         self.folder = tempfile.mkdtemp(prefix="neap-e2e-")
         self.config = os.path.join(self.folder, "neap.lua")
@@ -190,7 +192,7 @@ class Gateway:
         self.thread = threading.Thread(target=self.read_lines, daemon=True)
         self.thread.start()
         try:
-            ready = self.wait_line(r"listening http=127\.0\.0\.1:(\d+)")
+            ready = self.wait_line(self.ready)
         except AssertionError:
             self.kill()
             raise

@@ -106,8 +106,8 @@ static void test_what_is_no_request_is_refused(void **state) {
   expect_refused("*x\r\n", NEAP_ESYNTAX, "invalid multibulk length");
   expect_refused("*\r\n", NEAP_ESYNTAX, "invalid multibulk length");
   expect_refused("*01\r\n", NEAP_ESYNTAX, "invalid multibulk length");
-  expect_refused("*1\r\n:1\r\n", NEAP_ESYNTAX, "expected '$'");
-  expect_refused("*1\r\n*1\r\n", NEAP_ESYNTAX, "expected '$'");
+  expect_refused("*1\r\n:1\r\n", NEAP_ESYNTAX, "expected '$', got ':'");
+  expect_refused("*1\r\n*1\r\n", NEAP_ESYNTAX, "expected '$', got '*'");
   expect_refused("*1\r\n$-1\r\n", NEAP_ESYNTAX, "invalid bulk length");
   expect_refused("*1\r\n$a\r\n", NEAP_ESYNTAX, "invalid bulk length");
   expect_refused("*1\r\n$1\r\nab\r\n", NEAP_ESYNTAX, "wrong end");

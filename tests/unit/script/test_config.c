@@ -290,6 +290,47 @@ static void test_routes_that_make_no_sense_are_refused(void **state) {
                "neap.lua:8: error: route.when: 1: write a function\n");
 }
 
+static void test_a_resp_port_needs_no_route(void **state) {
+  (void)state;
+  loaded l =
+      load_good("local neap = require 'neap'\n"
+                "neap.listen { resp = ':6380', password = 'p', max_clients = 5, client_memory = '1MB' }\n"
+                "neap.keys { max_memory = '8MB', evict = 'LRU' }");
+  const neap_config *c = l.config;
+  assert_int_equal(c->listener_count, 1);
+  assert_true(c->listeners[0].resp);
+  assert_int_equal(c->listeners[0].port, 6380);
+  assert_string_equal(c->listeners[0].password, "p");
+  assert_int_equal(c->listeners[0].max_clients, 5);
+  assert_int_equal(c->listeners[0].client_memory, 1 << 20);
+  assert_int_equal(c->listeners[0].stall_timeout_ms, 60000);
+  assert_true(c->keys_enabled);
+  assert_false(c->cache_enabled);
+  assert_int_equal(c->keys.max_memory, 8 << 20);
+  assert_true(is_policy(c->keys.evict, "lru"));
+  unload(&l);
+}
+
+static void test_listeners_are_checked(void **state) {
+  (void)state;
+  check_report(
+      "local neap = require 'neap' neap.listen {}\nneap.listen { resp = ':1', http = ':1' } " POOL ROUTE,
+      "neap.lua:1: error: listen: needs http or resp\n"
+      "neap.lua:2: error: listen.resp[1]: :1 is there twice\n");
+}
+
+static void test_the_environment_moves_http_alone(void **state) {
+  (void)state;
+  static const char *const environment[] = {"NEAP_LISTEN=:1", "NEAP_LISTEN_PASSWORD=p", NULL};
+  loaded l = load_at(NULL, START POOL ROUTE "neap.listen { http = ':8081', resp = ':6380' }", environment);
+  assert_int_equal(l.status, 0);
+  assert_int_equal(l.config->listener_count, 2);
+  assert_int_equal(l.config->listeners[0].port, 1);
+  assert_int_equal(l.config->listeners[1].port, 6380);
+  assert_string_equal(l.config->listeners[1].password, "p");
+  unload(&l);
+}
+
 static void test_nothing_to_do_is_an_error(void **state) {
   (void)state;
   check_report(
@@ -565,6 +606,9 @@ int main(void) {
       cmocka_unit_test(test_unknown_policies_are_errors_with_a_suggestion),
       cmocka_unit_test(test_features_that_do_not_exist_yet_are_refused),
       cmocka_unit_test(test_routes_that_make_no_sense_are_refused),
+      cmocka_unit_test(test_a_resp_port_needs_no_route),
+      cmocka_unit_test(test_listeners_are_checked),
+      cmocka_unit_test(test_the_environment_moves_http_alone),
       cmocka_unit_test(test_nothing_to_do_is_an_error),
       cmocka_unit_test(test_route_that_is_never_reached_is_a_warning),
       cmocka_unit_test(test_files_that_do_not_run_say_where),
