@@ -47,12 +47,20 @@ void neap_port_client_close(neap_port_client *client) {
 
 /* --- time */
 
+/* What the client has still to take. */
+static size_t bytes_left(const neap_port_client *client) {
+  const neap_port_reply *reply = &client->unsent;
+  size_t bytes = neap_stream_unsent(client->stream) + reply->out.size - reply->sent_bytes;
+  for (size_t i = reply->sent_pieces; i < reply->piece_count; i++) bytes += reply->pieces[i].bytes.size;
+  return bytes;
+}
+
 void neap_port_client_wait(neap_port_client *client) {
   const neap_resp_options *options = &client->front->options;
   uint64_t wait_ms = client->sending           ? options->stall_timeout_ms
                      : client->front->draining ? NEAP_PORT_GENTLE_MS
                                                : options->idle_timeout_ms;
-  if (client->sending) client->unsent_seen = neap_stream_unsent(client->stream);
+  if (client->sending) client->unsent_seen = bytes_left(client);
   if (wait_ms > 0)
     neap_timer_set(client->front->loop, &client->timer, wait_ms);
   else
@@ -62,7 +70,7 @@ void neap_port_client_wait(neap_port_client *client) {
 void neap_port_client_on_time(neap_timer *timer) {
   neap_port_client *client = NEAP_CONTAINER_OF(timer, neap_port_client, timer);
   neap_check_magic(client, NEAP_PORT_CLIENT_MAGIC);
-  if (client->sending && neap_stream_unsent(client->stream) < client->unsent_seen) {
+  if (client->sending && bytes_left(client) < client->unsent_seen) {
     neap_port_client_wait(client);
     return;
   }
