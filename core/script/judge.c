@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/base.h"
+#include "base/note.h"
 #include "script/config.h"
 #include "script/protect.h"
 #include "script/views.h"
@@ -15,6 +16,8 @@ enum { TRIP_AFTER = 3 };
 typedef struct judgement {
   int ref; /* LUA_NOREF: the pool has none, or it was taken out */
   unsigned streak;
+  neap_policy_counters counters;
+  neap_note newest; /* fault */
 } judgement;
 
 struct neap_judge {
@@ -94,34 +97,58 @@ void neap_judge_destroy(neap_judge **judge) {
   *judge = NULL;
 }
 
+static void count(judgement *own, int status, bool trips) {
+  uint64_t *faults = status == NEAP_EFUEL     ? &own->counters.faults_fuel
+                     : status == NEAP_EMEMCAP ? &own->counters.faults_memory
+                                              : &own->counters.faults_error;
+  ++*faults;
+  own->counters.trips += trips;
+}
+
 static int fail(neap_judge *judge, int32_t pool, int status) {
   judgement *own = &judge->of_pool[pool];
   bool trips = ++own->streak == TRIP_AFTER || status == NEAP_EMEMCAP;
+  count(own, status, trips);
+  neap_note_write(&own->newest, judge->host->now_ms(judge->host->user), neap_vm_fault(judge->vm));
   neap_host_log(judge->host, trips ? NEAP_LOG_ERROR : NEAP_LOG_WARN,
                 "health %s pool=%s generation=%" PRIu64 " reason=%s at=%s", trips ? "tripped" : "fault",
                 judge->config->pools[pool].name, judge->config->generation, neap_errname(status),
                 neap_vm_fault(judge->vm));
+  own->counters.fallbacks++;
   if (trips) own->ref = LUA_NOREF;
   return status;
 }
 
 int neap_judge_ask(neap_judge *judge, int32_t pool, const neap_probe_board *probe) {
   neap_check_magic(judge, JUDGE_MAGIC);
-  if (judge->of_pool[pool].ref == LUA_NOREF) return NEAP_ESTATE;
+  judgement *own = &judge->of_pool[pool];
+  if (own->ref == LUA_NOREF) {
+    own->counters.fallbacks++;
+    return NEAP_ESTATE;
+  }
+  own->counters.asks++;
   /* The views of a request serve: the body lies where a request has its path. */
   const neap_request_board reply = {
       .path = probe->body, .header_count = probe->header_count, .headers = probe->headers};
   judge->probe = *probe;
   judge->views.answer = 0;
   neap_views_open(&judge->views, &reply);
-  int status = neap_vm_call(judge->vm, judge->of_pool[pool].ref);
+  int status = neap_vm_call(judge->vm, own->ref);
   neap_views_close(&judge->views);
   judge->probe = (neap_probe_board){0};
   if (status) return fail(judge, pool, status);
-  judge->of_pool[pool].streak = 0;
+  own->streak = 0;
   return judge->views.answer;
 }
 
 const char *neap_judge_fault(const neap_judge *judge) {
   return neap_vm_fault(judge->vm);
+}
+
+void neap_judge_counters(const neap_judge *judge, int32_t pool, neap_policy_counters *out) {
+  *out = judge->of_pool[pool].counters;
+}
+
+bool neap_judge_fault_peek(const neap_judge *judge, int32_t pool, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]) {
+  return neap_note_read(&judge->of_pool[pool].newest, at_ms, out);
 }

@@ -316,6 +316,11 @@ void neap_judge_destroy(neap_judge **judge);
 int neap_judge_ask(neap_judge *judge, int32_t pool, const neap_probe_board *probe);
 /* The newest fault, "file:line: text"; "" before the first. Valid until the next ask. */
 const char *neap_judge_fault(const neap_judge *judge);
+/* What the function of `pool` was asked and how often it failed; memory and aborts stay 0, since the VM is
+ * all pools'. The thread that asks. */
+void neap_judge_counters(const neap_judge *judge, int32_t pool, neap_policy_counters *out);
+/* Its newest fault: see neap_policy_fault_peek. */
+bool neap_judge_fault_peek(const neap_judge *judge, int32_t pool, uint64_t *at_ms, char out[NEAP_NOTE_TEXT]);
 
 typedef struct neap_worker_counters {
   uint64_t asks, faults, trips; /* of predicates and actions */

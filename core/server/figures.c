@@ -24,15 +24,20 @@ static void take_fault(neap_policy_view *view, uint64_t at_ms, const char *fault
   snprintf(view->fault, sizeof view->fault, "%s", fault);
 }
 
+static void begin(neap_policy_view *view, const char *kind, const char *name, const char *policy,
+                  uint64_t generation) {
+  view->kind = kind;
+  view->name = name;
+  snprintf(view->policy, sizeof view->policy, "%s", policy);
+  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)generation);
+}
+
 /* The policies of a generation's pools, summed over its workers. */
 static void look_at_pools(const neap_loaded *loaded, neap_policy_view *views) {
   for (size_t i = 0; i < loaded->config->pool_count; i++) {
     neap_policy_view *view = &views[i];
-    view->kind = "balance";
-    view->name = loaded->config->pools[i].name;
-    snprintf(view->policy, sizeof view->policy, "%s", loaded->config->pools[i].balance);
-    snprintf(view->generation, sizeof view->generation, "%llu",
-             (unsigned long long)loaded->config->generation);
+    begin(view, "balance", loaded->config->pools[i].name, loaded->config->pools[i].balance,
+          loaded->config->generation);
     for (uint32_t w = 0; w < loaded->part_count; w++) {
       if (loaded->parts[w].loaded == NULL) continue;
       neap_policy_counters one;
@@ -47,10 +52,7 @@ static void look_at_pools(const neap_loaded *loaded, neap_policy_view *views) {
 }
 
 static void look_at_predicates(const neap_loaded *loaded, neap_policy_view *view) {
-  view->kind = "route";
-  view->name = "";
-  snprintf(view->policy, sizeof view->policy, "when");
-  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)loaded->config->generation);
+  begin(view, "route", "", "when", loaded->config->generation);
   for (uint32_t w = 0; w < loaded->part_count; w++) {
     if (loaded->parts[w].loaded == NULL) continue;
     neap_worker_counters one;
@@ -72,21 +74,38 @@ static void look_at_evict(neap_cache *cache, neap_policy_view *view) {
   neap_cache_stats_get(cache, &stats);
   neap_store_policy_counters(cache, &view->counters);
   if (!neap_store_policy_fault(cache, &view->fault_ms, view->fault)) view->fault[0] = '\0';
-  view->kind = "evict";
-  view->name = "cache";
-  snprintf(view->policy, sizeof view->policy, "%s", stats.policy);
-  snprintf(view->generation, sizeof view->generation, "%llu", (unsigned long long)stats.generation);
+  begin(view, "evict", "cache", stats.policy, stats.generation);
+}
+
+static bool has_check(const neap_loaded *loaded, size_t pool) {
+  return loaded->judge && loaded->config->pools[pool].care.health.scripted;
+}
+
+/* The functions that judge probes: one for each pool that has one. Returns how many. */
+static size_t look_at_checks(const neap_loaded *loaded, neap_policy_view *views) {
+  size_t count = 0;
+  for (size_t i = 0; i < loaded->config->pool_count; i++) {
+    if (!has_check(loaded, i)) continue;
+    neap_policy_view *view = &views[count++];
+    begin(view, "health", loaded->config->pools[i].name, "check", loaded->config->generation);
+    neap_judge_counters(loaded->judge, (int32_t)i, &view->counters);
+    if (!neap_judge_fault_peek(loaded->judge, (int32_t)i, &view->fault_ms, view->fault))
+      view->fault[0] = '\0';
+  }
+  return count;
 }
 
 size_t neap_policy_views_get(neap_gateway *gateway, neap_policy_view **out) {
   const neap_loaded *loaded = gateway->loaded;
   neap_cache *cache = atomic_load(&gateway->cache);
-  size_t count = loaded->config->pool_count + 1 + (cache != NULL);
-  neap_policy_view *views = *out = calloc(count, sizeof *views);
+  size_t pools = loaded->config->pool_count, count = 0;
+  neap_policy_view *views = *out = calloc(2 * pools + 2, sizeof *views); /* a policy and a check of each */
   if (views == NULL) return 0;
   look_at_pools(loaded, views);
-  look_at_predicates(loaded, &views[loaded->config->pool_count]);
-  if (cache) look_at_evict(cache, &views[count - 1]);
+  count = pools;
+  look_at_predicates(loaded, &views[count++]);
+  count += look_at_checks(loaded, &views[count]);
+  if (cache) look_at_evict(cache, &views[count++]);
   return count;
 }
 

@@ -6,7 +6,7 @@
 
 /* A policy in force, summed over the workers. Texts are borrowed from the generation. */
 typedef struct neap_policy_view {
-  const char *kind; /* "balance", "route", "evict" */
+  const char *kind; /* "balance", "route", "health", "evict" */
   const char *name; /* of the pool; "cache"; "" for the predicates and actions of routes, counted together */
   char policy[128];
   char generation[24]; /* of the cache's own count for "evict" */

@@ -1,12 +1,14 @@
 """Health: probes, ejection, breakers, priorities, panic, and that reloads change nothing of it. Backends that are to be
 fast or to be killed are gateways that answer themselves."""
 
+import json
 import socket
+import subprocess
 import threading
 import time
 import unittest
 
-from harness import Gateway, Origin, TIMEOUT, config, wire
+from harness import PROGRAM, Gateway, Origin, TIMEOUT, config, wire
 
 BACKEND = """
 local neap = require "neap"
@@ -171,8 +173,22 @@ class Health(unittest.TestCase):
                 gateway.wait_line("health fault pool=app .*reason=" + reason)
                 gateway.wait_line("backend_up")
                 gateway.wait_line("health tripped")
+                self.shows_the_fault(gateway)
                 self.unwell(origin)
                 gateway.wait_line("backend_down .*status 500")
+
+    def shows_the_fault(self, gateway):
+        """Not in the log alone: operators look at the status, alerts at the figures."""
+        def ask(verb):
+            return subprocess.run([PROGRAM, verb, "--json", "-c", gateway.config], capture_output=True, text=True,
+                                  timeout=TIMEOUT, check=True).stdout
+        faults = json.loads(ask("status"))["faults"]
+        self.assertEqual([(one["kind"], one["name"]) for one in faults], [("health", "app")])
+        self.assertRegex(faults[0]["fault"], r"neap\.lua:\d+: ")
+        rows = [one for one in json.loads(ask("policies"))["policies"] if one["kind"] == "health"]
+        self.assertEqual([(one["policy"], one["trips"], one["errors"] + one["fuel"]) for one in rows], [("check", 1, 3)])
+        self.assertIn('neap_policy_trips_total{kind="health",name="app",policy="check",generation="1"} 1',
+                      json.loads(ask("metrics"))["text"])
 
     def test_a_shipped_check_and_a_reload_that_changes_its_mind(self):
         origin = self.make_origin()

@@ -88,6 +88,30 @@ static void test_three_faults_in_a_row_take_it_out(void **state) {
   assert_non_null(strstr(logged, "health tripped pool=two"));
 }
 
+static void test_calls_and_faults_are_counted_and_the_newest_is_kept(void **state) {
+  (void)state;
+  neap_policy_counters seen;
+  uint64_t at_ms;
+  char fault[NEAP_NOTE_TEXT];
+  start("if reply.status == 200 then return true end if reply.status == 404 then while true do end end "
+        "return reply.nothing");
+  neap_judge_ask(judge, 1, &answer);
+  assert_false(neap_judge_fault_peek(judge, 1, &at_ms, fault));
+  neap_judge_ask(judge, 1, &(neap_probe_board){.status = 404});
+  for (int i = 0; i < 3; i++) neap_judge_ask(judge, 1, &(neap_probe_board){.status = 500}); /* one too many */
+  neap_judge_counters(judge, 1, &seen);
+  assert_int_equal(seen.asks, 4);
+  assert_int_equal(seen.faults_fuel, 1);
+  assert_int_equal(seen.faults_error, 2);
+  assert_int_equal(seen.faults_memory, 0);
+  assert_int_equal(seen.trips, 1);
+  assert_int_equal(seen.fallbacks, 4);
+  assert_true(neap_judge_fault_peek(judge, 1, &at_ms, fault));
+  assert_non_null(strstr(fault, "neap.lua:3: "));
+  neap_judge_counters(judge, 0, &seen);
+  assert_int_equal(seen.asks + seen.fallbacks, 0);
+}
+
 static void test_endless_and_greedy_ones_are_stopped(void **state) {
   (void)state;
   start("while true do end");
@@ -121,6 +145,7 @@ int main(void) {
       TEST(test_it_sees_the_answer_and_nothing_else),
       TEST(test_what_is_kept_of_an_answer_sees_the_next_alone),
       TEST(test_three_faults_in_a_row_take_it_out),
+      TEST(test_calls_and_faults_are_counted_and_the_newest_is_kept),
       TEST(test_endless_and_greedy_ones_are_stopped),
       TEST(test_answers_that_are_none_are_faults),
   };
