@@ -43,9 +43,10 @@ const neap_verb neap_verb_check = {
     .name = "check",
     .summary = "Finds every problem of policy files and configurations.",
     .operands = "FILE...",
-    .details = "Compiles, validates parameters, runs policies on sample events with missing and odd\n"
-               "fields, and measures. Says every problem as file:line: error: text; warnings, such as\n"
-               "a hot function that the compiler gave up on, and costs do not make it fail.",
+    .details = "Compiles, validates parameters, runs policies on sample events, and the functions of a\n"
+               "configuration on sample requests, with missing and odd fields, and measures. Says every\n"
+               "problem as file:line: error: text; warnings, such as a hot function that the compiler\n"
+               "gave up on, and costs do not make it fail.",
     .options = options,
     .run = run,
 };

@@ -264,8 +264,10 @@ static void check_judges(check *c, const neap_config *config) {
   }
   for (size_t i = 0; i < config->pool_count; i++) {
     if (!config->pools[i].care.health.scripted) continue;
-    for (size_t j = 0; j < NEAP_COUNT_OF(answers); j++)
-      if (neap_judge_ask(judge, (int32_t)i, &answers[j]) < 0) tell_error(c, neap_judge_fault(judge));
+    bool fails = false;
+    for (size_t j = 0; j < NEAP_COUNT_OF(answers) && !fails; j++)
+      fails = neap_judge_ask(judge, (int32_t)i, &answers[j]) < 0;
+    if (fails) tell_error(c, neap_judge_fault(judge));
   }
   neap_judge_destroy(&judge);
 }
@@ -311,7 +313,9 @@ static neap_file_kind kind_of(const char *text) {
     return NEAP_FILE_PREFETCH;
   if (requires(text, "neap.policy"))
     return strstr(text, ".balance") && !strstr(text, ".evict") ? NEAP_FILE_BALANCE : NEAP_FILE_EVICT;
-  return requires(text, "neap") ? NEAP_FILE_CONFIGURATION : NEAP_FILE_BALANCE;
+  if (requires(text, "neap")) return NEAP_FILE_CONFIGURATION;
+  if (strstr(text, "return function(options)") == NULL) return NEAP_FILE_BALANCE;
+  return strstr(text, "function(reply)") ? NEAP_FILE_PROBES : NEAP_FILE_RULES;
 }
 
 int neap_script_kind(const char *path, neap_file_kind *out, neap_err *err) {
@@ -343,6 +347,8 @@ int neap_script_check(const neap_host *host, const char *path, neap_check_tell t
   case NEAP_FILE_BALANCE: check_balance(&c, &source, NULL, 0); break;
   case NEAP_FILE_PREFETCH: check_prefetch(&c, &source, NULL, 0); break;
   case NEAP_FILE_CONFIGURATION: check_configuration(&c, &source); break;
+  case NEAP_FILE_RULES:
+  case NEAP_FILE_PROBES: break; /* asked in a configuration */
   }
   neap_config_files_fini(&files);
   return c.failed ? NEAP_EINVAL : 0;

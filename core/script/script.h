@@ -26,12 +26,14 @@ void neap_script_register(neap_registry *registry, const neap_host *host);
  * "file:line: warning: text" (a trace abort in a hot function), "file: note: text" (cost per decision). */
 typedef void (*neap_check_tell)(void *user, const char *line);
 
-/* What a file is, by what it requires. */
+/* What a file is, by what it requires and returns. */
 typedef enum neap_file_kind {
   NEAP_FILE_EVICT,
   NEAP_FILE_BALANCE,
   NEAP_FILE_PREFETCH,
-  NEAP_FILE_CONFIGURATION
+  NEAP_FILE_CONFIGURATION,
+  NEAP_FILE_RULES, /* a function of options, which returns one that is asked of requests */
+  NEAP_FILE_PROBES /* the same, which is asked of the replies to probes */
 } neap_file_kind;
 /* NEAP_EIO with the reason in `err`. Any thread. */
 int neap_script_kind(const char *path, neap_file_kind *out, neap_err *err);

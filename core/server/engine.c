@@ -71,9 +71,3 @@ int neap_tiers_create(neap_engine *engine, const neap_tiers_options *options, ne
   neap_check_magic(engine, ENGINE_MAGIC);
   return neap_tiers_create_with(engine->registry, &engine->host, options, out, err);
 }
-
-int neap_engine_check(neap_engine *engine, const char *path, void (*tell)(void *user, const char *line),
-                      void *user) {
-  neap_check_magic(engine, ENGINE_MAGIC);
-  return neap_script_check(&engine->host, path, tell, user);
-}

@@ -50,6 +50,21 @@ for text in "bad.lua:2: error: " "policy.lua:3: error: unknown function 'inset',
   grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
 done
 
+# Functions of a configuration are asked, and so are files that return rules or checks of probes.
+"$neap" check $(find "$root/policies/route" "$root/policies/health" -name "*.lua" ! -name "*_spec.lua") >"$scratch/out" 2>&1 ||
+  wrong "shipped rules: $(cat "$scratch/out")"
+sed 's|^neap.route.*|neap.route { path = "/a", pool = "app", when = function(req) return req:header("x").y.z end }\
+neap.route { path = "/", pool = "app", action = function(req, res) res:nix() end }|' "$scratch/neap.lua" >"$scratch/asked.lua"
+printf 'return function(options)\n  return function(req, res) res:nix() end\nend\n' >"$scratch/rule.lua"
+printf 'return function(options)\n  local x = = 1\nend\n' >"$scratch/syntax.lua"
+printf 'return function(options)\n  return function(reply)\n    return reply.stutus == 200\n  end\nend\n' >"$scratch/probe.lua"
+"$neap" check "$scratch/asked.lua" "$scratch/rule.lua" "$scratch/syntax.lua" "$scratch/probe.lua" >"$scratch/out" 2>/dev/null
+[ $? = 1 ] || wrong "functions that fail ended with $?"
+for text in "asked.lua:4: error: " "asked.lua:5: error: a response has no" "rule.lua:2: error: " "syntax.lua:2: error: " \
+  "probe.lua:3: error: "; do
+  grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
+done
+
 # What is no text file: a folder, and bytes behind a NUL that a C string would hide.
 printf 'local policy = require "neap.policy"\0return 1' >"$scratch/nul.lua"
 "$neap" check "$scratch" "$scratch/nul.lua" >"$scratch/out" 2>&1
