@@ -15,13 +15,18 @@
  * A failure counts as a wait that doubles with each in a row and fades in seconds: a backend that fails fast
  * draws next to nothing.
  *
- * A weight decides among equals; what a share is below it, as in slow start, is taken off the capacity. */
+ * A weight decides among equals; what a share is below it, as in slow start, is taken off the capacity.
+ *
+ * A small pool is looked at from end to end. In a larger one each backend's wait is kept in a tournament: a
+ * pick reckons anew those that something happened to, some more in turn, since time changes waits, too, and
+ * who is about to win. So no wait is older than count / LOOKS picks, and the winner's is as of now. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "policy/guard.h"
 #include "policy/native_balance.h"
 #include "policy/pace.h"
+#include "policy/tournament.h"
 
 #define ADAPTIVE_MAGIC 0x4e616461u /* "Nada" */
 
@@ -30,7 +35,13 @@ static const double OVERSHOOT = 8;     /* how much is made of what is sent while
 static const double FAST = 0.006;      /* what a fast answer is worth: less than a request more or less */
 static const double PENALTY_MS = 1000; /* a penalty halves in that time */
 static const double OTHERS_MIN = 0.02; /* requests per backend: below, we are alone */
+static const double FULL = 1e9;        /* more than anybody waits: who is full comes after all who are not */
 enum { REMEMBERED = 64, USUAL = 32, PENALTY_MAX = 65536 };
+enum {
+  SMALL = 16, /* a pool of so many is looked at from end to end */
+  LOOKS = 4,  /* in a larger one, at so many in turn for each pick */
+  WINNERS = 8 /* and at so many who might win, before all are looked at */
+};
 
 typedef struct place {
   double others, usual;       /* by the newest report; on average */
@@ -38,7 +49,9 @@ typedef struct place {
   double wire;                /* our requests on the way there and back, where we are alone */
   double asked_ms;            /* a probe is on its way since; 0: none */
   int32_t own;                /* in flight, as the events tell */
+  int32_t counted, room;      /* its part of `own` and `rooms` of the pool */
   bool answered;              /* the next report came with an answer */
+  bool stale;                 /* something happened to it since its wait was reckoned */
 } place;
 
 typedef struct adaptive {
@@ -48,6 +61,14 @@ typedef struct adaptive {
   place *places;
   int32_t count;
   double others, own;                /* sums: over places; over rows at the last pick */
+  int64_t rooms;                     /* sum of what backends have room for, while requests may be held */
+  neap_tournament waits;             /* of a large pool */
+  int32_t reckoned, turn;            /* places at the last pick; whose turn it is to be looked at */
+  int32_t *stale, stale_count;       /* places, `count` of them at most */
+  double share;                      /* of the one that was looked at last */
+  int32_t usual;                     /* neap_pace_usual at the last pick */
+  bool by_itself;                    /* at the last pick: nobody else sends requests */
+  bool holds, differ;                /* requests may be held now; shares of those looked at differ */
   double trip_ms, gap_ms, picked_ms; /* of probes there and back; between picks; the last one */
   double trust;                      /* 0..1, in what reports differ from the usual */
   bool weighted;                     /* shares differ */
@@ -76,6 +97,8 @@ static void destroy(void *self) {
   neap_check_magic(a, ADAPTIVE_MAGIC);
   a->magic = 0;
   neap_pace_fini(&a->pace);
+  neap_tournament_fini(&a->waits);
+  free(a->stale);
   free(a->places);
   free(a);
 }
@@ -87,7 +110,10 @@ static bool fit(adaptive *a) {
   place *places = realloc(a->places, (size_t)count * sizeof *places);
   if (places == NULL) return false;
   a->places = places;
-  if (neap_pace_fit(&a->pace, count)) return false;
+  int32_t *stale = realloc(a->stale, (size_t)count * sizeof *stale);
+  if (stale == NULL) return false;
+  a->stale = stale;
+  if (neap_pace_fit(&a->pace, count) || neap_tournament_fit(&a->waits, count)) return false;
   for (; a->count < count; a->count++) places[a->count] = (place){0};
   return true;
 }
@@ -136,8 +162,9 @@ static void back(adaptive *a, int32_t i, const neap_event *event, bool failed) {
 }
 
 static void forget(adaptive *a, int32_t i) {
-  a->others -= a->places[i].others;
-  a->places[i] = (place){0};
+  place *p = &a->places[i];
+  a->others -= p->others;
+  *p = (place){.counted = p->counted, .room = p->room, .stale = p->stale};
   neap_pace_forget(&a->pace, i);
 }
 
@@ -149,6 +176,10 @@ static int observe(void *self, const neap_event *events, int n) {
   for (int k = 0; k < n; k++) {
     int32_t i = events[k].what & NEAP_SLOT_MASK;
     if (i >= a->count) continue;
+    if (a->reckoned > SMALL && !a->places[i].stale) {
+      a->places[i].stale = true;
+      a->stale[a->stale_count++] = i;
+    }
     switch (events[k].what >> NEAP_EVENT_SHIFT) {
     case NEAP_EVENT_SENT:
       a->places[i].own = events[k].size;
@@ -181,7 +212,7 @@ static void weigh_reports(adaptive *a) {
   a->trust = 1 / (1 + OVERSHOOT * unseen);
 }
 
-static double there(const adaptive *a, int32_t i) {
+__attribute__((always_inline)) static inline double there(const adaptive *a, int32_t i) {
   const neap_backend_row *row = &a->board->rows[i];
   const place *p = &a->places[i];
   if (row->load < 0 || alone(a)) return row->in_flight;
@@ -189,8 +220,8 @@ static double there(const adaptive *a, int32_t i) {
          (p->others - p->usual) * a->trust * fade(a, a->board->now_ms - row->load_ms);
 }
 
-/* In services, more or less. */
-static double wait_at(const adaptive *a, int32_t i) {
+/* In services, more or less. hot: inlined, as what else each look takes. */
+__attribute__((always_inline)) static inline double wait_at(const adaptive *a, int32_t i) {
   const neap_backend_row *row = &a->board->rows[i];
   const place *p = &a->places[i];
   double now_ms = a->board->now_ms, capacity = neap_pace_capacity(&a->pace, i, row->capacity);
@@ -210,12 +241,13 @@ static bool is_full(const adaptive *a, int32_t i, int32_t *room) {
   return bounded && row->in_flight >= *room;
 }
 
-/* Probes: the backend of which the news are oldest, and the better two of four drawn. */
-static void ask_for_loads(adaptive *a) {
+/* Probes: the backend of which the news are oldest, and the better two of four drawn. In a large pool, the
+ * oldest of those whose turn it was. */
+static void ask_for_loads(adaptive *a, int32_t from, int32_t looks) {
   neap_pick_board *board = a->board;
   int32_t asked[3] = {-1, -1, -1};
   double least[3] = {0};
-  for (int32_t i = 0; i < board->count; i++)
+  for (int32_t k = 0, i = from; k < looks; k++, i = i + 1 == board->count ? 0 : i + 1)
     if (neap_pick_usable(board, i) &&
         (asked[0] < 0 || board->rows[i].load_ms < board->rows[asked[0]].load_ms))
       asked[0] = i;
@@ -246,7 +278,116 @@ static int32_t first_look(adaptive *a) {
   return a->weighted ? NEAP_MIN(a->board->random1, count - 1) : (a->last + 1) % count;
 }
 
-/* hot: one look at each backend; a division or two, more where reports or penalties fade. */
+/* How a place stands, and what it adds to the sums. */
+typedef struct standing {
+  double wait; /* FULL more where it is full; infinity: it may not be picked */
+  int32_t own, room;
+} standing;
+
+/* hot: inlined, for in a small pool it is all there is. */
+__attribute__((always_inline)) static inline standing reckon(const adaptive *a, int32_t i) {
+  const neap_backend_row *row = &a->board->rows[i];
+  standing s = {.wait = INFINITY};
+  if (row->barred & ~NEAP_BAR_TRIED) return s;
+  bool full = a->holds && is_full(a, i, &s.room);
+  double wait = wait_at(a, i);
+  s.wait = (wait < FULL / 2 ? wait : FULL / 2) + (full ? FULL : 0);
+  s.own = row->in_flight;
+  return s;
+}
+
+/* Puts it where the next picks find it. The sums are set right by who calls. */
+static void keep(adaptive *a, int32_t i, const standing *s) {
+  a->places[i].counted = s->own;
+  a->places[i].room = s->room;
+  neap_tournament_set(&a->waits, i, s->wait);
+}
+
+/* From end to end. The best that may be picked; -1: there is none. */
+static int32_t look_at_all(adaptive *a, int32_t from, double *least) {
+  const neap_pick_board *board = a->board;
+  int32_t best = -1;
+  int64_t own = 0, rooms = 0;
+  double share = board->rows[from].share;
+  bool large = board->count > SMALL;
+  a->weighted = a->differ = false;
+  for (int32_t k = 0, i = from; k < board->count; k++, i = i + 1 == board->count ? 0 : i + 1) {
+    standing s = reckon(a, i);
+    own += s.own;
+    rooms += s.room;
+    if (large) keep(a, i, &s);
+    if (!neap_pick_usable(board, i)) continue;
+    a->weighted |= board->rows[i].share != share;
+    if (best >= 0 && s.wait >= *least) continue;
+    best = i;
+    *least = s.wait;
+  }
+  a->own = (double)own;
+  a->rooms = rooms;
+  a->share = share;
+  return best;
+}
+
+static double look_at(adaptive *a, int32_t i) {
+  standing s = reckon(a, i);
+  if (s.wait < INFINITY) {
+    a->differ |= a->board->rows[i].share != a->share;
+    a->share = a->board->rows[i].share;
+  }
+  a->own += s.own - a->places[i].counted;
+  a->rooms += s.room - a->places[i].room;
+  keep(a, i, &s);
+  return s.wait;
+}
+
+/* Those that something happened to, and those whose turn it is. */
+static void look_at_some(adaptive *a) {
+  int32_t count = a->board->count;
+  while (a->stale_count > 0) {
+    int32_t i = a->stale[--a->stale_count];
+    a->places[i].stale = false;
+    if (i < count) look_at(a, i);
+  }
+  for (int k = 0; k < LOOKS; k++) {
+    look_at(a, a->turn);
+    if (++a->turn < count) continue;
+    a->turn = 0;
+    a->weighted = a->differ;
+    a->differ = false;
+  }
+  a->weighted |= a->differ;
+}
+
+/* Who wins, its wait being as of now; -1 where that takes more than a few looks, or nobody can. Whom this
+ * exchange has tried steps aside meanwhile. */
+static int32_t winner(adaptive *a, int32_t from, double *least) {
+  int32_t aside[WINNERS], aside_count = 0, won = -1;
+  for (int k = 0; k < WINNERS && won < 0; k++) {
+    int32_t i = neap_tournament_first(&a->waits, from);
+    if (i < 0) break;
+    if (a->board->rows[i].barred & NEAP_BAR_TRIED) {
+      neap_tournament_set(&a->waits, i, INFINITY);
+      aside[aside_count++] = i;
+      continue;
+    }
+    *least = look_at(a, i);
+    if (*least < INFINITY && *least <= a->waits.nodes[1]) won = i;
+  }
+  while (aside_count > 0) look_at(a, aside[--aside_count]);
+  return won;
+}
+
+/* The places are others than at the last pick: all will be looked at. */
+static void start_over(adaptive *a) {
+  for (int32_t i = 0; i < a->count; i++) {
+    a->places[i].stale = false;
+    neap_tournament_set(&a->waits, i, INFINITY);
+  }
+  a->stale_count = a->turn = 0;
+  a->reckoned = a->board->count;
+}
+
+/* hot: a look at each backend of a small pool; at some, and as many levels of a tree, of a large one. */
 static int decide(void *self, neap_ask ask) {
   adaptive *a = self;
   neap_check_magic(a, ADAPTIVE_MAGIC);
@@ -256,31 +397,26 @@ static int decide(void *self, neap_ask ask) {
   board->answer = NEAP_PICK_NONE;
   if (board->count == 0) return 0;
   weigh_reports(a);
-  bool by_itself = alone(a), may_hold = by_itself && board->may_wait, best_full = false;
-  int64_t rooms = 0;
-  int32_t best = -1, room, i = first_look(a);
-  double least = 0, own = 0, share = board->rows[i].share;
-  a->weighted = false;
-  for (int32_t looks = 0; looks < board->count; looks++, i = i + 1 == board->count ? 0 : i + 1) {
-    const neap_backend_row *row = &board->rows[i];
-    if (!neap_pick_usable(board, i)) continue;
-    a->weighted |= row->share != share;
-    own += row->in_flight;
-    bool full = may_hold && is_full(a, i, &room);
-    double wait = wait_at(a, i);
-    if (may_hold) rooms += room;
-    if (best >= 0 && (full > best_full || (full == best_full && wait >= least))) continue;
-    best = i;
-    best_full = full;
-    least = wait;
+  bool by_itself = alone(a), large = board->count > SMALL, fresh = a->reckoned != board->count;
+  int32_t usual = neap_pace_usual(&a->pace);
+  bool differs = usual != a->usual || by_itself != a->by_itself; /* for all backends at once */
+  int32_t best = -1, turn = a->turn, from = first_look(a);
+  double least = 0;
+  a->holds = by_itself && board->may_wait;
+  if (fresh) start_over(a);
+  a->by_itself = by_itself;
+  a->usual = usual;
+  if (large && !fresh && !differs) {
+    look_at_some(a);
+    best = winner(a, from, &least);
   }
-  a->own = own;
+  if (best < 0) best = look_at_all(a, from, &least);
   board->answer = best;
-  if (best_full && board->waiting < rooms)
+  if (best >= 0 && least >= FULL && board->waiting < a->rooms)
     board->answer = NEAP_PICK_WAIT;
   else if (best >= 0)
     a->last = best;
-  if (!by_itself) ask_for_loads(a);
+  if (!by_itself) ask_for_loads(a, large ? turn : 0, large ? LOOKS : board->count);
   return 0;
 }
 

@@ -60,10 +60,12 @@ static int compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+/* Before the first median there is nothing to compare with: all are as the rest. */
 static void judge(const neap_pace *pace, neap_pace_row *row) {
   double off = row->level - pace->median;
   double error = sqrt(pace->variance / (2.0 * NEAP_MIN(row->samples, REMEMBERED)));
-  bool counts = row->samples >= LEAST_SAMPLES && fabs(off) > NEAP_MAX(BAND, DOUBT * error);
+  bool counts =
+      pace->median != 0 && row->samples >= LEAST_SAMPLES && fabs(off) > NEAP_MAX(BAND, DOUBT * error);
   row->slowness = counts ? exp(off) : 1;
 }
 

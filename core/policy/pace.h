@@ -56,13 +56,17 @@ void neap_pace_sent(neap_pace *pace, int32_t place, int32_t number);
 void neap_pace_done(neap_pace *pace, int32_t place, int32_t number, double others, int32_t capacity,
                     double took_us, double now_ms);
 void neap_pace_failed(neap_pace *pace, int32_t place, int32_t number);
+/* What a backend of this pool works on at once, as far as is known. */
+static inline int32_t neap_pace_usual(const neap_pace *pace) {
+  return NEAP_MIN(pace->most_proven, pace->crowding.flat);
+}
 /* How many a backend works on at once before it takes longer. Where it does not say so itself, it is taken to
  * be like the largest that is known, for what it was not yet given cannot have been seen; one that is slow
  * only as far as that does not explain it: it may work on fewer, and what it has proven is sure. */
 static inline int32_t neap_pace_capacity(const neap_pace *pace, int32_t place, int32_t reported) {
   if (reported > 0) return NEAP_MIN(reported, NEAP_CAPACITY_MAX);
   int32_t own = NEAP_MIN(pace->crowds[place].proven, pace->crowding.flat);
-  int32_t usual = NEAP_MIN(pace->most_proven, pace->crowding.flat);
+  int32_t usual = neap_pace_usual(pace);
   double slow = pace->rows[place].slowness;
   return NEAP_MAX(own, slow > 1 ? (int32_t)(usual / (slow * slow)) : usual);
 }

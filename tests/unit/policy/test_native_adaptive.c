@@ -4,8 +4,10 @@
 #include "base/random.h"
 #include "policy/guard.h"
 
+enum { LARGE = 1000 };
+
 typedef struct fixture {
-  neap_backend_row rows[64];
+  neap_backend_row rows[LARGE];
   neap_pick_board board;
   const neap_policy_vt *vt;
   void *policy;
@@ -21,7 +23,7 @@ static void start(fixture *f, const neap_policy_vt *vt, int32_t count) {
   f->board.count = count;
   f->board.rows = f->rows;
   f->board.now_ms = 1;
-  for (int32_t i = 0; i < 64; i++) f->rows[i] = (neap_backend_row){.weight = 1, .share = 1, .load = -1};
+  for (int32_t i = 0; i < LARGE; i++) f->rows[i] = (neap_backend_row){.weight = 1, .share = 1, .load = -1};
   const neap_policy_env env = {.pick = &f->board, .seed = 7};
   assert_int_equal(vt->create(&env, NULL, 0, &f->policy, NULL), 0);
 }
@@ -191,6 +193,111 @@ static void test_shares_draw_among_equals(void **state) {
   f.vt->destroy(f.policy);
 }
 
+/* --- pools too large to be looked at from end to end --- */
+
+static void move(fixture *f, int32_t kind, int32_t backend) {
+  int32_t number = kind == NEAP_EVENT_SENT ? ++f->rows[backend].in_flight : f->rows[backend].in_flight--;
+  tell(f, kind, backend, number, 5e3);
+}
+
+static void test_in_a_large_pool_none_busier_than_another_is_picked(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, LARGE);
+  neap_random random = {9};
+  for (int i = 0; i < 20000; i++) {
+    int32_t to = pick(&f), least = INT32_MAX;
+    for (int32_t k = 0; k < LARGE; k++) least = f.rows[k].in_flight < least ? f.rows[k].in_flight : least;
+    assert_int_equal(f.rows[to].in_flight, least);
+    move(&f, NEAP_EVENT_SENT, to);
+    int32_t from = (int32_t)neap_random_below(&random, LARGE);
+    if (i > 1500 && f.rows[from].in_flight > 0) move(&f, NEAP_EVENT_DONE, from);
+    f.board.now_ms += 0.01;
+  }
+  f.vt->destroy(f.policy);
+}
+
+/* Other workers' requests end, and bars fall, without an event. */
+static void test_in_a_large_pool_what_nobody_told_is_seen_soon(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, LARGE);
+  for (int32_t i = 0; i < LARGE; i++) {
+    f.rows[i].in_flight = 3;
+    f.rows[i].barred = i >= 10 ? NEAP_BAR_DOWN : 0;
+  }
+  for (int i = 0; i < 100; i++) assert_in_range(pick(&f), 0, 9);
+  f.rows[700].barred = 0;
+  f.rows[700].in_flight = 0;
+  int picks = 1;
+  while (pick(&f) != 700) picks++;
+  assert_in_range(picks, 1, LARGE / 4);
+  f.rows[700].in_flight = 4; /* nor is who was best taken for the best */
+  assert_in_range(pick(&f), 0, 9);
+  f.vt->destroy(f.policy);
+}
+
+static void test_in_a_large_pool_who_was_tried_steps_aside(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, LARGE);
+  for (int32_t i = 0; i < LARGE; i++) f.rows[i].in_flight = i < 3 ? 0 : 2;
+  for (int i = 0; i < 10; i++) assert_in_range(pick(&f), 0, 2);
+  f.rows[0].barred = f.rows[1].barred = NEAP_BAR_TRIED;
+  for (int i = 0; i < 10; i++) assert_int_equal(pick(&f), 2);
+  f.rows[2].barred = NEAP_BAR_TRIED;
+  assert_in_range(pick(&f), 3, LARGE - 1);
+  f.rows[0].barred = f.rows[2].barred = 0;
+  f.rows[1].barred = NEAP_BAR_DOWN;
+  for (int i = 0; i < 10; i++) assert_in_range(pick(&f) & 1, 0, 0); /* 0 or 2 */
+  for (int32_t i = 0; i < LARGE; i++) f.rows[i].barred = NEAP_BAR_DOWN;
+  assert_int_equal(pick(&f), NEAP_PICK_NONE);
+  for (int32_t i = 0; i < LARGE; i++) f.rows[i].barred = i == 5 ? 0 : NEAP_BAR_TRIED;
+  assert_int_equal(pick(&f), 5);
+  f.vt->destroy(f.policy);
+}
+
+static void test_in_a_large_pool_requests_are_held_when_all_are_full(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, 100);
+  for (int32_t i = 0; i < 100; i++) {
+    f.rows[i].capacity = 4;
+    f.rows[i].load = 0;
+    f.rows[i].in_flight = 4;
+  }
+  f.board.may_wait = 1;
+  for (int i = 0; i < 100; i++) move(&f, NEAP_EVENT_SENT, pick(&f));
+  assert_int_equal(pick(&f), NEAP_PICK_WAIT);
+  move(&f, NEAP_EVENT_DONE, 77);
+  assert_int_equal(pick(&f), 77);
+  move(&f, NEAP_EVENT_SENT, 77);
+  f.board.waiting = 499;
+  assert_int_equal(pick(&f), NEAP_PICK_WAIT);
+  f.board.waiting = 500; /* as many as all have room for */
+  assert_true(pick(&f) >= 0);
+  f.vt->destroy(f.policy);
+}
+
+static void test_a_pool_grows_and_shrinks(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, 4);
+  static const int32_t counts[] = {4, 40, 8, 1000, 17, 16, 500, 999};
+  for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+    f.board.count = counts[k];
+    for (int i = 0; i < 2 * counts[k]; i++) {
+      int32_t to = pick(&f);
+      assert_in_range(to, 0, counts[k] - 1);
+      assert_int_equal(f.rows[to].in_flight, i / counts[k]);
+      move(&f, NEAP_EVENT_SENT, to);
+    }
+    for (int32_t i = 0; i < counts[k]; i++)
+      while (f.rows[i].in_flight > 0) move(&f, NEAP_EVENT_DONE, i);
+  }
+  f.vt->destroy(f.policy);
+}
+
 /* Anything at all: never a fault, never an answer out of range. */
 static void test_nonsense_is_survived(void **state) {
   (void)state;
@@ -248,6 +355,11 @@ int main(void) {
       cmocka_unit_test(test_requests_are_held_when_all_are_full),
       cmocka_unit_test(test_reports_show_the_requests_of_others),
       cmocka_unit_test(test_shares_draw_among_equals),
+      cmocka_unit_test(test_in_a_large_pool_none_busier_than_another_is_picked),
+      cmocka_unit_test(test_in_a_large_pool_what_nobody_told_is_seen_soon),
+      cmocka_unit_test(test_in_a_large_pool_who_was_tried_steps_aside),
+      cmocka_unit_test(test_in_a_large_pool_requests_are_held_when_all_are_full),
+      cmocka_unit_test(test_a_pool_grows_and_shrinks),
       cmocka_unit_test(test_nonsense_is_survived),
       cmocka_unit_test(test_parameters_are_checked),
   };
