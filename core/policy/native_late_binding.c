@@ -1,10 +1,11 @@
 /* Late binding: requests wait in the gateway, in one line, until a backend can work on them, rather than
  * before a backend chosen too early. A backend gets as many as it works on at once and `ahead` more, which
  * hide the way there and back. How many those are is told by the backend's reports, or learned
- * (concurrency.h); `concurrency` is where learning starts. While it is not sure that a backend makes more
- * requests wait, none is held because of it, and when more are held than all backends are given, the rest
- * goes out as well: a guess that is too low costs little and mends itself. Among those that have room the one
- * with the fewest requests for its slowness (pace.h) is picked; equals take turns. */
+ * (concurrency.h); `concurrency` is where learning starts. While it is not sure of each backend that it
+ * makes more requests wait, none is held and none counts as full: else all would go to those of which nothing
+ * is known, which are the smallest. When more are held than all backends are given, the rest goes out as
+ * well: a guess that is too low costs little and mends itself. Among those that have room the one with the
+ * fewest requests for its slowness (pace.h) is picked; equals take turns. */
 #include <stdlib.h>
 
 #include "policy/guard.h"
@@ -78,6 +79,16 @@ static int observe(void *self, const neap_event *events, int n) {
 
 /* --- picking --- */
 
+/* The backend where the wait is least. */
+typedef struct choice {
+  int32_t backend; /* -1: none yet */
+  double wait;
+} choice;
+
+static inline void offer(choice *c, int32_t backend, double wait) {
+  if (c->backend < 0 || wait < c->wait) *c = (choice){backend, wait};
+}
+
 /* hot: */
 static int decide(void *self, neap_ask ask) {
   late_binding *l = self;
@@ -89,27 +100,27 @@ static int decide(void *self, neap_ask ask) {
   if (board->count == 0) return 0;
   if (l->last < 0) l->last = (int32_t)neap_random_below(&l->random, (uint64_t)board->count);
   int64_t given = 0;
-  int32_t best = -1, i = (l->last + 1) % board->count;
-  bool best_full = false;
-  double least = 0;
+  int32_t i = (l->last + 1) % board->count;
+  bool all_bounded = true;
+  choice any = {.backend = -1}, with_room = {.backend = -1};
   for (int32_t looks = 0; looks < board->count; looks++, i = i + 1 == board->count ? 0 : i + 1) {
     if (!neap_pick_usable(board, i)) continue;
     const neap_backend_row *row = &board->rows[i];
     int32_t most;
     bool bounded = neap_pace_is_bounded(&l->pace, i, row->capacity, &most);
     most = NEAP_MAX(most, l->guess);
-    bool full = bounded && row->in_flight >= most + l->ahead;
     double c = neap_pace_capacity(&l->pace, i, row->capacity);
     double wait = neap_pace_wait(neap_pace_slowness(&l->pace, i, board->now_ms), (row->in_flight + 1) / c);
     given += most + l->ahead;
-    if (best >= 0 && (full > best_full || (full == best_full && wait >= least))) continue;
-    best = i;
-    best_full = full;
-    least = wait;
+    all_bounded &= bounded;
+    offer(&any, i, wait);
+    if (!bounded || row->in_flight < most + l->ahead) offer(&with_room, i, wait);
   }
-  bool wait = best_full && board->may_wait && board->waiting < given;
-  if (best >= 0 && !wait) l->last = best;
-  board->answer = wait ? NEAP_PICK_WAIT : best;
+  int32_t best = all_bounded && with_room.backend >= 0 ? with_room.backend : any.backend;
+  bool all_full = all_bounded && with_room.backend < 0;
+  bool hold = best >= 0 && all_full && board->may_wait && board->waiting < given;
+  if (best >= 0 && !hold) l->last = best;
+  board->answer = hold ? NEAP_PICK_WAIT : best;
   return 0;
 }
 

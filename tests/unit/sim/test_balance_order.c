@@ -248,6 +248,26 @@ static void test_without_reports_it_is_near_least_connections(void **state) {
   }
 }
 
+/* Before backends of different sizes late binding once sent what it could not hold to the smallest, of which
+ * it knew least: lines of seconds. */
+static void test_late_binding_does_not_collapse_on_guesses(void **state) {
+  (void)state;
+  static const char *const texts[] = {
+      "[m]\nworkers = 1 2 4 8 16\nload = 0.85\n",
+      "[m95]\nworkers = 1 2 4 8 16\nload = 0.95\n",
+      "[u95]\nbackends = 12\nworkers = 1 3 24\nload = 0.95\n",
+      "[fixed]\nworkers = 1 2 4 8 16\nload = 0.95\nservice = fixed\n",
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    double least = run_text(texts[i], "native:least_connections", false).excess_p99_ms;
+    double late = run_text(texts[i], "native:late_binding", false).excess_p99_ms;
+    print_message("%.*s: %.2f, least connections %.2f\n", (int)strcspn(texts[i], "\n"), texts[i], late,
+                  least);
+    if ((late + 2) / (least + 2) > 1.5)
+      fail_msg("%s: late binding %g, least connections %g", texts[i], late, least);
+  }
+}
+
 /* In large pools it does not look at each backend for each pick. */
 static void test_large_pools_are_balanced_as_well(void **state) {
   (void)state;
@@ -277,6 +297,7 @@ int main(void) {
       cmocka_unit_test(test_a_black_hole_draws_nothing),
       cmocka_unit_test(test_a_wrong_concurrency_collapses_nothing),
       cmocka_unit_test(test_without_reports_it_is_near_least_connections),
+      cmocka_unit_test(test_late_binding_does_not_collapse_on_guesses),
       cmocka_unit_test(test_large_pools_are_balanced_as_well),
   };
   return cmocka_run_group_tests(tests, run_all, end_all);
