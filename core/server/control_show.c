@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/url.h"
 #include "server/figures.h"
 
 /* --- backends */
@@ -186,7 +187,18 @@ static bool is_secret_field(const char *name) {
   return false;
 }
 
-/* Texts below a secret's key, and credentials among headers and parameters. */
+/* NULL: it may be shown as it is. */
+static json_t *without_credentials(const json_t *value) {
+  const char *text = json_string_value(value);
+  if (text == NULL || strstr(text, "://") == NULL) return NULL;
+  size_t room = 2 * strlen(text) + 1; /* each URL in it may grow by a mask */
+  char *shown = malloc(room);
+  json_t *masked = shown ? json_string(neap_url_mask(text, shown, room)) : json_string("***");
+  free(shown);
+  return masked;
+}
+
+/* Texts below a secret's key, and credentials among headers, parameters and in URLs. */
 static void mask(json_t *value, bool secret) {
   const char *key;
   json_t *below;
@@ -197,17 +209,25 @@ static void mask(json_t *value, bool secret) {
     bool header = name && is_secret_field(name);
     json_object_foreach_safe(value, next, key, below) {
       bool hide = secret || is_secret(key) || (header && strcmp(key, "value") == 0);
+      json_t *shown = without_credentials(below);
       if (hide && json_is_string(below) && *json_string_value(below))
         json_object_set_new(value, key, json_string("***"));
+      else if (shown)
+        json_object_set(value, key, shown);
       else
         mask(below, hide);
+      json_decref(shown);
     }
   } else if (json_is_array(value)) {
     json_array_foreach(value, index, below) {
+      json_t *shown = without_credentials(below);
       if (secret && json_is_string(below))
         json_array_set_new(value, index, json_string("***"));
+      else if (shown)
+        json_array_set(value, index, shown);
       else
         mask(below, secret);
+      json_decref(shown);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/url.h"
 #include "server/gateway.h"
 
 enum { FILE_LOOK_MS = 500, RETRY_MS = 1000, RETRY_MOST_MS = 60000, GATHER_MS = 100 };
@@ -25,7 +26,7 @@ typedef struct newcomer {
 typedef struct finder {
   struct finder *next;
   neap_discovery *home;
-  char *pool, *spec;
+  char *pool, *spec, *shown; /* the spec without credentials */
   uint64_t refresh_ms;
   neap_backend_source *source;
   neap_backend_source_list latest; /* as told */
@@ -229,7 +230,7 @@ static void settle(finder *by) {
   neap_gateway_log(
       by->home->gateway, s.failed ? NEAP_LOG_WARN : NEAP_LOG_INFO,
       "server discovered pool=%s source=\"%s\" backends=%zu joined=%zu awaited=%zu failed=%zu left=%zu",
-      by->pool, by->spec, by->latest.count, s.joined, s.awaited, s.failed, s.left);
+      by->pool, by->shown, by->latest.count, s.joined, s.awaited, s.failed, s.left);
 }
 
 static void on_settle(neap_timer *timer) {
@@ -250,7 +251,8 @@ static void on_failed(void *user, const char *reason) {
   snprintf(by->reason, sizeof by->reason, "%.*s", (int)sizeof by->reason - 1, reason ? reason : "");
   if (reason)
     neap_gateway_log(by->home->gateway, NEAP_LOG_WARN,
-                     "server discover_failed pool=%s source=\"%s\" error=\"%s\"", by->pool, by->spec, reason);
+                     "server discover_failed pool=%s source=\"%s\" error=\"%s\"", by->pool, by->shown,
+                     reason);
 }
 
 /* --- sources */
@@ -310,6 +312,7 @@ static void free_finder(finder *of) {
   free(of->found.members);
   free(of->pool);
   free(of->spec);
+  free(of->shown);
   free(of);
 }
 
@@ -322,10 +325,12 @@ static void want(neap_discovery *discovery, const neap_config_pool *pool, const 
     neap_timer_init(&of->settle, on_settle);
     of->pool = strdup(pool->name);
     of->spec = strdup(spec);
-    if (of->pool == NULL || of->spec == NULL) {
+    of->shown = malloc(strlen(spec) + 4); /* a mask of three takes the place of one or more */
+    if (of->pool == NULL || of->spec == NULL || of->shown == NULL) {
       free_finder(of);
       return;
     }
+    neap_url_mask(spec, of->shown, strlen(spec) + 4);
     finder **at = &discovery->first;
     while (*at) at = &(*at)->next;
     *at = of;
@@ -386,7 +391,7 @@ void neap_discovery_each(const neap_discovery *discovery,
     const newcomer *failed = of->newcomers;
     while (failed && failed->reason[0] == '\0') failed = failed->next;
     tell(user, &(neap_discovery_info){.pool = of->pool,
-                                      .spec = of->spec,
+                                      .spec = of->shown,
                                       .backends = of->found.count,
                                       .changed_ms = of->changed_ms,
                                       .reason = of->reason[0] || !failed ? of->reason : failed->reason});

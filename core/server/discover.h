@@ -19,10 +19,10 @@ void neap_discovery_follow(neap_discovery *discovery);
 
 /* One source, as status shows it. Texts are borrowed until `tell` returns. */
 typedef struct neap_discovery_info {
-  const char *pool, *spec;
-  size_t backends;     /* that it found last */
-  uint64_t changed_ms; /* wall clock, when that last changed; 0: it has found nothing yet */
-  const char *reason;  /* why it fails; "": it does not */
+  const char *pool, *spec; /* the spec may be shown: credentials in URLs are masked */
+  size_t backends;         /* that it found last */
+  uint64_t changed_ms;     /* wall clock, when that last changed; 0: it has found nothing yet */
+  const char *reason;      /* why it fails; "": it does not */
 } neap_discovery_info;
 void neap_discovery_each(const neap_discovery *discovery,
                          void (*tell)(void *user, const neap_discovery_info *info), void *user);

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/plain.h"
+#include "base/url.h"
 #include "tier/cdn.h"
 
 /* --- keys */
@@ -51,10 +52,11 @@ static bool is_token(const char *text) {
 }
 
 static int check(const neap_tier_cdn_options *options, neap_err *err) {
+  char shown[160];
   if (options->url == NULL || !is_url(options->url))
     return neap_fail(err, NEAP_EINVAL,
                      "url of a cdn tier: http:// or https://, a host and maybe a path, not \"%s\"",
-                     options->url ? options->url : "");
+                     neap_url_mask(options->url ? options->url : "", shown, sizeof shown));
   if (!is_plain(options->bearer) || !is_plain(options->header))
     return neap_fail(err, NEAP_EINVAL, "bearer and header of a cdn tier are lines of text");
   if (options->header && strchr(options->header, ':') == NULL)

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/url.h"
+
 enum {
   RANGE_MS = 5000,
   BODY_MAX = 4 << 20,
@@ -22,6 +24,7 @@ enum {
 
 typedef struct etcd_state {
   char *url;             /* without what follows the port */
+  char *shown;           /* the same without credentials */
   char *key, *range_end; /* base64 */
   neap_fetch *fetch;     /* of reading or watching */
   uint64_t revision, retry_ms;
@@ -208,7 +211,7 @@ static void on_read(void *user, const neap_fetch_reply *reply) {
   state->fetch = NULL;
   if (reply->end != NEAP_FETCH_DONE || reply->status != 200) {
     const char *text = reply->end == NEAP_FETCH_DONE ? "the answer is an error" : reply->text;
-    if (neap_backend_source_fail(source, "%s: %s (status %d)", state->url, text, reply->status))
+    if (neap_backend_source_fail(source, "%s: %s (status %d)", state->shown, text, reply->status))
       back_off(source);
     return;
   }
@@ -217,7 +220,7 @@ static void on_read(void *user, const neap_fetch_reply *reply) {
   bool here;
   if (read_answer(source, reply->body, &list, &err)) {
     neap_backend_source_list_fini(&list);
-    here = neap_backend_source_fail(source, "%s: %s", state->url, err.text);
+    here = neap_backend_source_fail(source, "%s: %s", state->shown, err.text);
   } else {
     state->retry_ms = 0;
     here = neap_backend_source_tell(source, &list);
@@ -269,8 +272,11 @@ static int start(neap_backend_source *source, const char *rest, neap_err *err) {
   state->url = strndup(rest, (size_t)(prefix - rest));
   state->key = encode(prefix, strlen(prefix));
   state->range_end = encode_end(prefix);
-  if (state->url == NULL || state->key == NULL || state->range_end == NULL)
+  size_t room = (size_t)(prefix - rest) + 4; /* the mask may be longer than what it hides */
+  state->shown = malloc(room);
+  if (state->url == NULL || state->shown == NULL || state->key == NULL || state->range_end == NULL)
     return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  neap_url_mask(state->url, state->shown, room);
   again_in(source, 0);
   return 0;
 }
@@ -280,6 +286,7 @@ static void stop(neap_backend_source *source) {
   if (state == NULL) return;
   neap_fetch_cancel(&state->fetch);
   free(state->url);
+  free(state->shown);
   free(state->key);
   free(state->range_end);
   free(state);

@@ -83,11 +83,12 @@ function M.boolean(value)
   return flag
 end
 
---- How a problem shows a value: short, on one line.
+--- How a problem shows a value: short, on one line, without the credentials of a URL (as base/url.h).
 ---@return string
 function M.show(value)
   local kind = type(value)
   if kind == "string" then
+    value = string.gsub(value, "://[^/%s]*@", "://***@")
     local text = #value > 40 and string.sub(value, 1, 37) .. "..." or value
     return (string.gsub(format("%q", text), "[%c]+", " "))
   end

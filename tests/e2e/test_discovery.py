@@ -321,6 +321,18 @@ class Discovery(unittest.TestCase):
         again.put("/app/b", two.address)
         self.wait_bodies(gateway, b"two")
 
+    def test_credentials_in_a_url_are_shown_nowhere(self):
+        spec = "etcd:http://someone:g3heim@127.0.0.1:%d/app/" % free_port()
+        gateway = self.start('discover = "%s", backends = { "127.0.0.1:9" }' % spec)
+        gateway.wait_line(r"discover_failed pool=app source=\"etcd:http://\*\*\*@127.0.0.1:\d+/app/\"")
+        wrong = 'discover = "etcd:http://someone:g3heim@127.0.0.1"'
+        gateway.reload(config(wrong), r"etcd:http://\*\*\*@127.0.0.1\": write")
+        for verb in ("status", "config"):
+            shown = self.neap(gateway, verb).stdout
+            self.assertIn("http://***@127.0.0.1", shown)
+            self.assertNotIn("g3heim", shown)
+        self.assertNotIn("g3heim", "".join(gateway.lines))
+
     def test_bad_sources_are_errors_of_the_configuration(self):
         gateway = self.start('backends = { "127.0.0.1:9" }')
         for pool, pattern in (('discover = "consul:x"', r"neap.lua:4: error: pool.discover\[1\]: \"consul:x\": write"),
