@@ -138,6 +138,7 @@ void neap_port_reset(neap_port_call *call) {
   set_name(client, (neap_view){NULL, 0});
   client->version3 = call->out->version3 = false;
   neap_port_client_forget_who(client);
+  neap_port_untrack(client);
   neap_resp_put_string(call->out, "RESET");
 }
 
@@ -204,9 +205,14 @@ static void client_no_evict(neap_port_call *call) {
 }
 
 void neap_port_client_command(neap_port_call *call) {
-  static const neap_port_subcommand subcommands[] = {
-      {"getname", 2, client_getname},   {"id", 2, client_id},
-      {"info", 2, client_info},         {"list", 2, client_list},
-      {"no-evict", 3, client_no_evict}, {"setname", 3, client_setname}};
+  static const neap_port_subcommand subcommands[] = {{"getname", 2, client_getname},
+                                                     {"id", 2, client_id},
+                                                     {"info", 2, client_info},
+                                                     {"list", 2, client_list},
+                                                     {"caching", 3, neap_port_client_caching},
+                                                     {"getredir", 2, neap_port_client_getredir},
+                                                     {"tracking", -3, neap_port_client_tracking},
+                                                     {"no-evict", 3, client_no_evict},
+                                                     {"setname", 3, client_setname}};
   neap_port_run_subcommand(call, subcommands, NEAP_COUNT_OF(subcommands));
 }

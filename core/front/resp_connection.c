@@ -44,6 +44,7 @@ void neap_port_client_run(neap_port_client *client, const char *bytes) {
   } else {
     if (command->flags & NEAP_PORT_WRITE) neap_port_settle(front);
     client->last = command;
+    if (client->tracker) neap_port_track(&call);
     command->run(&call);
   }
 }
@@ -79,6 +80,10 @@ static size_t run_all(neap_port_client *client, char *bytes, size_t size) {
   size_t at = 0;
   uint64_t done = 0;
   front->reply.out.version3 = client->version3;
+  if (client->pushes.size > 0 && !client->sending) {
+    neap_resp_put_bytes(&front->reply.out, client->pushes.bytes, client->pushes.size);
+    neap_resp_out_fini(&client->pushes);
+  }
   while (may_go_on(client)) {
     ssize_t used = neap_resp_request_more(&client->request, bytes + at, size - at);
     if (used < 0) refuse(client, used);

@@ -18,6 +18,8 @@ bool neap_port_client_hold(neap_port_client *client, size_t before, size_t after
 static void forget(neap_port_client *client) {
   neap_resp_front *front = client->front;
   neap_timer_clear(&client->timer);
+  neap_port_untrack(client);
+  neap_resp_out_fini(&client->pushes);
   if (client->sending) neap_port_drop_unsent(client);
   neap_port_client_hold(client, client->in_room, 0);
   free(client->in);
@@ -110,6 +112,11 @@ int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, const neap_resp
   front->keys = keys;
   neap_port_reply_init(&front->reply, (size_t)options->buffer_bytes);
   neap_resp_front_set_options(front, options);
+  front->inbox = neap_port_inbox_open(front);
+  if (front->inbox == NULL) {
+    free(front);
+    return NEAP_ENOMEM;
+  }
   *out = front;
   return 0;
 }
@@ -123,6 +130,7 @@ void neap_resp_front_destroy(neap_resp_front **front_ptr) {
     front->free = client->next;
     free(client);
   }
+  neap_port_inbox_close(front->inbox);
   neap_port_reply_fini(front->keys, &front->reply);
   free(front);
   *front_ptr = NULL;

@@ -33,6 +33,8 @@ neap_port_handler neap_port_ttl_command;
 /* resp_server.c */
 neap_port_handler neap_port_config, neap_port_echo, neap_port_info, neap_port_ping, neap_port_select;
 neap_port_handler neap_port_neap_consistency, neap_port_neap_policy, neap_port_neap_version;
+/* resp_tracking.c */
+neap_port_handler neap_port_client_caching, neap_port_client_getredir, neap_port_client_tracking;
 /* resp_clients.c */
 neap_port_handler neap_port_auth, neap_port_client_command, neap_port_hello, neap_port_quit, neap_port_reset;
 

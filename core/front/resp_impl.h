@@ -5,6 +5,7 @@
  *   resp_connection.c  bytes in, requests run one after the other
  *   resp_reply.c       replies, borrowed values among them, out
  *   resp_commands.c    the table of commands, and what is said about them
+ *   resp_tracking.c    who is told when a key changes
  *   resp_strings.c ... the commands, by theme
  *
  * A client that has asked nothing holds no buffer: requests are read into the loop's scratch memory and
@@ -65,6 +66,12 @@ static inline bool neap_port_arity_fits(const neap_port_command *command, size_t
 void neap_port_command_index_init(neap_port_command_index *index);
 const neap_port_command *neap_port_command_find(const neap_port_command_index *index, neap_view name);
 
+/* --- who wants to be told of changes (resp_tracking.c) */
+
+typedef struct neap_port_tracking neap_port_tracking;
+typedef struct neap_port_tracker neap_port_tracker;
+typedef struct neap_port_inbox neap_port_inbox;
+
 /* --- what all workers share */
 
 struct neap_keyspace {
@@ -74,6 +81,7 @@ struct neap_keyspace {
   char run_id[41];
   uint64_t started_ms;
   _Atomic uint64_t last_client_id, client_count;
+  neap_port_tracking *tracking;
   _Atomic uint64_t commands_run, connections, rejected, closed_stalled, closed_room;
   struct {
     _Alignas(NEAP_CACHE_LINE) pthread_mutex_t mutex;
@@ -126,7 +134,9 @@ struct neap_port_client {
   bool version3;
   uint64_t id, since_ms, active_ms;
   const neap_port_command *last;
-  char *name; /* NULL: none */
+  char *name;                 /* NULL: none */
+  neap_port_tracker *tracker; /* NULL: it is told of no changes */
+  neap_resp_out pushes;       /* of changes, while replies wait to be taken */
 };
 
 struct neap_resp_front {
@@ -138,7 +148,8 @@ struct neap_resp_front {
   size_t count;
   uint64_t buffered;     /* bytes of clients' own buffers */
   neap_port_reply reply; /* of the client that is served */
-  bool inside;           /* the cache: pieces of `reply` may be borrowed */
+  neap_port_inbox *inbox;
+  bool inside; /* the cache: pieces of `reply` may be borrowed */
   bool draining, gently;
 };
 
@@ -206,6 +217,20 @@ bool neap_port_send(neap_port_client *client);
 /* Goes on with what the client has not taken. False: it still has to wait. */
 bool neap_port_send_rest(neap_port_client *client);
 void neap_port_drop_unsent(neap_port_client *client);
+
+/* --- tracking (resp_tracking.c) */
+int neap_port_tracking_create(neap_port_tracking **out);
+void neap_port_tracking_destroy(neap_port_tracking **tracking);
+/* Where other workers leave what the clients of a front are to be told. It stays with the keyspace. */
+neap_port_inbox *neap_port_inbox_open(neap_resp_front *front);
+void neap_port_inbox_close(neap_port_inbox *inbox);
+/* Before a command reads keys: its client is told when one of them changes. */
+void neap_port_track(neap_port_call *call);
+/* A key has changed; all have gone. */
+void neap_port_changed(neap_port_call *call, neap_view key);
+void neap_port_changed_all(neap_port_call *call);
+void neap_port_untrack(neap_port_client *client);
+uint32_t neap_port_tracker_count(neap_port_tracking *tracking);
 
 /* --- keys (resp_keyspace.c). Times are milliseconds since 1970. */
 enum { NEAP_PORT_NEVER = -1, NEAP_PORT_GONE = -2 };

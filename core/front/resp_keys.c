@@ -62,6 +62,7 @@ void neap_port_flush(neap_port_call *call) {
   }
   neap_port_lock_all(call->keys);
   neap_cache_clear(call->keys->cache);
+  neap_port_changed_all(call);
   neap_port_unlock_all(call->keys);
   neap_port_put_ok(call);
 }

@@ -20,9 +20,11 @@ int neap_keyspace_create(neap_cache *cache, const neap_host *host, neap_keyspace
   keys->cache = cache;
   keys->host = host;
   keys->started_ms = host->now_ms(host->user);
-  if (make_run_id(keys->run_id)) {
+  int code = make_run_id(keys->run_id);
+  if (code == 0) code = neap_port_tracking_create(&keys->tracking);
+  if (code) {
     free(keys);
-    return NEAP_EIO;
+    return code;
   }
   neap_port_command_index_init(&keys->commands);
   for (size_t i = 0; i < NEAP_PORT_LOCKS; i++) pthread_mutex_init(&keys->locks[i].mutex, NULL);
@@ -36,6 +38,7 @@ void neap_keyspace_destroy(neap_keyspace **keys_ptr) {
   *keys_ptr = NULL;
   neap_assert(atomic_load(&keys->client_count) == 0);
   for (size_t i = 0; i < NEAP_PORT_LOCKS; i++) pthread_mutex_destroy(&keys->locks[i].mutex);
+  neap_port_tracking_destroy(&keys->tracking);
   free(keys);
 }
 
@@ -102,11 +105,14 @@ void neap_port_done(neap_port_call *call, neap_view key) {
 
 int neap_port_store(neap_port_call *call, neap_view key, neap_view value, uint64_t ttl_ms) {
   int code = neap_cache_put(call->keys->cache, key, value, &(neap_put_options){.ttl_ms = ttl_ms});
+  if (code == 0) neap_port_changed(call, key);
   if (code != NEAP_EREFUSED) return code;
   neap_port_remove(call, key);
   return 0;
 }
 
 bool neap_port_remove(neap_port_call *call, neap_view key) {
-  return neap_cache_remove(call->keys->cache, key) == 0;
+  bool was = neap_cache_remove(call->keys->cache, key) == 0;
+  if (was) neap_port_changed(call, key);
+  return was;
 }

@@ -159,7 +159,11 @@ static int append(neap_port_call *call, neap_view key, const neap_entry *entry, 
   for (size_t i = 0; code == 0 && (piece = neap_entry_piece(entry, i)).size > 0; i++)
     code = neap_fill_append(fill, piece);
   if (code == 0 && more.size > 0) code = neap_fill_append(fill, more);
-  if (code == 0) return neap_fill_commit(&fill, NULL);
+  if (code == 0) {
+    code = neap_fill_commit(&fill, NULL);
+    if (code == 0) neap_port_changed(call, key);
+    return code;
+  }
   neap_fill_abort(&fill);
   return code;
 }

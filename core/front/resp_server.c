@@ -66,8 +66,9 @@ static void say_server(info *out) {
 
 static void say_clients(info *out) {
   const neap_port_call *call = out->call;
-  say(out, "connected_clients:%" PRIu64 "\r\nmaxclients:%u\r\n", atomic_load(&call->keys->client_count),
-      call->front->options.max_clients);
+  say(out, "connected_clients:%" PRIu64 "\r\nmaxclients:%u\r\ntracking_clients:%u\r\n",
+      atomic_load(&call->keys->client_count), call->front->options.max_clients,
+      neap_port_tracker_count(call->keys->tracking));
 }
 
 static void say_memory(info *out) {

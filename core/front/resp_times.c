@@ -4,8 +4,8 @@
 bool neap_port_expire_at(neap_port_call *call, neap_view key, int64_t expires) {
   uint64_t ttl_ms = neap_port_ttl(call, expires);
   if (ttl_ms == 0) return neap_port_remove(call, key);
-  if (neap_cache_touch(call->keys->cache, key, ttl_ms)) return false;
-  return true;
+  if (neap_cache_touch(call->keys->cache, key, ttl_ms) == 0) neap_port_changed(call, key);
+  return false;
 }
 
 /* --- when a key goes */

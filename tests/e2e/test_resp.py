@@ -158,6 +158,50 @@ class Data(Resp):
         self.assertEqual(replies.count(b"+OK\r\n"), 1)
         self.assertEqual(len(replies), 8 * 20 * 105)
 
+    def test_changes_are_told_over_all_workers(self):
+        gateway = self.start(workers=4)
+        readers = [self.client(gateway) for _ in range(12)]
+        writer = self.client(gateway)
+        writer.value("MSET", *(word for i in range(50) for word in ("key:%d" % i, "1")))
+        for reader in readers:
+            reader.ask("HELLO", "3")
+            self.assertEqual(reader.value("CLIENT", "TRACKING", "ON"), b"OK")
+            reader.value("MGET", *("key:%d" % i for i in range(50)))
+        self.assertEqual(self.figures(writer)["tracking_clients"], "12")
+        writer.send(b"".join(command("SET", "key:%d" % i, "2") for i in range(50)))
+        for reader in readers:
+            told = [plain(reader.raw())[0] for _ in range(50)]
+            self.assertEqual(told, [[b"invalidate", [b"key:%d" % i]] for i in range(50)])
+        for _ in range(50):
+            self.assertEqual(writer.raw(), b"+OK\r\n")
+        for reader in readers:
+            reader.close()
+        wire.wait_until(lambda: self.figures(writer)["tracking_clients"] == "0", "all to be forgotten")
+
+    def test_a_client_that_hears_of_its_own_writes_hears_after_the_answer(self):
+        client = self.client(self.start())
+        client.ask("HELLO", "3")
+        client.ask("CLIENT", "TRACKING", "ON")
+        client.send(command("GET", "a") + command("SET", "a", "1") + command("GET", "a"))
+        self.assertEqual([client.raw() for _ in range(3)], [b"_\r\n", b"+OK\r\n", b"$1\r\n1\r\n"])
+        self.assertEqual(plain(client.raw())[0], [b"invalidate", [b"a"]])
+
+    def test_a_client_that_tracks_and_never_reads_is_closed(self):
+        gateway = self.start(listen='stall_timeout = "60s"')
+        reader, writer = self.client(gateway), self.client(gateway)
+        writer.value("SET", "large", b"x" * 3000000)
+        reader.ask("HELLO", "3")
+        reader.ask("CLIENT", "TRACKING", "ON", "BCAST")
+        reader.send(command("GET", "large") * 10)
+
+        def closed():
+            writer.send(b"".join(command("SET", b"k" * 1000, "1") for _ in range(500)))
+            for _ in range(500):
+                writer.raw()
+            return self.figures(writer)["connected_clients"] == "1"
+        wire.wait_until(closed, "the reader to be closed")
+        self.assertEqual(self.figures(writer)["neap_clients_closed_room"], "1")
+
     def test_info_tells_the_hits(self):
         client = self.client(self.start())
         client.value("SET", "a", "1")

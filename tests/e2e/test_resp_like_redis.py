@@ -198,6 +198,52 @@ class LikeRedis(unittest.TestCase):
                      ["config", "get", "save"], ["config", "get", "appendonly"], ["ping", "a", "b"]):
             self.same(*args)
 
+    def test_tracking_is_refused_alike(self):
+        for args in (["client", "caching", "yes"], ["client", "getredir"], ["hello", "3"], ["client", "tracking", "x"],
+                     ["client", "tracking"], ["client", "tracking", "on", "bogus"], ["client", "tracking", "on", "prefix", "a"],
+                     ["client", "tracking", "on", "prefix"], ["client", "tracking", "on", "optin", "optout"],
+                     ["client", "tracking", "on", "bcast", "optin"], ["client", "tracking", "on", "bcast"],
+                     ["client", "getredir"], ["client", "tracking", "on"], ["client", "caching", "yes"],
+                     ["client", "tracking", "off"], ["client", "tracking", "on", "optin"], ["client", "caching", "no"],
+                     ["client", "caching", "maybe"], ["client", "caching", "yes"], ["client", "tracking", "off"]):
+            if args[0] == "hello":
+                self.theirs.ask(*args), self.ours.ask(*args)
+            else:
+                self.same(*args)
+
+    def test_changes_are_told_alike(self):
+        """A reader that tracks, and a writer: what comes to the reader by itself is the same."""
+        told = []
+        for port in (self.redis.port, self.gateway.port):
+            with RespClient(port) as reader, RespClient(port) as writer:
+                said = []
+                reader.ask("hello", "3")
+                said.append(reader.ask("client", "tracking", "on", "noloop"))
+                for args in (["set", "a", "1"], ["mset", "b", "1", "c", "1"], ["set", "x\r\ny", "1"]):
+                    writer.ask(*args)
+                reader.ask("mget", "a", "b", "x\r\ny", "nothing"), reader.ask("get", "a")
+                for args in (["set", "a", "2"], ["set", "a", "3"], ["set", "c", "2"], ["incr", "b"], ["set", "nothing", "1"],
+                             ["del", "x\r\ny"]):
+                    writer.ask(*args)
+                    if args not in (["set", "a", "3"], ["set", "c", "2"]):
+                        said.append(reader.raw())
+                reader.ask("get", "a"), reader.ask("set", "a", "4")  # its own
+                reader.ask("get", "a")
+                writer.ask("expire", "a", "1000"), said.append(reader.raw())
+                writer.ask("flushall"), said.append(reader.raw())
+                said.append(reader.ask("client", "tracking", "off"))
+                said.append(reader.ask("client", "tracking", "on", "bcast", "prefix", "user:", "prefix", "z"))
+                for key in ("other", "user:1", "zoo"):
+                    writer.ask("set", key, "1")
+                said += [reader.raw(), reader.raw(), reader.ask("ping")]
+                said.append(reader.ask("client", "tracking", "off"))
+                said.append(reader.ask("client", "tracking", "on", "optin"))
+                reader.ask("get", "zoo"), reader.ask("client", "caching", "yes"), reader.ask("get", "user:1")
+                writer.ask("set", "zoo", "2"), writer.ask("set", "user:1", "2")
+                said += [reader.raw(), reader.ask("ping")]
+                told.append(said)
+        self.assertEqual(told[0], told[1])
+
     def test_patterns_match_alike(self):
         names = ["hello", "hallo", "hxllo", "hllo", "heello", "h*llo", "h[llo", "h^llo", "a-b", "]", "\\", "", "aXb"]
         names = [name for name in names if name]
