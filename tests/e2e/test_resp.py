@@ -64,6 +64,12 @@ class Tools(Resp):
         self.assertEqual(said, "PONG\n")
         self.assertIn("NOAUTH", self.run_tool("redis-cli", "-p", str(gateway.port), "get", "a"))
 
+    def test_node_redis(self):
+        gateway = self.start(workers=2)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "resp_client.js")
+        said = self.run_tool("node", script, str(gateway.port), env=dict(os.environ, NODE_PATH="/usr/share/nodejs"))
+        self.assertEqual(said, "ok\n")
+
     def test_redis_benchmark(self):
         gateway = self.start(workers=2)
         for more in ([], ["-P", "16"], ["-d", "20000"], ["-3"]):
