@@ -10,6 +10,7 @@
 #include "base/base.h"
 #include "base/hash.h"
 #include "base/plain.h"
+#include "route/limit.h"
 
 #define ROWS_MAGIC 0x4e726f77u /* "Nrow" */
 
@@ -327,6 +328,18 @@ int neap_rows_parse(neap_table_kind kind, const char *name, char *text, size_t s
   else
     *out = rows;
   return code;
+}
+
+int neap_rows_check_rates(const neap_rows *rows, const char *name, neap_err *err) {
+  double rate;
+  for (size_t i = 0; i < rows->count; i++) {
+    const row *r = &rows->rows[i];
+    if (neap_limit_rate((neap_slice){.ptr = r->value, .size = (int32_t)r->value_size}, &rate)) continue;
+    return neap_fail(err, NEAP_EINVAL,
+                     "%s:%zu: write a rate: \"10/s\", \"600/m\", \"1000/h\", \"1000/d\", or 0", name,
+                     line_of(rows, r->key));
+  }
+  return 0;
 }
 
 void neap_rows_destroy(neap_rows **rows_ptr) {

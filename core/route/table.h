@@ -28,6 +28,10 @@ int neap_rows_parse(neap_table_kind kind, const char *name, char *text, size_t s
                     neap_err *err);
 void neap_rows_destroy(neap_rows **rows);
 
+/* Is each value a rate (neap_limit_rate)? For a map. NEAP_EINVAL with "name:line: what is wrong". Any thread.
+ */
+int neap_rows_check_rates(const neap_rows *rows, const char *name, neap_err *err);
+
 /* The value of `key`, or of its longest prefix; the empty text in a set. false: there is none. hot. */
 bool neap_rows_get(const neap_rows *rows, neap_slice key, neap_slice *value);
 /* WEIGHTS: the name that a number in 0..1 draws; false: no weight is above 0. hot. */

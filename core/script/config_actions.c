@@ -111,8 +111,10 @@ bool neap_config_read_tables(neap_config_box *box, const json_t *list) {
   neap_config_table *tables = array_for(box, list, sizeof *tables, &box->config.table_count);
   for (size_t i = 0; tables && i < box->config.table_count; i++) {
     const json_t *from = json_array_get(list, i);
-    tables[i] = (neap_config_table){
-        .name = text_at(from, "name"), .file = text_at(from, "file"), .rows = text_at(from, "rows")};
+    tables[i] = (neap_config_table){.name = text_at(from, "name"),
+                                    .file = text_at(from, "file"),
+                                    .rows = text_at(from, "rows"),
+                                    .rates = true_at(from, "rates")};
     tables[i].hash = neap_hash_bytes(tables[i].rows, strlen(tables[i].rows));
     for (size_t k = 0; k < NEAP_COUNT_OF(kinds); k++)
       if (strcmp(text_at(from, "kind"), kinds[k]) == 0) tables[i].kind = (neap_table_kind)k;

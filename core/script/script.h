@@ -160,6 +160,7 @@ typedef struct neap_config_table {
   const char *file; /* relative to the configuration's folder; "": the rows are here */
   const char *rows; /* lines, as in a file */
   uint64_t hash;    /* of `rows` */
+  bool rates;       /* a limit takes its rates from it */
 } neap_config_table;
 
 typedef struct neap_config {

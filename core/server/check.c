@@ -49,6 +49,18 @@ static void hear_of_rules(void *user, const char *line) {
   if (strstr(line, run->own) && strstr(line, " error: ")) tell_of_rules(run, line);
 }
 
+/* "file:line: text", as of a data table, or plain text, which is the configuration's. */
+static void tell_failure(rehearsal *run, const char *configuration, const char *text) {
+  char line[2 * PATH_ROOM];
+  const char *end = strstr(text, ": "), *digits = end;
+  while (digits > text && digits[-1] >= '0' && digits[-1] <= '9') digits--;
+  if (end && digits < end && digits > text && digits[-1] == ':')
+    snprintf(line, sizeof line, "%.*s: error: %s", (int)(end - text), text, end + 2);
+  else
+    snprintf(line, sizeof line, "%s:1: error: %s", configuration, text);
+  tell_error(run, line);
+}
+
 /* As for `neap run --check`. */
 static int rehearse(neap_engine *engine, const neap_gateway_options *options, rehearsal *run) {
   char *report;
@@ -57,7 +69,7 @@ static int rehearse(neap_engine *engine, const neap_gateway_options *options, re
   char *rest = report;
   for (char *line; code && (line = strsep(&rest, "\n")) != NULL;)
     if (*line) run->rules ? tell_of_rules(run, line) : tell_error(run, line);
-  if (code && report == NULL) tell_error(run, err.text);
+  if (code && report == NULL) tell_failure(run, options->name, err.text);
   free(report);
   return run->failed ? NEAP_EINVAL : 0;
 }

@@ -30,6 +30,7 @@ struct neap_table_seat {
   neap_table_seat *next;
   char *name, *path; /* path NULL: the rows are in the configuration */
   uint64_t hash;     /* of those */
+  bool rates;        /* each value has to be one */
   uint32_t uses;
   version version; /* that was read last, or tried to */
   bool gone;       /* the file was not there when it was looked at last */
@@ -85,7 +86,18 @@ static int read_all(int fd, const char *path, char **text, size_t *size, version
   return 0;
 }
 
-static int load_file(neap_table_kind kind, const char *path, version *seen, neap_rows **rows, neap_err *err) {
+/* Rows of a text (taken), as the table wants them. */
+static int parse(const neap_table_seat *seat, const char *name, char *text, size_t size, neap_rows **out,
+                 neap_err *err) {
+  int code = neap_rows_parse(seat->table.kind, name, text, size, out, err);
+  if (code || !seat->rates) return code;
+  code = neap_rows_check_rates(*out, name, err);
+  if (code) neap_rows_destroy(out);
+  return code;
+}
+
+static int load_file(const neap_table_seat *seat, version *seen, neap_rows **rows, neap_err *err) {
+  const char *path = seat->path;
   *seen = (version){0};
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us */
   if (fd < 0) return neap_fail(err, NEAP_EIO, "cannot read %s: %s", path, strerror(errno));
@@ -93,7 +105,7 @@ static int load_file(neap_table_kind kind, const char *path, version *seen, neap
   size_t size;
   int code = read_all(fd, path, &text, &size, seen, err);
   close(fd);
-  return code ? code : neap_rows_parse(kind, path, text, size, rows, err);
+  return code ? code : parse(seat, path, text, size, rows, err);
 }
 
 /* --- seats --------------------------------------------------------------------------------------------- */
@@ -116,11 +128,11 @@ static int load_seat(neap_tables *tables, neap_table_seat *seat, const neap_conf
   uint64_t start_us = now_us(tables);
   int code;
   if (seat->path) {
-    code = load_file(from->kind, seat->path, &seat->version, &rows, err);
+    code = load_file(seat, &seat->version, &rows, err);
   } else {
     char name[96], *text = strdup(from->rows);
     snprintf(name, sizeof name, "rows of table %s", from->name);
-    code = text ? neap_rows_parse(from->kind, name, text, strlen(text), &rows, err)
+    code = text ? parse(seat, name, text, strlen(text), &rows, err)
                 : neap_fail(err, NEAP_ENOMEM, "out of memory");
   }
   if (code) return code;
@@ -136,6 +148,7 @@ static int make_seat(neap_tables *tables, const neap_config_table *from, const c
   if (seat == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   seat->table.kind = from->kind;
   seat->hash = from->hash;
+  seat->rates = from->rates;
   seat->uses = 1;
   seat->name = strdup(from->name);
   seat->path = path ? strdup(path) : NULL;
@@ -149,7 +162,8 @@ static int make_seat(neap_tables *tables, const neap_config_table *from, const c
 }
 
 static bool is_same(const neap_table_seat *seat, const neap_config_table *from, const char *path) {
-  if (seat->table.kind != from->kind || strcmp(seat->name, from->name) != 0) return false;
+  if (seat->table.kind != from->kind || seat->rates != from->rates || strcmp(seat->name, from->name) != 0)
+    return false;
   if (seat->path == NULL || path == NULL)
     return seat->path == NULL && path == NULL && seat->hash == from->hash;
   return strcmp(seat->path, path) == 0;
@@ -264,7 +278,7 @@ static void *build(void *user) {
   neap_rows *rows = NULL;
   version seen;
   uint64_t start_us = now_us(tables);
-  tables->code = load_file(seat->table.kind, seat->path, &seen, &rows, &tables->err);
+  tables->code = load_file(seat, &seen, &rows, &tables->err);
   if (tables->code == 0) neap_table_swap(&seat->table, &tables->readers, rows);
   pthread_mutex_lock(&tables->lock);
   if (tables->code != NEAP_EBUSY) seat->version = seen; /* that one is looked at again */

@@ -170,7 +170,8 @@ function M.finish_tables(all)
   for i, one in ipairs(all) do
     local value = one.value
     if (value.file ~= nil) == (value.rows ~= nil) then check.problem(one.scope, "takes one of file and rows") end
-    out[i] = { name = value.name, kind = value.kind, file = value.file, rows = value.rows }
+    out[i] = { name = value.name, kind = value.kind, file = value.file, rows = value.rows,
+               rates = value.rates }
   end
   return out
 end
@@ -322,9 +323,11 @@ local function is_rate(value)
   return number ~= nil and number >= 0 and number <= 1e9
 end
 
--- The rates that stand in the configuration. Those of a file are not there yet.
+-- The rates that stand in the configuration. Those of a file are looked at when it is read.
 local function check_rates(declared)
-  for key, value in gmatch(declared and declared.value.rows or "", '"([^\n]*)","([^\n]*)"') do
+  if not declared then return end
+  declared.value.rates = true
+  for key, value in gmatch(declared.value.rows or "", '"([^\n]*)","([^\n]*)"') do
     if not is_rate(value) then
       check.problem(check.inside(check.inside(declared.scope, "rows"), key),
                     format('%q: write a rate: "10/s", "600/m", "1000/h", "1000/d", or 0', value))

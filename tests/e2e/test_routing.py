@@ -732,6 +732,32 @@ class Tables(unittest.TestCase):
         gateway.reload(config.replace('kind = "map"', 'kind = "set"'), "cannot read .*country.csv: No such file")
         self.assertEqual(self.look(gateway, "de"), "one")
 
+    def test_a_file_of_rates_has_rates_in_it(self):
+        plain, self.CONFIG = self.CONFIG, self.CONFIG + """
+            neap.route { path = "/plan", respond = 200,
+                         limit = { rate = "1000/s", by = "header x-plan", rates = country } }
+        """
+        def plan(gateway):
+            return gateway.ask("/plan", fields=[("X-Plan", "none")]).status
+        config = (self.CONFIG % self.origin.address).replace('"country.csv"', '"%s/country.csv"' % self.folder)
+        gateway = self.start("gold,5/s\nnone,0\n")
+        self.assertEqual(plan(gateway), 429)
+        for rate in ("soon", "nan", "-1"):
+            since = len(gateway.lines)
+            self.write("gold,5/s\nnone,%s\n" % rate)
+            gateway.wait_line("table refused name=country error=.*country.csv:2: write a rate", since)
+            self.assertEqual(plan(gateway), 429)
+            with Line(os.path.join(gateway.folder, "neap.sock")) as line:
+                table = [one for one in line.ask("status")["tables"] if one["name"] == "country"][0]
+            self.assertIn("country.csv:2: write a rate", table["error"])
+        self.write("gold,5/s\nnone,10/s\n")
+        gateway.wait_line("table loaded name=country rows=2")
+        self.assertEqual(plan(gateway), 200)
+        self.CONFIG = plain
+        gateway = self.start("gold,5/s\nnone,soon\n")
+        gateway.reload(config, "country.csv:2: write a rate")
+        self.assertEqual(self.look(gateway, "none"), "soon")
+
 
 if __name__ == "__main__":
     unittest.main()

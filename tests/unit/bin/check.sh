@@ -65,6 +65,18 @@ for text in "asked.lua:4: error: " "asked.lua:5: error: a response has no" "rule
   grep -qF "$text" "$scratch/out" || wrong "not said: $text: $(cat "$scratch/out")"
 done
 
+# Data tables are read as for a start: a row that is no rate where rates are wanted, a file that is not there.
+printf 'gold,5/s\nnone,soon\n' >"$scratch/plans.csv"
+for file in plans gone; do
+  sed "s|^neap.route.*|local plans = neap.table { name = 'plans', file = '$file.csv' }\\
+neap.route { path = '/', pool = 'app', limit = { rate = '1/s', by = 'client', rates = plans } }|" \
+    "$scratch/neap.lua" >"$scratch/$file.lua"
+  "$neap" check "$scratch/$file.lua" >>"$scratch/tables" 2>&1 && wrong "$file.csv passed"
+done
+for text in "plans.csv:2: error: write a rate" "gone.lua:1: error: cannot read "; do
+  grep -qF "$text" "$scratch/tables" || wrong "not said: $text: $(cat "$scratch/tables")"
+done
+
 # What is no text file: a folder, and bytes behind a NUL that a C string would hide.
 printf 'local policy = require "neap.policy"\0return 1' >"$scratch/nul.lua"
 "$neap" check "$scratch" "$scratch/nul.lua" >"$scratch/out" 2>&1

@@ -120,6 +120,26 @@ static void test_what_is_wrong_is_told_with_its_line(void **state) {
   refuse(NEAP_TABLE_WEIGHTS, "a,1x", "t.csv:1: write a weight: a number from 0");
 }
 
+static void test_rows_that_are_no_rates_are_told_with_their_line(void **state) {
+  (void)state;
+  static const char *const none[] = {"soon", "nan", "-1/s", "inf", "5/w", "", "\"\"", "1e10"};
+  neap_err err = {0};
+  neap_rows *rows = make(NEAP_TABLE_MAP, "# plans\na,0\nb,\"100/s\"\nc,2.5/m\nd,1e3/d\n");
+  assert_int_equal(neap_rows_check_rates(rows, "t.csv", &err), 0);
+  neap_rows_destroy(&rows);
+  rows = make(NEAP_TABLE_MAP, "");
+  assert_int_equal(neap_rows_check_rates(rows, "t.csv", &err), 0);
+  neap_rows_destroy(&rows);
+  for (size_t i = 0; i < NEAP_COUNT_OF(none); i++) {
+    char text[64];
+    snprintf(text, sizeof text, "# plans\n\"a\", 1/s\n\n\"b\",%s\nc,1\n", none[i]);
+    rows = make(NEAP_TABLE_MAP, text);
+    assert_int_equal(neap_rows_check_rates(rows, "t.csv", &err), NEAP_EINVAL);
+    assert_string_equal(err.text, "t.csv:4: write a rate: \"10/s\", \"600/m\", \"1000/h\", \"1000/d\", or 0");
+    neap_rows_destroy(&rows);
+  }
+}
+
 static void test_many_rows_are_all_found(void **state) {
   (void)state;
   enum { ROWS = 100000 };
@@ -197,6 +217,7 @@ int main(void) {
       cmocka_unit_test(test_the_longest_network_is_found),
       cmocka_unit_test(test_weights_draw_in_proportion),
       cmocka_unit_test(test_what_is_wrong_is_told_with_its_line),
+      cmocka_unit_test(test_rows_that_are_no_rates_are_told_with_their_line),
       cmocka_unit_test(test_many_rows_are_all_found),
       cmocka_unit_test(test_readers_see_the_old_rows_or_the_new_and_never_freed_ones),
   };

@@ -223,6 +223,7 @@ static void test_who_may(void **state) {
   assert_int_equal(routes[2].actions->auth.scheme, NEAP_AUTH_BEARER);
   assert_int_equal(routes[2].actions->auth.table, 1);
   assert_int_equal(routes[2].actions->limit.table, 0);
+  assert_true(config->tables[0].rates && !config->tables[1].rates);
   assert_int_equal(routes[3].actions->split.table, 2);
   assert_int_equal(routes[3].pool, 1);
   assert_int_equal(config->tables[2].kind, NEAP_TABLE_WEIGHTS);
