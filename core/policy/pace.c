@@ -30,25 +30,35 @@ static void forget(neap_pace *pace, int32_t place) {
   neap_concurrency_init(&pace->crowds[place]);
 }
 
-int neap_pace_fit(neap_pace *pace, int32_t count) {
-  if (count <= pace->count) return 0;
-  neap_pace_row *rows = realloc(pace->rows, (size_t)count * sizeof *rows);
+/* Twice as much as there was, or more: backends may join one by one, thousands of them. */
+static int make_room(neap_pace *pace, int32_t count) {
+  int32_t room = NEAP_MAX(count, pace->room > INT32_MAX / 2 ? count : 2 * pace->room);
+  neap_pace_row *rows = realloc(pace->rows, (size_t)room * sizeof *rows);
   if (rows == NULL) return NEAP_ENOMEM;
   pace->rows = rows;
-  double *scratch = realloc(pace->scratch, (size_t)count * sizeof *scratch);
+  double *scratch = realloc(pace->scratch, (size_t)room * sizeof *scratch);
   if (scratch == NULL) return NEAP_ENOMEM;
   pace->scratch = scratch;
-  neap_concurrency *crowds = realloc(pace->crowds, (size_t)count * sizeof *crowds);
+  neap_concurrency *crowds = realloc(pace->crowds, (size_t)room * sizeof *crowds);
   if (crowds == NULL) return NEAP_ENOMEM;
   pace->crowds = crowds;
+  pace->room = room;
+  return 0;
+}
+
+int neap_pace_fit(neap_pace *pace, int32_t count) {
+  if (count <= pace->count) return 0;
+  if (count > pace->room && make_room(pace, count)) return NEAP_ENOMEM;
   for (; pace->count < count; pace->count++) forget(pace, pace->count);
   return 0;
 }
 
 void neap_pace_forget(neap_pace *pace, int32_t place) {
   if (place >= pace->count) return;
+  bool largest = pace->crowds[place].proven >= pace->most_proven && pace->most_proven > 1;
   forget(pace, place);
-  pace->most_proven = 1; /* the one that left may have been the largest */
+  if (!largest && pace->most_proven > 0) return;
+  pace->most_proven = 1;
   for (int32_t i = 0; i < pace->count; i++)
     pace->most_proven = NEAP_MAX(pace->most_proven, pace->crowds[i].proven);
 }

@@ -36,11 +36,11 @@ struct neap_pace {
   int32_t
       most_proven; /* of all: one that works on fewer may look slow, but none looks fast by being crowded */
   double *scratch;
-  int32_t count, news; /* places; samples since the median was taken */
-  double median;       /* of the levels; 0: none yet */
-  double typical_ms;   /* what a request takes when nothing is in its way; a guess before the first answers */
-  double variance;     /* of a sample about its backend's level */
-  double fade_ms;      /* a difference halves in that time without news */
+  int32_t count, room, news; /* places; for how many there is memory; samples since the median was taken */
+  double median;             /* of the levels; 0: none yet */
+  double typical_ms; /* what a request takes when nothing is in its way; a guess before the first answers */
+  double variance;   /* of a sample about its backend's level */
+  double fade_ms;    /* a difference halves in that time without news */
 };
 
 void neap_pace_init(neap_pace *pace);

@@ -5,6 +5,7 @@
  *   reload_plan.c     a new generation: everything that can fail first, then the switch
  *   generation.c      a configuration as the workers use it
  *   members.c         the members of pools: as configured, and as changed since
+ *   member_edits.c    changing them; member_changes.c  what was changed
  *   discover.c        those that sources find
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves

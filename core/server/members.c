@@ -1,136 +1,13 @@
 #include "server/members.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 
-#include "base/nearest.h"
 #include "server/candidate.h"
-
-/* What differs from the configuration. */
-typedef struct member_change {
-  struct member_change *next;
-  enum { MEMBER_KEPT, MEMBER_ADDED, MEMBER_REMOVED } presence;
-  int32_t weight;   /* 0: as configured */
-  int32_t priority; /* of an added one */
-  bool draining;
-  neap_backend *backend; /* held while it is an added one: its name is not looked up again; or NULL */
-  char *address;         /* behind the pool's name */
-  char pool[];
-} member_change;
-
-struct neap_member_changes {
-  neap_backends *backends;
-  pthread_mutex_t lock; /* of the list; the control thread reads it without */
-  member_change *first;
-  uint64_t serial; /* grows with each change */
-};
-
-/* --- changes */
-
-int neap_member_changes_create(neap_backends *backends, neap_member_changes **out) {
-  neap_member_changes *changes = calloc(1, sizeof *changes);
-  if (changes == NULL) return NEAP_ENOMEM;
-  changes->backends = backends;
-  pthread_mutex_init(&changes->lock, NULL);
-  *out = changes;
-  return 0;
-}
-
-static void free_change(neap_backends *backends, member_change *change) {
-  if (change && change->backend) neap_backend_give(backends, change->backend);
-  free(change);
-}
-
-static void free_changes(neap_backends *backends, member_change *first) {
-  while (first) {
-    member_change *next = first->next;
-    free_change(backends, first);
-    first = next;
-  }
-}
-
-void neap_member_changes_destroy(neap_member_changes **changes) {
-  if (*changes == NULL) return;
-  free_changes((*changes)->backends, (*changes)->first);
-  pthread_mutex_destroy(&(*changes)->lock);
-  free(*changes);
-  *changes = NULL;
-}
-
-static member_change *make_change(const char *pool, const char *address) {
-  size_t pool_size = strlen(pool) + 1, address_size = strlen(address) + 1;
-  member_change *change = calloc(1, sizeof *change + pool_size + address_size);
-  if (change == NULL) return NULL;
-  memcpy(change->pool, pool, pool_size);
-  change->address = change->pool + pool_size;
-  memcpy(change->address, address, address_size);
-  return change;
-}
-
-static member_change *copy_change(const member_change *from) {
-  member_change *copy = make_change(from->pool, from->address);
-  if (copy == NULL) return NULL;
-  copy->presence = from->presence;
-  copy->weight = from->weight;
-  copy->priority = from->priority;
-  copy->draining = from->draining;
-  if (from->backend) copy->backend = neap_backend_hold(from->backend);
-  return copy;
-}
-
-static member_change *find_change(member_change *first, const char *pool, const char *address) {
-  while (first && (strcmp(first->pool, pool) != 0 || strcmp(first->address, address) != 0))
-    first = first->next;
-  return first;
-}
-
-/* The list as it is now, for one who may be on another thread. */
-static int copy_changes(neap_member_changes *changes, member_change **out, uint64_t *serial) {
-  member_change **at = out;
-  int code = 0;
-  *out = NULL;
-  pthread_mutex_lock(&changes->lock);
-  *serial = changes->serial;
-  for (const member_change *from = changes->first; from && code == 0; from = from->next) {
-    member_change *copy = copy_change(from);
-    if (copy == NULL) {
-      code = NEAP_ENOMEM;
-      break;
-    }
-    *at = copy;
-    at = &copy->next;
-  }
-  pthread_mutex_unlock(&changes->lock);
-  if (code == 0) return 0;
-  free_changes(changes->backends, *out);
-  *out = NULL;
-  return code;
-}
-
-/* Takes `change` in, in the place of what was there for the same backend; one that changes nothing takes it
- * out. Control thread. */
-static void put_change(neap_member_changes *changes, member_change *change) {
-  pthread_mutex_lock(&changes->lock);
-  changes->serial++;
-  member_change **at = &changes->first, *old;
-  while (*at && (strcmp((*at)->pool, change->pool) != 0 || strcmp((*at)->address, change->address) != 0))
-    at = &(*at)->next;
-  old = *at;
-  member_change *rest = old ? old->next : NULL;
-  if (change->presence == MEMBER_KEPT && change->weight == 0 && !change->draining) {
-    *at = rest;
-    free_change(changes->backends, change);
-  } else {
-    change->next = rest;
-    *at = change;
-  }
-  pthread_mutex_unlock(&changes->lock);
-  free_change(changes->backends, old);
-}
+#include "server/member_changes.h"
 
 /* --- the members of a generation */
 
-static const neap_config_backend *find_configured(const neap_config_pool *pool, const char *address) {
+const neap_config_backend *neap_members_configured(const neap_config_pool *pool, const char *address) {
   for (size_t i = 0; i < pool->backend_count; i++)
     if (strcmp(pool->backends[i].address, address) == 0) return &pool->backends[i];
   return NULL;
@@ -139,11 +16,12 @@ static const neap_config_backend *find_configured(const neap_config_pool *pool, 
 static void give(neap_gateway *gateway, neap_members *members) {
   for (size_t i = 0; i < members->count; i++) neap_backend_give(gateway->backends, members->list[i].backend);
   free(members->list);
+  free(members->sorted);
   *members = (neap_members){.count = 0};
 }
 
 static int take(neap_gateway *gateway, neap_members *members, const char *address,
-                const neap_config_backend *from, const member_change *change, neap_err *err) {
+                const neap_config_backend *from, const neap_member_change *change, neap_err *err) {
   neap_pool_member member = {.weight = 1};
   int code = neap_backends_take(gateway->backends, address, &member.backend, err);
   if (code) return code;
@@ -160,25 +38,51 @@ static int take(neap_gateway *gateway, neap_members *members, const char *addres
   return 0;
 }
 
+static int by_backend(const void *a, const void *b) {
+  uintptr_t x = (uintptr_t)(*(neap_pool_member *const *)a)->backend;
+  uintptr_t y = (uintptr_t)(*(neap_pool_member *const *)b)->backend;
+  return (x > y) - (x < y);
+}
+
+static void sort(neap_members *members) {
+  for (size_t i = 0; i < members->count; i++) members->sorted[i] = &members->list[i];
+  qsort(members->sorted, members->count, sizeof(neap_pool_member *), by_backend);
+}
+
+static const neap_pool_member *find_member(const neap_members *members, neap_backend *backend) {
+  const neap_pool_member wanted = {.backend = backend}, *key = &wanted;
+  if (members->count == 0) return NULL;
+  neap_pool_member **found =
+      bsearch(&key, members->sorted, members->count, sizeof(neap_pool_member *), by_backend);
+  return found ? *found : NULL;
+}
+
 /* What the file says, and what was changed since. Nothing is left on failure. */
-static int take_pool(neap_gateway *gateway, const neap_config_pool *pool, member_change *changes,
+static int take_pool(neap_gateway *gateway, const neap_config_pool *pool, const neap_member_list *changes,
                      neap_members *members, neap_err *err) {
   size_t most = pool->backend_count;
-  for (const member_change *change = changes; change; change = change->next) most++;
+  for (const neap_member_change *change = changes->first; change; change = change->next) most++;
   members->list = calloc(most + 1, sizeof *members->list);
-  if (members->list == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  members->sorted = calloc(most + 1, sizeof(neap_pool_member *));
+  if (members->list == NULL || members->sorted == NULL) {
+    give(gateway, members);
+    return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  }
   int code = 0;
   for (size_t i = 0; i < pool->backend_count && code == 0; i++) {
     const neap_config_backend *from = &pool->backends[i];
-    const member_change *change = find_change(changes, pool->name, from->address);
-    if (change == NULL || change->presence != MEMBER_REMOVED)
+    const neap_member_change *change = neap_member_list_find(changes, pool->name, from->address);
+    if (change == NULL || change->presence != NEAP_MEMBER_REMOVED)
       code = take(gateway, members, from->address, from, change, err);
   }
-  for (const member_change *change = changes; change && code == 0; change = change->next)
-    if (change->presence == MEMBER_ADDED && strcmp(change->pool, pool->name) == 0 &&
-        find_configured(pool, change->address) == NULL)
+  for (const neap_member_change *change = changes->first; change && code == 0; change = change->next)
+    if (change->presence == NEAP_MEMBER_ADDED && strcmp(change->pool, pool->name) == 0 &&
+        neap_members_configured(pool, change->address) == NULL)
       code = take(gateway, members, change->address, NULL, change, err);
-  if (code) give(gateway, members);
+  if (code)
+    give(gateway, members);
+  else
+    sort(members);
   return code;
 }
 
@@ -186,16 +90,16 @@ static int take_pool(neap_gateway *gateway, const neap_config_pool *pool, member
 static int take_all(neap_loaded *loaded, neap_members **out, uint64_t *serial, neap_err *err) {
   neap_gateway *gateway = loaded->gateway;
   size_t count = loaded->config->pool_count, done = 0;
-  member_change *changes;
+  neap_member_list changes;
   neap_members *members = calloc(count + 1, sizeof *members);
-  if (members == NULL || copy_changes(gateway->changes, &changes, serial)) {
+  if (members == NULL || neap_member_changes_copy(gateway->changes, &changes, serial)) {
     free(members);
     return neap_fail(err, NEAP_ENOMEM, "out of memory");
   }
   int code = 0;
   for (; done < count && code == 0; done += code == 0)
-    code = take_pool(gateway, &loaded->config->pools[done], changes, &members[done], err);
-  free_changes(gateway->backends, changes);
+    code = take_pool(gateway, &loaded->config->pools[done], &changes, &members[done], err);
+  neap_member_list_fini(gateway->backends, &changes);
   if (code) {
     while (done > 0) give(gateway, &members[--done]);
     free(members);
@@ -298,12 +202,6 @@ static int add_orders(neap_loaded *loaded, member_order ***end, size_t pool, int
   return 0;
 }
 
-static const neap_pool_member *find_member(const neap_members *members, const neap_backend *backend) {
-  for (size_t i = 0; i < members->count; i++)
-    if (members->list[i].backend == backend) return &members->list[i];
-  return NULL;
-}
-
 /* From what a pool has to what it is to have. */
 static int compare(neap_loaded *loaded, size_t pool, const neap_members *has, const neap_members *wants,
                    member_order ***end) {
@@ -381,7 +279,7 @@ static int apply_to(neap_gateway *gateway, neap_loaded *loaded, neap_err *err) {
 }
 
 /* That which is in force, and a canary. */
-static int apply(neap_gateway *gateway, neap_err *err) {
+int neap_members_apply(neap_gateway *gateway, neap_err *err) {
   neap_loaded *canary = neap_candidate_canary(gateway);
   int code = apply_to(gateway, gateway->loaded, err);
   return code || canary == NULL ? code : apply_to(gateway, canary, err);
@@ -392,223 +290,6 @@ void neap_members_catch_up(neap_gateway *gateway) {
   const neap_loaded *canary = neap_candidate_canary(gateway);
   bool canary_knows = canary == NULL || canary->members_serial == gateway->changes->serial;
   if (gateway->loaded->members_serial == gateway->changes->serial && canary_knows) return;
-  if (apply(gateway, &err))
+  if (neap_members_apply(gateway, &err))
     neap_gateway_log(gateway, NEAP_LOG_ERROR, "server member_changes_lost error=\"%s\"", err.text);
-}
-
-/* --- what sources find */
-
-static const neap_config_pool *find_pool(const neap_gateway *gateway, const char *name) {
-  const neap_config *config = gateway->loaded->config;
-  for (size_t i = 0; i < config->pool_count; i++)
-    if (strcmp(config->pools[i].name, name) == 0) return &config->pools[i];
-  return NULL;
-}
-
-static bool is_of_the_file(const neap_gateway *gateway, const char *pool, const char *address) {
-  const neap_config_pool *found = find_pool(gateway, pool);
-  return found && find_configured(found, address);
-}
-
-int neap_members_announce(neap_gateway *gateway, const char *pool, const neap_member_found *found,
-                          neap_err *err) {
-  if (is_of_the_file(gateway, pool, found->address)) return 0;
-  member_change *change = make_change(pool, found->address);
-  if (change == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
-  int code = neap_backends_take(gateway->backends, found->address, &change->backend, err);
-  if (code) {
-    free(change); /* what cannot be used would spoil every change and reload after it */
-    return code;
-  }
-  const member_change *now = find_change(gateway->changes->first, pool, found->address);
-  change->presence = MEMBER_ADDED;
-  change->weight = found->weight;
-  change->priority = found->priority;
-  change->draining = now && now->draining;
-  put_change(gateway->changes, change);
-  return 0;
-}
-
-void neap_members_withdraw(neap_gateway *gateway, const char *pool, const char *address) {
-  const member_change *now = find_change(gateway->changes->first, pool, address);
-  if (now == NULL || is_of_the_file(gateway, pool, address)) return;
-  member_change *change = make_change(pool, address); /* that nothing is changed */
-  if (change) put_change(gateway->changes, change);
-}
-
-/* --- changing */
-
-/* What is asked for, and what it is about. */
-typedef struct change_plan {
-  neap_gateway *gateway;
-  const neap_config_pool *pool;
-  const neap_config_backend *configured; /* NULL: the file does not name it */
-  const member_change *now;              /* NULL: nothing is changed */
-  char address[320];                     /* in small letters */
-} change_plan;
-
-static int no_pool(const neap_config *config, const char *pool, neap_err *err) {
-  neap_nearest nearest;
-  neap_nearest_init(&nearest, pool);
-  for (size_t i = 0; i < config->pool_count; i++) neap_nearest_offer(&nearest, config->pools[i].name);
-  if (nearest.name == NULL) return neap_fail(err, NEAP_ENOTFOUND, "there is no pool '%s'", pool);
-  return neap_fail(err, NEAP_ENOTFOUND, "there is no pool '%s', did you mean '%s'?", pool, nearest.name);
-}
-
-static int plan(neap_gateway *gateway, const char *pool, const char *address, change_plan *out,
-                neap_err *err) {
-  const neap_config *config = gateway->loaded->config;
-  size_t size = strlen(address);
-  *out = (change_plan){.gateway = gateway};
-  for (size_t i = 0; i < config->pool_count; i++)
-    if (strcmp(config->pools[i].name, pool) == 0) out->pool = &config->pools[i];
-  if (out->pool == NULL) return no_pool(config, pool, err);
-  if (size >= sizeof out->address) return neap_fail(err, NEAP_EINVAL, "the address is too long");
-  for (size_t i = 0; i < size; i++) out->address[i] = (char)tolower((unsigned char)address[i]);
-  out->configured = find_configured(out->pool, out->address);
-  out->now = find_change(gateway->changes->first, pool, out->address);
-  return 0;
-}
-
-static bool is_member(const change_plan *of) {
-  if (of->now && of->now->presence == MEMBER_REMOVED) return false;
-  return of->configured != NULL || (of->now && of->now->presence == MEMBER_ADDED);
-}
-
-static int not_a_member(const change_plan *of, neap_err *err) {
-  neap_nearest nearest;
-  neap_nearest_init(&nearest, of->address);
-  for (size_t i = 0; i < of->pool->backend_count; i++)
-    neap_nearest_offer(&nearest, of->pool->backends[i].address);
-  const char *hint = nearest.name ? nearest.name : "";
-  return neap_fail(err, NEAP_ENOTFOUND, "pool '%s' has no backend '%s'%s%s%s", of->pool->name, of->address,
-                   *hint ? ", did you mean '" : "", hint, *hint ? "'?" : "");
-}
-
-/* A copy of what is changed so far, to be edited. */
-static member_change *edit(const change_plan *of, neap_err *err) {
-  member_change *change = of->now ? copy_change(of->now) : make_change(of->pool->name, of->address);
-  if (change == NULL) neap_fail(err, NEAP_ENOMEM, "out of memory");
-  return change;
-}
-
-/* Puts `change` into force, or back what was. */
-static int change_to(const change_plan *of, member_change *change, neap_err *err) {
-  neap_member_changes *changes = of->gateway->changes;
-  member_change *back = edit(of, err);
-  if (back == NULL) {
-    free_change(of->gateway->backends, change);
-    return NEAP_ENOMEM;
-  }
-  put_change(changes, change);
-  int code = apply(of->gateway, err);
-  if (code)
-    put_change(changes, back);
-  else
-    free_change(of->gateway->backends, back);
-  return code;
-}
-
-int neap_gateway_backend_add(neap_gateway *gateway, const char *pool, const char *address, int32_t weight,
-                             neap_err *err) {
-  change_plan of;
-  int code = plan(gateway, pool, address, &of, err);
-  if (code) return code;
-  if (weight < 0 || weight > 1000) return neap_fail(err, NEAP_EINVAL, "a weight is 1 to 1000");
-  if (is_member(&of))
-    return neap_fail(err, NEAP_EEXIST, "pool '%s' has the backend '%s' already", pool, of.address);
-  member_change *change = edit(&of, err);
-  if (change == NULL) return NEAP_ENOMEM;
-  change->presence = of.configured ? MEMBER_KEPT : MEMBER_ADDED;
-  if (change->presence == MEMBER_ADDED &&
-      (code = neap_backends_take(gateway->backends, of.address, &change->backend, err)) != 0) {
-    free_change(gateway->backends, change);
-    return code;
-  }
-  change->weight = weight;
-  change->draining = false;
-  return change_to(&of, change, err);
-}
-
-int neap_gateway_backend_remove(neap_gateway *gateway, const char *pool, const char *address, neap_err *err) {
-  change_plan of;
-  int code = plan(gateway, pool, address, &of, err);
-  if (code) return code;
-  if (!is_member(&of)) return not_a_member(&of, err);
-  member_change *change = edit(&of, err);
-  if (change == NULL) return NEAP_ENOMEM;
-  change->presence = of.configured ? MEMBER_REMOVED : MEMBER_KEPT;
-  change->weight = 0;
-  change->draining = false;
-  return change_to(&of, change, err);
-}
-
-int neap_gateway_backend_weight(neap_gateway *gateway, const char *pool, const char *address, int32_t weight,
-                                neap_err *err) {
-  change_plan of;
-  int code = plan(gateway, pool, address, &of, err);
-  if (code) return code;
-  if (weight < 0 || weight > 1000)
-    return neap_fail(err, NEAP_EINVAL, "a weight is 1 to 1000, or 0: as configured");
-  if (!is_member(&of)) return not_a_member(&of, err);
-  member_change *change = edit(&of, err);
-  if (change == NULL) return NEAP_ENOMEM;
-  change->weight = weight;
-  return change_to(&of, change, err);
-}
-
-int neap_gateway_backend_drain(neap_gateway *gateway, const char *pool, const char *address, bool draining,
-                               neap_err *err) {
-  change_plan of;
-  int code = plan(gateway, pool, address, &of, err);
-  if (code) return code;
-  if (!is_member(&of)) return not_a_member(&of, err);
-  member_change *change = edit(&of, err);
-  if (change == NULL) return NEAP_ENOMEM;
-  change->draining = draining;
-  return change_to(&of, change, err);
-}
-
-/* --- showing */
-
-static uint32_t idle_of(const neap_gateway *gateway, const neap_backend *backend) {
-  uint32_t sum = 0;
-  for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
-    if (gateway->workers[i])
-      sum += neap_connections_kept(neap_worker_flow(gateway->workers[i])->connections, backend);
-  return sum;
-}
-
-void neap_gateway_backends_each(neap_gateway *gateway,
-                                void (*tell)(void *user, const neap_gateway_backend *backend), void *user) {
-  const neap_loaded *loaded = gateway->loaded;
-  uint64_t now_ms = neap_loop_now_ms(gateway->loop);
-  for (size_t i = 0; i < loaded->config->pool_count; i++) {
-    const neap_config_pool *pool = &loaded->config->pools[i];
-    for (size_t j = 0; j < loaded->members[i].count; j++) {
-      const neap_pool_member *member = &loaded->members[i].list[j];
-      const char *address = neap_backend_address(member->backend);
-      const member_change *change = find_change(gateway->changes->first, pool->name, address);
-      char id[NEAP_BACKEND_ID];
-      neap_gateway_backend shown = {.pool = pool->name,
-                                    .address = address,
-                                    .id = id,
-                                    .weight = member->weight,
-                                    .limit = member->limit,
-                                    .draining = member->draining,
-                                    .idle = idle_of(gateway, member->backend),
-                                    .added = find_configured(pool, address) == NULL,
-                                    .weight_changed = change && change->weight};
-      neap_backend_id_get(member->backend, id);
-      neap_backend_info_get(member->backend, pool->care.health.key, now_ms, &shown.info);
-      tell(user, &shown);
-    }
-    for (const member_change *change = gateway->changes->first; change; change = change->next) {
-      if (change->presence != MEMBER_REMOVED || strcmp(change->pool, pool->name) != 0) continue;
-      if (find_configured(pool, change->address) == NULL) continue;
-      neap_gateway_backend shown = {
-          .pool = pool->name, .address = change->address, .id = "", .removed = true};
-      tell(user, &shown);
-    }
-  }
 }

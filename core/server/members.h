@@ -24,6 +24,7 @@ void neap_member_changes_destroy(neap_member_changes **changes);
 /* Of one pool of a generation, which holds the backends. */
 typedef struct neap_members {
   neap_pool_member *list;
+  neap_pool_member **sorted; /* by backend */
   size_t count;
 } neap_members;
 

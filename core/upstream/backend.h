@@ -11,7 +11,8 @@
  * anyway. */
 struct neap_backend {
   neap_backends *home;
-  neap_backend *next; /* in the registry */
+  neap_backend *next; /* in its chain of the registry */
+  uint64_t hash;      /* of its address */
   neap_address address;
   uint32_t id;      /* small and dense: index of per-worker tables; used again after the last give */
   uint64_t serial;  /* never used again: tells backends of one id apart */

@@ -19,29 +19,71 @@ int neap_backends_create(neap_backends **out) {
 
 void neap_backends_destroy(neap_backends **backends) {
   if (*backends == NULL) return;
-  neap_assert((*backends)->first == NULL && (*backends)->queues == NULL);
+  neap_assert((*backends)->count == 0 && (*backends)->queues == NULL);
+  free((*backends)->chains);
+  free((*backends)->by_id);
   pthread_mutex_destroy(&(*backends)->lock);
   pthread_mutex_destroy(&(*backends)->queues_lock);
   free(*backends);
   *backends = NULL;
 }
 
-static neap_backend *find(neap_backends *backends, const char *address) {
-  for (neap_backend *backend = backends->first; backend; backend = backend->next)
-    if (strcmp(backend->text, address) == 0) return backend;
-  return NULL;
+/* --- finding: by address in chains, by id in an array. Under the lock. */
+
+static neap_backend *find(const neap_backends *backends, const char *address) {
+  if (backends->places == 0) return NULL;
+  uint64_t hash = neap_hash_bytes(address, strlen(address));
+  neap_backend *backend = backends->chains[hash & (backends->places - 1)];
+  while (backend && (backend->hash != hash || strcmp(backend->text, address) != 0)) backend = backend->next;
+  return backend;
 }
 
-/* The list is kept in the order of ids, so that the first gap is the smallest free one. */
-static void insert(neap_backends *backends, neap_backend *made) {
-  neap_backend **at = &backends->first;
-  while (*at && (*at)->id == made->id) {
-    made->id++;
-    at = &(*at)->next;
+static void chain(neap_backends *backends, neap_backend *backend) {
+  neap_backend **first = &backends->chains[backend->hash & (backends->places - 1)];
+  backend->next = *first;
+  *first = backend;
+}
+
+/* False: out of memory, nothing has changed. */
+static bool grow(neap_backends *backends) {
+  uint32_t places = backends->places ? 2 * backends->places : 16;
+  neap_backend **chains = calloc(places, sizeof(neap_backend *)),
+               **by_id = calloc(places, sizeof(neap_backend *));
+  if (chains == NULL || by_id == NULL) {
+    free(chains);
+    free(by_id);
+    return false;
   }
+  if (backends->places) memcpy(by_id, backends->by_id, backends->places * sizeof(neap_backend *));
+  free(backends->chains);
+  free(backends->by_id);
+  backends->chains = chains;
+  backends->by_id = by_id;
+  backends->places = places;
+  for (uint32_t i = 0; i < places; i++)
+    if (by_id[i]) chain(backends, by_id[i]);
+  return true;
+}
+
+/* Gives it the smallest free id. */
+static bool insert(neap_backends *backends, neap_backend *made) {
+  if (backends->count == backends->places && !grow(backends)) return false;
+  while (backends->by_id[backends->least]) backends->least++;
+  made->id = backends->least++;
+  backends->by_id[made->id] = made;
+  backends->count++;
   made->serial = ++backends->last_serial;
-  made->next = *at;
-  *at = made;
+  chain(backends, made);
+  return true;
+}
+
+static void remove_backend(neap_backends *backends, neap_backend *backend) {
+  neap_backend **at = &backends->chains[backend->hash & (backends->places - 1)];
+  while (*at != backend) at = &(*at)->next;
+  *at = backend->next;
+  backends->by_id[backend->id] = NULL;
+  backends->least = NEAP_MIN(backends->least, backend->id);
+  backends->count--;
 }
 
 /* A UUID of the user's own kind (version 8 of RFC 9562): two hashes of the address. */
@@ -66,6 +108,7 @@ static neap_backend *make(neap_backends *backends, const char *address) {
   neap_backend *made = calloc(1, sizeof *made + size);
   if (made == NULL) return NULL;
   memcpy(made->text, address, size);
+  made->hash = neap_hash_bytes(address, size - 1);
   neap_vitals_init(&made->vitals);
   made->home = backends;
   made->holders = 1;
@@ -73,17 +116,16 @@ static neap_backend *make(neap_backends *backends, const char *address) {
   return made;
 }
 
-/* Takes `made` in, unless another was quicker: then that one is held, and `made` freed. */
+/* Takes `made` in, unless another was quicker: then that one is held, and `made` freed. NULL: out of memory,
+ * `made` is freed, too. */
 static neap_backend *publish(neap_backends *backends, neap_backend *made) {
   pthread_mutex_lock(&backends->lock);
   neap_backend *backend = find(backends, made->text);
-  if (backend) {
+  if (backend)
     backend->holders++;
-    free(made);
-  } else {
-    insert(backends, made);
+  else if (insert(backends, made))
     backend = made;
-  }
+  if (backend != made) free(made);
   pthread_mutex_unlock(&backends->lock);
   return backend;
 }
@@ -99,6 +141,7 @@ int neap_backends_take(neap_backends *backends, const char *address, neap_backen
       return code;
     }
     backend = publish(backends, made);
+    if (backend == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   }
   *out = backend;
   return 0;
@@ -116,7 +159,9 @@ int neap_backends_put(neap_backends *backends, const char *text, const neap_addr
   neap_backend *made = make(backends, text);
   if (made == NULL) return NEAP_ENOMEM;
   made->address = *address;
-  *out = publish(backends, made);
+  neap_backend *backend = publish(backends, made);
+  if (backend == NULL) return NEAP_ENOMEM;
+  *out = backend;
   return 0;
 }
 
@@ -126,6 +171,7 @@ int neap_backends_name(neap_backends *backends, const char *name, neap_backend *
     neap_backend *made = make(backends, name);
     if (made == NULL) return NEAP_ENOMEM;
     backend = publish(backends, made);
+    if (backend == NULL) return NEAP_ENOMEM;
   }
   *out = backend;
   return 0;
@@ -141,9 +187,7 @@ neap_backend *neap_backend_hold(neap_backend *backend) {
 void neap_backend_give(neap_backends *backends, neap_backend *backend) {
   pthread_mutex_lock(&backends->lock);
   if (--backend->holders == 0) {
-    neap_backend **at = &backends->first;
-    while (*at != backend) at = &(*at)->next;
-    *at = backend->next;
+    remove_backend(backends, backend);
     free(backend);
   }
   pthread_mutex_unlock(&backends->lock);

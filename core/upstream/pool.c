@@ -50,9 +50,13 @@ static void read_rows(neap_pool *pool, uint64_t now_ms) {
 
 /* --- members */
 
+/* Every member's hash is in the row of its place, so that few texts are compared. */
 static int32_t find(const neap_pool *pool, const char *address) {
+  double id = neap_backend_id(address);
   for (int32_t i = 0; i < pool->board.count; i++)
-    if (pool->members[i].backend && strcmp(pool->members[i].backend->text, address) == 0) return i;
+    if (pool->rows[i].id == id && pool->members[i].backend &&
+        strcmp(pool->members[i].backend->text, address) == 0)
+      return i;
   return -1;
 }
 
@@ -72,8 +76,11 @@ static bool make_room(neap_pool *pool, int32_t capacity) {
 
 /* An empty place, the first or a new one; -1: out of memory. */
 static int32_t empty_place(neap_pool *pool) {
-  for (int32_t i = 0; i < pool->board.count; i++)
-    if (pool->members[i].backend == NULL) return i;
+  for (int32_t i = 0; i < pool->board.count && pool->empties > 0; i++)
+    if (pool->members[i].backend == NULL) {
+      pool->empties--;
+      return i;
+    }
   if (pool->board.count == pool->capacity && !make_room(pool, pool->capacity ? pool->capacity * 2 : 4))
     return -1;
   return pool->board.count++;
@@ -99,6 +106,7 @@ static void empty(neap_pool *pool, int32_t place) {
   neap_backend *backend = pool->members[place].backend;
   neap_backend_give(backend->home, backend);
   pool->members[place] = (neap_pool_member){.backend = NULL};
+  pool->empties++;
   pool->places[place] = (pool_place){.holds = 0};
   pool->rows[place] = (neap_backend_row){.barred = NEAP_BAR_GONE, .weight = 1, .share = 1, .load = -1};
 }

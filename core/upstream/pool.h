@@ -44,6 +44,7 @@ struct neap_pool {
   pool_place *places;
   neap_backend_row *rows;
   int32_t capacity;         /* of the three */
+  int32_t empties;          /* places below count without a backend */
   neap_pool_shadow *shadow; /* asked beside the policy; NULL: none */
   pool_queue queue;
   neap_queues *queues; /* of the worker; NULL before the first ask, or where nobody waits */

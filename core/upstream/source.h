@@ -15,7 +15,7 @@
 #include "remote/remote.h"
 
 enum {
-  NEAP_BACKEND_SOURCE_MEMBERS_MAX = 4096,
+  NEAP_BACKEND_SOURCE_MEMBERS_MAX = 16384,
   NEAP_BACKEND_SOURCE_BACKUP = 15,    /* the priority of backups */
   NEAP_BACKEND_SOURCE_ADDRESS = 272,  /* "host:port", NUL included */
   NEAP_BACKEND_SOURCE_LEAST_MS = 1000 /* between two questions, whatever the time to live says */

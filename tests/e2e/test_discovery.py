@@ -277,6 +277,32 @@ class Discovery(unittest.TestCase):
         gateway = self.start('discover = "srv:_http._tcp.app.test"', servers=servers)
         self.wait_bodies(gateway, b"one", b"two")  # the spare one waits for both to fail
 
+    def test_thousands_of_backends_come_and_go_quickly(self):
+        gateway = self.start('backends = { "127.0.0.1:9" }, discover = "file:list"')
+        tasks = "/proc/%d/task" % gateway.process.pid
+
+        def cpu_s():
+            ns = 0
+            for task in os.listdir(tasks):
+                with open(os.path.join(tasks, task, "schedstat")) as file:
+                    ns += int(file.read().split()[0])
+            return ns / 1e9
+
+        def write(count):
+            path = os.path.join(gateway.folder, "list")
+            with open(path + ".new", "w") as file:
+                file.writelines("127.1.%d.%d:9\n" % (i // 250, i % 250) for i in range(count))
+            os.rename(path + ".new", path)
+
+        begun = cpu_s()
+        write(15000)
+        gateway.wait_line(r"discovered pool=app .* backends=15000 joined=15000 awaited=0 failed=0 left=0")
+        write(5000)
+        gateway.wait_line(r"discovered pool=app .* backends=5000 joined=0 awaited=0 failed=0 left=10000")
+        rows = json.loads(self.neap(gateway, "backends").stdout)["backends"]
+        self.assertEqual(len(rows), 5001)
+        self.assertLess(cpu_s() - begun, 2)  # where each looked for each, 4000 took 0.4 s
+
     # --- etcd
 
     def test_keys_of_etcd_are_followed(self):
