@@ -136,7 +136,9 @@ static void reported(adaptive *a, int32_t i) {
   const neap_backend_row *row = &a->board->rows[i];
   place *p = &a->places[i];
   if (row->load < 0) return;
-  double others = NEAP_MAX(row->load - p->own, 0);
+  /* Nobody has lines longer than that; who says so is not to bring the reports of all into doubt. */
+  double most = 16.0 * neap_pace_capacity(&a->pace, i, row->capacity) + 64;
+  double others = NEAP_MIN(NEAP_MAX((double)row->load - p->own, 0), most);
   a->others += others - p->others;
   p->others = others;
   p->usual += (others - p->usual) / USUAL;

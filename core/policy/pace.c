@@ -123,6 +123,7 @@ void neap_pace_done(neap_pace *pace, int32_t place, int32_t number, double other
   double sample = log(NEAP_MAX(took_us, 1));
   neap_concurrency_back(&pace->crowds[place], number, false);
   pace->most_proven = NEAP_MAX(pace->most_proven, pace->crowds[place].proven);
+  if (capacity > 0) capacity = neap_pace_believed(pace, place, capacity);
   double crowd = (number + others) / (capacity > 0 ? capacity : pace->most_proven);
   if (row->samples >= LEAST_SAMPLES)
     neap_crowding_learn(&pace->crowding, number, sample - row->level, pace->variance);

@@ -18,8 +18,6 @@
 #include "base/base.h"
 #include "policy/concurrency.h"
 
-enum { NEAP_CAPACITY_MAX = 1 << 20 }; /* no report is believed beyond */
-
 typedef struct neap_pace_row {
   double level;    /* of ln(us) */
   double slowness; /* 1: as the rest; 2: takes twice as long */
@@ -60,11 +58,17 @@ void neap_pace_failed(neap_pace *pace, int32_t place, int32_t number);
 static inline int32_t neap_pace_usual(const neap_pace *pace) {
   return NEAP_MIN(pace->most_proven, pace->crowding.flat);
 }
+/* What is believed of a reported capacity: four times what the backend, or any other, was seen to work on at
+ * once, and 16. Who says a million draws no more by it, and one that can do much shows it in a few steps. */
+static inline int32_t neap_pace_believed(const neap_pace *pace, int32_t place, int32_t reported) {
+  int32_t seen = NEAP_MAX(pace->crowds[place].proven, neap_pace_usual(pace));
+  return NEAP_MIN(reported, 4 * NEAP_MAX(seen, 4));
+}
 /* How many a backend works on at once before it takes longer. Where it does not say so itself, it is taken to
  * be like the largest that is known, for what it was not yet given cannot have been seen; one that is slow
  * only as far as that does not explain it: it may work on fewer, and what it has proven is sure. */
 static inline int32_t neap_pace_capacity(const neap_pace *pace, int32_t place, int32_t reported) {
-  if (reported > 0) return NEAP_MIN(reported, NEAP_CAPACITY_MAX);
+  if (reported > 0) return neap_pace_believed(pace, place, reported);
   int32_t own = NEAP_MIN(pace->crowds[place].proven, pace->crowding.flat);
   int32_t usual = neap_pace_usual(pace);
   double slow = pace->rows[place].slowness;
@@ -75,7 +79,7 @@ static inline int32_t neap_pace_capacity(const neap_pace *pace, int32_t place, i
 static inline bool neap_pace_is_bounded(const neap_pace *pace, int32_t place, int32_t reported,
                                         int32_t *most) {
   int32_t proven = pace->crowds[place].proven;
-  *most = NEAP_MAX(NEAP_MIN(reported, NEAP_CAPACITY_MAX), proven);
+  *most = NEAP_MAX(neap_pace_believed(pace, place, reported), proven);
   return reported > 0 ? proven <= reported : pace->crowding.delays && proven >= pace->crowding.flat;
 }
 double neap_pace_faded(const neap_pace *pace, const neap_pace_row *row, double age_ms);

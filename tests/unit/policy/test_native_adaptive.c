@@ -175,6 +175,53 @@ static void test_reports_show_the_requests_of_others(void **state) {
   f.vt->destroy(f.policy);
 }
 
+static void report(fixture *f, int32_t i, int32_t load, int32_t capacity) {
+  f->rows[i].capacity = capacity;
+  f->rows[i].load = load;
+  f->rows[i].load_ms = f->board.now_ms;
+  tell(f, NEAP_EVENT_REPORT, i, 0, 0);
+}
+
+/* It answers as the others do, but says that it could work on a thousand million at once. */
+static void test_who_boasts_does_not_get_the_others_requests(void **state) {
+  (void)state;
+  for (int k = 0; k < ALL; k += 2) { /* adaptive and late binding */
+    fixture f;
+    start(&f, all[k], 4);
+    f.board.may_wait = 1;
+    int sent[4] = {0}, held = 0;
+    for (int i = 0; i < 400; i++) {
+      for (int32_t b = 0; b < 4; b++) report(&f, b, f.rows[b].in_flight, b == 2 ? 1000000000 : 4);
+      int32_t to = pick(&f);
+      held += to == NEAP_PICK_WAIT;
+      if (to < 0) continue;
+      sent[to]++;
+      tell(&f, NEAP_EVENT_SENT, to, ++f.rows[to].in_flight, 0);
+    }
+    assert_true(sent[2] <= 24); /* nothing comes back: no more than it might work on */
+    assert_true(sent[0] >= 4 && sent[1] >= 4 && sent[3] >= 4 && held > 0);
+    f.vt->destroy(f.policy);
+  }
+}
+
+/* One that says it is infinitely busy keeps away from itself; the others' reports count as before. */
+static void test_who_says_it_is_drowning_harms_nobody_else(void **state) {
+  (void)state;
+  fixture f;
+  start(&f, &neap_native_adaptive, 4);
+  for (int round = 0; round < 200; round++) {
+    for (int32_t i = 0; i < 4; i++) report(&f, i, i == 3 ? 1000000000 : i == 1 ? 0 : 9, 4);
+    f.board.now_ms += 1;
+    assert_int_equal(pick(&f), 1);
+  }
+  for (int32_t i = 0; i < 4; i++) report(&f, i, i == 3 ? 1000000000 : i == 0 ? 0 : 40, 4);
+  assert_int_equal(pick(&f), 0); /* what is new of them is seen at once */
+  for (int round = 0; round < 200; round++)
+    for (int32_t i = 0; i < 4; i++) report(&f, i, i == 3 ? 0 : 9, 4);
+  assert_int_equal(pick(&f), 3); /* nor is it out for ever */
+  f.vt->destroy(f.policy);
+}
+
 static void test_shares_draw_among_equals(void **state) {
   (void)state;
   fixture f;
@@ -354,6 +401,8 @@ int main(void) {
       cmocka_unit_test(test_failures_repel_and_are_forgiven),
       cmocka_unit_test(test_requests_are_held_when_all_are_full),
       cmocka_unit_test(test_reports_show_the_requests_of_others),
+      cmocka_unit_test(test_who_boasts_does_not_get_the_others_requests),
+      cmocka_unit_test(test_who_says_it_is_drowning_harms_nobody_else),
       cmocka_unit_test(test_shares_draw_among_equals),
       cmocka_unit_test(test_in_a_large_pool_none_busier_than_another_is_picked),
       cmocka_unit_test(test_in_a_large_pool_what_nobody_told_is_seen_soon),

@@ -75,6 +75,13 @@ static void test_what_is_no_report_is_none(void **state) {
                                       "rif=-1",
                                       "rif=x",
                                       "{\"rif\":nan}",
+                                      "{\"rif\":NaN}",
+                                      "{\"rif\":inf}",
+                                      "{\"rif\":-Infinity}",
+                                      "{\"rif\":-1e308}",
+                                      "rif=nan",
+                                      "rif=inf",
+                                      "TEXT capacity=-inf",
                                       "{\"rif\":\"3\"}",
                                       "OK",
                                       "{\"\\",
@@ -90,6 +97,32 @@ static void test_numbers_are_held_in_bounds(void **state) {
   (void)state;
   assert_report("{\"rif\":1e300,\"capacity\":99999999999999999999,\"cpu\":1e9}", 1000000000, 1000000000, 100);
   assert_report("{\"rif\":0,\"capacity\":1e-300}", 0, 0, -1);
+}
+
+static void test_a_number_too_large_for_any_is_the_largest(void **state) {
+  (void)state;
+  static char text[2000];
+  memset(text, '9', sizeof text - 1); /* infinity, as a double */
+  memcpy(text, "rif=", 4);
+  assert_report(text, 1000000000, 0, -1);
+  assert_report("{\"rif\":1e308,\"capacity\":1e999,\"cpu\":1e400}", 1000000000, 1000000000, 100);
+}
+
+/* Whatever it is made of, a long one takes as long as it is long. */
+static void test_megabytes_are_read_once(void **state) {
+  (void)state;
+  enum { SIZE = 4 << 20 };
+  char *text = malloc(SIZE);
+  static const char *const parts[] = {"{\"rif\":1,", "rif=1,", "[",    "\"\\", "a=,",
+                                      "1e9",         "....",   "====", ",,,,"};
+  for (size_t i = 0; i < NEAP_COUNT_OF(parts); i++) {
+    size_t size = strlen(parts[i]);
+    for (size_t at = 0; at + size <= SIZE; at += size) memcpy(text + at, parts[i], size);
+    neap_report out;
+    if (!neap_report_parse((neap_view){text, SIZE / size * size}, &out)) continue;
+    assert_in_range(out.load, 0, 1);
+  }
+  free(text);
 }
 
 static void test_what_came_before_a_fault_counts(void **state) {
@@ -128,6 +161,8 @@ int main(void) {
       cmocka_unit_test(test_names_deep_below_mean_nothing),
       cmocka_unit_test(test_what_is_no_report_is_none),
       cmocka_unit_test(test_numbers_are_held_in_bounds),
+      cmocka_unit_test(test_a_number_too_large_for_any_is_the_largest),
+      cmocka_unit_test(test_megabytes_are_read_once),
       cmocka_unit_test(test_what_came_before_a_fault_counts),
       cmocka_unit_test(test_depth_is_bounded),
       cmocka_unit_test(test_nothing_is_read_beyond_the_end),
