@@ -59,6 +59,13 @@ static int encoded_at(const char *at, const char *end) {
 
 /* --- the normal spelling */
 
+/* Would `c` make an encoding of a "%" before it that stands for itself? "%%36%31" must not become "%61",
+ * which would be another path for whoever reads it next. */
+static bool completes(const char *out, size_t used, int c) {
+  if (hex((char)c) < 0) return false;
+  return out[used - 1] == '%' || (used > 1 && out[used - 2] == '%' && hex(out[used - 1]) >= 0);
+}
+
 /* Copies the letters up to the next "/". Returns where it ends in `out`. */
 static size_t put_segment(const char **at, const char *end, char *out, size_t used) {
   while (*at < end && **at != '/') {
@@ -67,7 +74,7 @@ static size_t put_segment(const char **at, const char *end, char *out, size_t us
       out[used++] = *(*at)++;
       continue;
     }
-    if (is_unreserved(c)) {
+    if (is_unreserved(c) && !completes(out, used, c)) {
       out[used++] = (char)c;
     } else {
       out[used++] = '%';

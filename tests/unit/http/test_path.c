@@ -41,6 +41,9 @@ static void test_normal_spelling(void **state) {
       {"/a%2fb%c3%a9", "/a%2Fb%C3%A9"},
       {"/%zz%4", "/%zz%4"},
       {"/%2561", "/%2561"},
+      {"/%%36%31dmin", "/%%361dmin"}, /* no "%61", which a backend would take for "a" */
+      {"/x/%%32e%%32e/admin", "/x/%%32e%%32e/admin"},
+      {"/%2%61/%z%61/%%7e", "/%2%61/%za/%~"},
       {"//a//b/", "//a//b/"},
       {"/a//../b", "/a/b"},
       {"//../b", "/b"},
