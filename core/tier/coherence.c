@@ -20,9 +20,8 @@ void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
 }
 
 static void forget_negative(neap_tiers *tiers, neap_view key, uint64_t version) {
-  bool answers;
-  uint64_t known;
-  if (neap_tier_negative_find(tiers, key, 0, &answers, &known) && (version == 0 || known < version))
+  neap_tier_negative known;
+  if (neap_tier_negative_find(tiers, key, &known) && (version == 0 || known.version < version))
     neap_cache_remove(tiers->negatives, key);
 }
 
@@ -38,11 +37,11 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) 
   pthread_mutex_unlock(&shard->lock);
 }
 
-void neap_tiers_set_blind(neap_tiers *tiers, bool blind) {
+void neap_tiers_set_fresh(neap_tiers *tiers, uint64_t until_ms, uint64_t now_ms) {
   neap_check_magic(tiers, NEAP_TIERS_MAGIC);
-  if (!blind && atomic_load(&tiers->blind))
-    atomic_fetch_add(&tiers->suspects, 1); /* what came in meanwhile */
-  atomic_store(&tiers->blind, blind);
+  bool was_blind = now_ms >= atomic_load(&tiers->fresh_until_ms);
+  if (was_blind && now_ms < until_ms) atomic_fetch_add(&tiers->suspects, 1); /* what came in meanwhile */
+  atomic_store(&tiers->fresh_until_ms, until_ms);
 }
 
 void neap_tiers_suspect_all(neap_tiers *tiers) {

@@ -18,8 +18,8 @@ static glance look_into_memory(neap_tiers *tiers, neap_view key, uint64_t now_ms
     return seen;
   }
   seen.head = neap_tier_head_of(seen.entry);
-  seen.suspect = seen.head.suspect || seen.head.suspects != atomic_load(&tiers->suspects) ||
-                 neap_store_marked(seen.entry) || atomic_load(&tiers->blind);
+  seen.suspect = seen.head.suspects != atomic_load(&tiers->suspects) || neap_store_marked(seen.entry) ||
+                 neap_tier_is_blind(tiers, now_ms);
   seen.past = now_ms >= seen.head.soft_ms;
   return seen;
 }
@@ -181,7 +181,8 @@ static int answer_memory_alone(const asking *ask, const glance *seen) {
 /* The tier that knows better cannot be asked: what memory has is all there is. */
 static bool is_cut_off(const asking *ask) {
   neap_tier *tier = &ask->port->tiers->tiers[ask->port->tiers->authority];
-  if (tier->vt == NULL || ask->options.no_stale || !atomic_load(&ask->port->tiers->blind)) return false;
+  if (tier->vt == NULL || ask->options.no_stale || !neap_tier_is_blind(ask->port->tiers, ask->now_ms))
+    return false;
   pthread_mutex_lock(&tier->lock);
   bool open = !neap_tier_breaker_would(&tier->breaker, ask->now_ms);
   pthread_mutex_unlock(&tier->lock);
@@ -194,11 +195,20 @@ static bool is_good(const asking *ask, const glance *seen) {
   return ask->below == 0 || (!ask->strong && (!seen->suspect || ask->local));
 }
 
+/* It is remembered that nobody has it, and believed as memory is. */
+static bool nobody_has_it(const asking *ask, uint64_t *version) {
+  neap_tiers *tiers = ask->port->tiers;
+  neap_tier_negative nobody;
+  if (!neap_tier_negative_find(tiers, ask->key, &nobody) || ask->now_ms >= nobody.answers_ms) return false;
+  *version = nobody.version;
+  return ask->local ||
+         (nobody.suspects == atomic_load(&tiers->suspects) && !neap_tier_is_blind(tiers, ask->now_ms));
+}
+
 static int get(const asking *ask) {
   neap_tiers *tiers = ask->port->tiers;
+  uint64_t version;
   bool of_memory = ask->mask & NEAP_TIER_MEMORY;
-  bool answers = false;
-  uint64_t version = 0;
   glance seen = {0};
   if (of_memory) seen = look_into_memory(tiers, ask->key, ask->now_ms);
   if (is_good(ask, &seen)) {
@@ -209,8 +219,7 @@ static int get(const asking *ask) {
   neap_tier_count(&tiers->tiers[0].misses, of_memory);
   if (seen.entry) neap_entry_info_get(tiers->memory, seen.entry, &seen.info);
   if (ask->below == 0) return answer_memory_alone(ask, &seen);
-  if (of_memory && seen.entry == NULL && !ask->strong &&
-      neap_tier_negative_find(tiers, ask->key, ask->now_ms, &answers, &version) && answers)
+  if (of_memory && seen.entry == NULL && !ask->strong && nobody_has_it(ask, &version))
     return answer_nobody(tiers, version, ask->reply);
   return ask_below(ask, &seen);
 }

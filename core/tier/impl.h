@@ -63,9 +63,9 @@ void neap_tier_value_drop(neap_tier_value *value);
 /* What the cascade keeps with an entry, before the caller's meta. */
 typedef struct neap_tier_head {
   uint64_t soft_ms;  /* fresh until then; NEAP_TTL_NEVER */
-  uint64_t suspects; /* neap_tiers.suspects when it came in */
+  uint64_t suspects; /* neap_tiers.suspects when it was asked for or written */
   uint32_t cost_us;
-  uint32_t suspect; /* from the start */
+  uint32_t unused;
 } neap_tier_head;
 
 neap_tier_head neap_tier_head_of(const neap_entry *entry);
@@ -75,8 +75,9 @@ typedef struct neap_tier_fill {
   uint64_t version;
   int code; /* why not */
 } neap_tier_fill;
+/* `suspects`: neap_tiers.suspects of before it was asked for or written. */
 neap_tier_fill neap_tier_memory_begin(neap_tiers *tiers, neap_view key, const neap_tier_object *object,
-                                      bool suspect, uint64_t now_ms);
+                                      uint64_t suspects, uint64_t now_ms);
 
 /* --- keys (keys.c) ------------------------------------------------------------------------------------- */
 
@@ -132,10 +133,10 @@ struct neap_tiers {
   int count, authority; /* of tiers; the one that gives out versions, 0: none */
   neap_tier tiers[NEAP_TIERS_MAX];
   neap_tier_shard *shards;
-  _Atomic uint64_t clock;    /* the last version given out here */
-  _Atomic uint64_t clears;   /* what was sent before a clear is not kept */
-  _Atomic bool blind;        /* neap_tiers_set_blind */
-  _Atomic uint64_t suspects; /* what memory got before is suspect */
+  _Atomic uint64_t clock;          /* the last version given out here */
+  _Atomic uint64_t clears;         /* what was sent before a clear is not kept */
+  _Atomic uint64_t fresh_until_ms; /* neap_tiers_set_fresh; UINT64_MAX: nobody tells of messages */
+  _Atomic uint64_t suspects;       /* what memory got before is suspect */
   _Atomic uint32_t lookups_held;
   _Atomic uint64_t lookups, hits, not_found, unavailable, shared, refreshes, stale_served;
   pthread_mutex_t ports_lock;
@@ -144,6 +145,10 @@ struct neap_tiers {
 
 enum { NEAP_TIERS_MAGIC = 0x6e547273, NEAP_TIERS_PORT_MAGIC = 0x6e547074 };
 
+/* Messages of others may be missing: all that memory has is suspect. */
+static inline bool neap_tier_is_blind(const neap_tiers *tiers, uint64_t now_ms) {
+  return now_ms >= atomic_load(&tiers->fresh_until_ms);
+}
 static inline bool neap_tier_rules(const neap_tiers *tiers, neap_tier_rule rule) {
   return !(tiers->left_out & 1u << rule);
 }
@@ -214,6 +219,7 @@ struct neap_tier_lookup {
   bool starting;         /* inside the call of who asked: nothing is told */
   int at;                /* the tier asked now */
   uint64_t clears;       /* neap_tiers.clears when it was sent */
+  uint64_t suspects;     /* neap_tiers.suspects then */
   uint64_t sent_version; /* a version of when it was sent */
   uint64_t deny;         /* what is older than that has been deleted */
   uint64_t known;        /* version that memory has; 0: none */
@@ -245,13 +251,17 @@ void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
 /* Commits where the rules allow it; else drops. True: memory has it, `entry` is referenced where wanted. */
 bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill *fill, uint64_t clears,
                           neap_entry **entry);
-/* Remembers that nobody has it: the answer for `answer_ms`, the floor for `floor_ms`. */
-void neap_tier_key_negative(neap_tiers *tiers, neap_tier_key *key, uint64_t version, uint64_t answer_ms,
+/* Remembers that nobody has it: the answer until `answers_ms`, the floor for `floor_ms`. */
+typedef struct neap_tier_negative {
+  uint64_t version; /* nothing older is to be believed */
+  uint64_t answers_ms;
+  uint64_t suspects; /* neap_tiers.suspects of before it was asked for or deleted */
+} neap_tier_negative;
+void neap_tier_key_negative(neap_tiers *tiers, neap_tier_key *key, const neap_tier_negative *what,
                             uint64_t floor_ms, uint64_t now_ms);
 
 /* What is remembered of a key that nobody has. False: nothing. */
-bool neap_tier_negative_find(neap_tiers *tiers, neap_view key, uint64_t now_ms, bool *answers,
-                             uint64_t *version);
+bool neap_tier_negative_find(neap_tiers *tiers, neap_view key, neap_tier_negative *out);
 
 /* --- waiting (wait.c) ---------------------------------------------------------------------------------- */
 
@@ -299,7 +309,7 @@ struct neap_tier_write {
   uint32_t failed, queued;
   bool strong, around, fill, starting;
   bool settled; /* memory has been written */
-  uint64_t version, made_us, clears, memory_ttl_ms;
+  uint64_t version, made_us, clears, suspects, memory_ttl_ms;
   neap_tier_part parts[NEAP_TIERS_MAX];
 };
 

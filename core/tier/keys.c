@@ -68,11 +68,11 @@ static void forget_old(neap_tier_shard *shard, uint64_t now_ms) {
 
 /* What memory, or what is remembered of deletes, has already seen of a key. */
 static uint64_t floor_of(neap_tiers *tiers, neap_view key) {
-  uint64_t floor = 0;
-  bool answers;
+  neap_tier_negative negative = {0};
   const neap_entry *entry;
   neap_entry_info info;
-  neap_tier_negative_find(tiers, key, 0, &answers, &floor);
+  neap_tier_negative_find(tiers, key, &negative);
+  uint64_t floor = negative.version;
   neap_cache_enter(tiers->memory);
   if (neap_store_find(tiers->memory, key, &entry) == 0) {
     neap_entry_info_get(tiers->memory, entry, &info);
@@ -147,34 +147,22 @@ bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill 
 
 /* --- what nobody has */
 
-typedef struct negative_head {
-  uint64_t answers_ms; /* the answer until then */
-} negative_head;
-
-void neap_tier_key_negative(neap_tiers *tiers, neap_tier_key *key, uint64_t version, uint64_t answer_ms,
+void neap_tier_key_negative(neap_tiers *tiers, neap_tier_key *key, const neap_tier_negative *what,
                             uint64_t floor_ms, uint64_t now_ms) {
   if (tiers->negatives == NULL) return;
-  negative_head head = {.answers_ms = now_ms + answer_ms};
+  uint64_t answer_ms = what->answers_ms > now_ms ? what->answers_ms - now_ms : 0;
   const neap_put_options put = {.ttl_ms = NEAP_MAX(NEAP_MAX(answer_ms, floor_ms), 1),
-                                .version = version,
-                                .meta = {(char *)&head, sizeof head}};
+                                .version = what->version,
+                                .meta = {(const char *)what, sizeof *what}};
   neap_cache_put(tiers->negatives, neap_tier_key_view(key), (neap_view){"", 0}, &put);
 }
 
-bool neap_tier_negative_find(neap_tiers *tiers, neap_view key, uint64_t now_ms, bool *answers,
-                             uint64_t *version) {
+bool neap_tier_negative_find(neap_tiers *tiers, neap_view key, neap_tier_negative *out) {
   const neap_entry *entry;
-  neap_entry_info info;
-  negative_head head;
   if (tiers->negatives == NULL) return false;
   neap_cache_enter(tiers->negatives);
   bool found = neap_cache_get(tiers->negatives, key, &entry) == 0;
-  if (found) {
-    memcpy(&head, neap_entry_meta(entry).ptr, sizeof head);
-    neap_entry_info_get(tiers->negatives, entry, &info);
-    *answers = now_ms < head.answers_ms;
-    *version = info.version;
-  }
+  if (found) memcpy(out, neap_entry_meta(entry).ptr, sizeof *out);
   neap_cache_leave(tiers->negatives);
   return found;
 }

@@ -9,6 +9,7 @@
 typedef struct finding {
   int code; /* 0; NEAP_ENOTFOUND; NEAP_EUNAVAIL; NEAP_ECANCELED */
   int tier;
+  bool stale; /* what others write meanwhile is not known */
   uint64_t version, ttl_ms;
   neap_tier_value value;
 } finding;
@@ -20,6 +21,7 @@ static void answer_one(neap_tier_lookup *lookup, neap_tier_op *op, const finding
   if (found->code == NEAP_EUNAVAIL && neap_tier_give_stale(op)) return;
   reply->code = found->code;
   reply->tier = found->tier;
+  reply->stale = found->stale;
   reply->version = found->version;
   reply->ttl_ms = found->ttl_ms;
   if (found->value.home) reply->value = neap_tier_value_ref(&found->value);
@@ -64,9 +66,10 @@ static void settle_nothing(neap_tier_lookup *lookup) {
   if (found.code == NEAP_EUNAVAIL && !lookup->strong)
     lookup->key->retry_ms = now_ms + tiers->options.fail_safe_throttle_ms;
   if (found.code == NEAP_ENOTFOUND && fresh_news && !lookup->refresh && lookup->key->writes == 0) {
-    uint64_t version = NEAP_MAX(lookup->deny, lookup->key->floor);
-    if (tiers->options.negative_ttl_ms)
-      neap_tier_key_negative(tiers, lookup->key, version, tiers->options.negative_ttl_ms, 0, now_ms);
+    const neap_tier_negative nobody = {.version = NEAP_MAX(lookup->deny, lookup->key->floor),
+                                       .answers_ms = now_ms + tiers->options.negative_ttl_ms,
+                                       .suspects = lookup->suspects};
+    if (tiers->options.negative_ttl_ms) neap_tier_key_negative(tiers, lookup->key, &nobody, 0, now_ms);
   }
   settle(lookup, shard, &found);
 }
@@ -116,7 +119,7 @@ static neap_tier_value commit(neap_tier_lookup *lookup, neap_tier_shard *shard,
   neap_tier_fill fill = {.fill = NULL, .version = object->version};
   neap_entry *entry = NULL;
   if (into_memory(lookup))
-    fill = neap_tier_memory_begin(tiers, neap_tier_key_view(lookup->key), object, false,
+    fill = neap_tier_memory_begin(tiers, neap_tier_key_view(lookup->key), object, lookup->suspects,
                                   neap_tier_now(lookup->port));
   pthread_mutex_lock(&shard->lock);
   if (lookup->killed && fill.fill) neap_fill_abort(&fill.fill);
@@ -133,7 +136,8 @@ static neap_tier_value commit(neap_tier_lookup *lookup, neap_tier_shard *shard,
   return (neap_tier_value){.home = tiers->memory, .bytes = entry};
 }
 
-static void settle_hit(neap_tier_lookup *lookup, int tier, const neap_tier_object *from) {
+/* `waits`: it is a write of ours that the tier has not got yet. */
+static void settle_hit(neap_tier_lookup *lookup, int tier, const neap_tier_object *from, bool waits) {
   neap_tiers *tiers = lookup->port->tiers;
   neap_tier_shard *shard = shard_of(lookup);
   neap_tier_object object = *from;
@@ -149,6 +153,7 @@ static void settle_hit(neap_tier_lookup *lookup, int tier, const neap_tier_objec
   }
   finding found = {.code = value.home || !lookup->waiters ? 0 : NEAP_ENOMEM,
                    .tier = tier,
+                   .stale = waits && neap_tier_is_blind(tiers, neap_tier_now(lookup->port)),
                    .version = object.version,
                    .ttl_ms = object.ttl_ms,
                    .value = value};
@@ -169,7 +174,7 @@ static bool settle_unchanged(neap_tier_lookup *lookup, int tier, const neap_tier
   neap_cache_leave(tiers->memory);
   if (!same) return false;
   neap_tier_head head = neap_tier_head_of(entry);
-  bool good = !head.suspect && head.suspects == atomic_load(&tiers->suspects) && !neap_store_marked(entry) &&
+  bool good = head.suspects == atomic_load(&tiers->suspects) && !neap_store_marked(entry) &&
               neap_tier_now(lookup->port) < head.soft_ms;
   neap_view body = neap_entry_piece(entry, 0);
   if (!good && body.size == neap_entry_size(entry)) { /* put in anew; larger ones are asked for each time */
@@ -179,7 +184,7 @@ static bool settle_unchanged(neap_tier_lookup *lookup, int tier, const neap_tier
                                .meta = neap_tier_value_meta(&value),
                                .body = body};
     lookup->missed = 0;
-    settle_hit(lookup, tier, &object);
+    settle_hit(lookup, tier, &object, false);
   } else {
     neap_tier_shard *shard = shard_of(lookup);
     neap_tier_count(&tiers->tiers[tier].hits, 1);
@@ -211,7 +216,7 @@ static void on_answer(neap_tier_try *try, const neap_tier_answer *answer) {
     if (lookup->known == 0) lookup->failed |= 1u << tier; /* nobody has said what it is compared with */
     lookup->known = 0;
   } else if (answer->code == 0 && (answer->object.version == 0 || answer->object.version >= lookup->deny)) {
-    settle_hit(lookup, tier, &answer->object);
+    settle_hit(lookup, tier, &answer->object, false);
     return;
   } else if (answer->code == 0) { /* older than a delete that a tier above knows of */
     note_miss(lookup, tier, &(neap_tier_answer){.code = NEAP_ENOTFOUND});
@@ -241,7 +246,7 @@ static bool answered_by_queue(neap_tier_lookup *lookup, int tier, bool *deleted)
       neap_tier_later_find(&lookup->port->tiers->tiers[tier], lookup->key->hash,
                            neap_tier_key_view(lookup->key), neap_tier_now(lookup->port), &object, &blob);
   if (waits == NEAP_TIER_WAITS_SET && object.version < floor_of(lookup)) waits = NEAP_TIER_WAITS_NOT;
-  if (waits == NEAP_TIER_WAITS_SET) settle_hit(lookup, tier, &object);
+  if (waits == NEAP_TIER_WAITS_SET) settle_hit(lookup, tier, &object, true);
   if (waits == NEAP_TIER_WAITS_DELETE) *deleted = true;
   neap_tier_blob_unref(blob);
   return waits == NEAP_TIER_WAITS_SET;
@@ -267,7 +272,8 @@ void neap_tier_lookup_walk(neap_tier_lookup *lookup) {
     int tier = lookup->at;
     if (!(lookup->mask & 1u << tier)) continue;
     bool deleted = false;
-    if (answered_by_queue(lookup, tier, &deleted)) return;
+    bool checked = lookup->strong && tier == tiers->authority; /* what waits has not happened yet */
+    if (!checked && answered_by_queue(lookup, tier, &deleted)) return;
     if (deleted) continue;
     if (ask(lookup, tier) == 0) {
       lookup->starting = false;

@@ -14,11 +14,9 @@ static uint64_t plus(uint64_t a, uint64_t b) {
 }
 
 neap_tier_fill neap_tier_memory_begin(neap_tiers *tiers, neap_view key, const neap_tier_object *object,
-                                      bool suspect, uint64_t now_ms) {
-  const neap_tier_head head = {.soft_ms = plus(now_ms, object->ttl_ms),
-                               .suspects = atomic_load(&tiers->suspects),
-                               .cost_us = object->cost_us,
-                               .suspect = suspect};
+                                      uint64_t suspects, uint64_t now_ms) {
+  const neap_tier_head head = {
+      .soft_ms = plus(now_ms, object->ttl_ms), .suspects = suspects, .cost_us = object->cost_us};
   neap_tier_fill fill = {.version = object->version};
   size_t size = sizeof head + object->meta.size;
   char *meta = tiers->host.alloc(tiers->host.user, size);

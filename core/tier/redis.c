@@ -181,8 +181,9 @@ static int build_set(neap_redis_errand *it, command *to) {
 
 static void build_delete(neap_redis_errand *it, command *to) {
   const neap_redis_config *config = it->home->config;
+  bool remembered = neap_tiers_keeps(config->tiers, NEAP_TIER_TOMBSTONES);
   to->script = &config->delete;
-  add_number(to, "%llu", config->options.tombstone_ms);
+  add_number(to, "%llu", remembered ? config->options.tombstone_ms : 1);
   add(to, neap_view_of(config->channel));
   add_number(to, "%llu", it->call->replay ? it->call->made_us : 0);
 }

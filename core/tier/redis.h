@@ -43,9 +43,8 @@ typedef struct neap_redis_tier {
   /* the channel: redis_channel.c */
   neap_redis_watch *watch;
   neap_timer beat;
-  uint64_t id, nonce;      /* of this port, of its last heartbeat */
-  uint64_t sent_ms;        /* when that was */
-  uint64_t fresh_until_ms; /* what was written before has been told */
+  uint64_t id, nonce; /* of this port, of its last heartbeat */
+  uint64_t sent_ms;   /* when that was */
   bool outstanding;
 } neap_redis_tier;
 

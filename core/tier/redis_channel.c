@@ -41,14 +41,21 @@ static void on_cleared(neap_redis_tier *self, neap_view rest) {
   neap_tiers_suspect_all(self->config->tiers);
 }
 
+/* Without the rule of heartbeats, the first that comes back is believed as long as the connection is there.
+ */
+static void see_until(neap_redis_tier *self, uint64_t until_ms) {
+  neap_tiers *tiers = self->config->tiers;
+  if (until_ms && !neap_tiers_keeps(tiers, NEAP_TIER_HEARTBEAT)) until_ms = UINT64_MAX;
+  neap_tiers_set_fresh(tiers, until_ms, neap_loop_now_ms(self->loop));
+}
+
 static void on_beat(neap_redis_tier *self, neap_view rest) {
   uint64_t id, nonce;
   if (!read_digits(&rest, &id) || !read_digits(&rest, &nonce) || id != self->id % UINT32_MAX ||
       nonce != self->nonce)
     return;
   self->outstanding = false;
-  self->fresh_until_ms = self->sent_ms + self->config->options.max_staleness_ms;
-  if (neap_loop_now_ms(self->loop) < self->fresh_until_ms) neap_tiers_set_blind(self->config->tiers, false);
+  see_until(self, self->sent_ms + self->config->options.max_staleness_ms);
 }
 
 static void on_message(void *user, neap_view channel, neap_view payload) {
@@ -79,8 +86,7 @@ static void send_beat(neap_redis_tier *self) {
 static void on_listening(void *user, bool yes) {
   neap_redis_tier *self = user;
   if (!yes) {
-    self->fresh_until_ms = 0;
-    neap_tiers_set_blind(self->config->tiers, true); /* until a heartbeat comes back */
+    see_until(self, 0); /* until a heartbeat comes back */
     return;
   }
   neap_redis_tier_ask_epoch(self);
@@ -95,7 +101,7 @@ static void start_listening(neap_redis_tier *self) {
                                             .message = on_message,
                                             .listening = on_listening,
                                             .user = self};
-  neap_tiers_set_blind(self->config->tiers, true);
+  see_until(self, 0);
   if (neap_redis_watch_open(self->redis, &options, &self->watch))
     atomic_store(&self->config->listened, false);
 }
@@ -104,7 +110,6 @@ static void on_timer(neap_timer *timer) {
   neap_redis_tier *self = NEAP_CONTAINER_OF(timer, neap_redis_tier, beat);
   start_listening(self); /* where the port that did has gone */
   if (self->watch) {
-    if (neap_loop_now_ms(self->loop) >= self->fresh_until_ms) neap_tiers_set_blind(self->config->tiers, true);
     uint64_t patience_ms = self->config->options.max_staleness_ms;
     if (!self->outstanding || neap_loop_now_ms(self->loop) - self->sent_ms >= patience_ms) {
       neap_redis_tier_ask_epoch(self);
@@ -125,6 +130,6 @@ void neap_redis_channel_close(neap_redis_tier *self) {
   neap_timer_clear(&self->beat);
   if (self->watch == NULL) return;
   neap_redis_watch_close(&self->watch);
-  neap_tiers_set_blind(self->config->tiers, true); /* nobody listens until another port does */
+  see_until(self, 0); /* nobody listens until another port does */
   atomic_store(&self->config->listened, false);
 }

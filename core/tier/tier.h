@@ -123,15 +123,21 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view key, uint64_t version);
 /* Leaves out rules of coherence, as bits 1 << rule, so that a test can show what each is for. Before any port
  * is attached. */
 typedef enum neap_tier_rule {
-  NEAP_TIER_FLOORS = 1,  /* R1: what is older than what was written or seen does not go into memory */
-  NEAP_TIER_SUSPECT = 2, /* R2: while a write is under way, memory's copy is not an answer */
-  NEAP_TIER_CLOSED = 4,  /* R4: a get joins no lookup that was sent before the last write was answered */
-  NEAP_TIER_LEAVING = 5  /* R5: what memory has had, and lost, counts as seen */
+  NEAP_TIER_FLOORS = 1,     /* R1: what is older than what was written or seen does not go into memory */
+  NEAP_TIER_SUSPECT = 2,    /* R2: while a write is under way, memory's copy is not an answer */
+  NEAP_TIER_CLOSED = 4,     /* R4: a get joins no lookup that was sent before the last write was answered */
+  NEAP_TIER_LEAVING = 5,    /* R5: what memory has had, and lost, counts as seen */
+  NEAP_TIER_TOMBSTONES = 6, /* a delete is remembered by the tier that gives out versions */
+  NEAP_TIER_HEARTBEAT = 7   /* silence of the channel makes all of memory suspect */
 } neap_tier_rule;
 void neap_tiers_leave_out(neap_tiers *tiers, uint32_t rules);
+/* Whether a tier is to keep a rule. */
+bool neap_tiers_keeps(const neap_tiers *tiers, neap_tier_rule rule);
 
-/* From now on, until it is told otherwise, messages are missed: all that memory has and gets is suspect. */
-void neap_tiers_set_blind(neap_tiers *tiers, bool blind);
+/* Messages of before `until_ms` minus the bound of staleness have all come; from then on, until it is told
+ * otherwise, all that memory has and gets is suspect. 0: messages are missed now. The clock is that of ports.
+ * One thread at a time. */
+void neap_tiers_set_fresh(neap_tiers *tiers, uint64_t until_ms, uint64_t now_ms);
 /* All that memory has now is suspect: messages may have been lost. Any thread. */
 void neap_tiers_suspect_all(neap_tiers *tiers);
 

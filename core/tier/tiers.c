@@ -63,6 +63,7 @@ static void set_up(neap_tiers *tiers) {
   tiers->hash_key =
       (neap_hash_key){neap_random_next(&random), neap_random_next(&random), neap_random_next(&random)};
   atomic_init(&tiers->suspects, 1); /* entries put past the cascade have 0 */
+  atomic_init(&tiers->fresh_until_ms, UINT64_MAX);
   for (size_t i = 0; i < NEAP_TIER_SHARDS; i++) pthread_mutex_init(&tiers->shards[i].lock, NULL);
   tiers->count = 1;
   snprintf(tiers->tiers[0].name, sizeof tiers->tiers[0].name, "memory");
@@ -196,6 +197,10 @@ neap_consistency neap_tier_consistency(const neap_tiers *tiers) {
 
 void neap_tiers_leave_out(neap_tiers *tiers, uint32_t rules) {
   tiers->left_out = rules;
+}
+
+bool neap_tiers_keeps(const neap_tiers *tiers, neap_tier_rule rule) {
+  return neap_tier_rules(tiers, rule);
 }
 
 /* --- versions */

@@ -128,6 +128,7 @@ neap_tier_lookup *neap_tier_lookup_create(neap_tiers_port *port, neap_tier_key *
   lookup->mask = mask;
   lookup->starting = true;
   lookup->clears = atomic_load(&tiers->clears);
+  lookup->suspects = atomic_load(&tiers->suspects);
   lookup->sent_version = neap_tier_tick(tiers, neap_tier_wall(port));
   lookup->began_ms = neap_tier_now(port);
   lookup->soft.fire = on_soft;

@@ -70,7 +70,7 @@ static neap_tier_fill fill_of(const neap_tier_write *write) {
                                    .cost_us = write->cost_us,
                                    .meta = neap_tier_blob_meta(write->blob),
                                    .body = neap_tier_blob_body(write->blob)};
-  return neap_tier_memory_begin(write->port->tiers, neap_tier_key_view(write->key), &object, false,
+  return neap_tier_memory_begin(write->port->tiers, neap_tier_key_view(write->key), &object, write->suspects,
                                 neap_tier_now(write->port));
 }
 
@@ -92,12 +92,14 @@ static void put_in_memory(neap_tier_write *write, neap_tier_fill *fill) {
 static void take_out_of_memory(neap_tier_write *write) {
   neap_tiers *tiers = write->port->tiers;
   uint64_t now_ms = neap_tier_now(write->port);
+  if (write->version < write->key->floor) return; /* what is newer stays */
   neap_cache_remove(tiers->memory, neap_tier_key_view(write->key));
   if (write->verb != NEAP_TIER_DELETE) return;
   neap_tier_count(&tiers->tiers[0].deletes, 1);
-  neap_tier_key_negative(tiers, write->key, write->version,
-                         write->around ? 0 : tiers->options.negative_ttl_ms, tiers->options.tombstone_ms,
-                         now_ms);
+  uint64_t answer_ms = write->around ? 0 : tiers->options.negative_ttl_ms;
+  const neap_tier_negative nobody = {
+      .version = write->version, .answers_ms = now_ms + answer_ms, .suspects = write->suspects};
+  neap_tier_key_negative(tiers, write->key, &nobody, tiers->options.tombstone_ms, now_ms);
 }
 
 /* The order of things is known now, or never will be. */
@@ -273,6 +275,7 @@ static neap_tier_write *create(neap_tiers_port *port, neap_tier_verb verb, uint3
   write->mask = mask;
   write->made_us = neap_tier_wall(port) * 1000;
   write->clears = atomic_load(&tiers->clears);
+  write->suspects = atomic_load(&tiers->suspects);
   write->next = port->writes;
   if (write->next) write->next->prev = write;
   port->writes = write;

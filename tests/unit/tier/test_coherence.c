@@ -138,6 +138,70 @@ static void test_a_strong_get_is_always_checked_and_joins_nobody(void **state) {
   assert_string_equal(b.body, "");
 }
 
+static void test_a_strong_get_is_not_answered_by_a_write_that_waits(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it;
+  set(0, "k", "ours", &it);
+  answer_code(1, 0, NEAP_EIO);
+  assert_int_equal(it.queued, 1 << 1);
+  assert_int_equal(get_with(0, "k", &strong_get, &it), NEAP_EPENDING);
+  assert_int_equal(call_of(1, 1)->verb, NEAP_TIER_GET);
+  answer_value(1, 1, "theirs", 10, 60000);
+  assert_string_equal(it.body, "theirs");
+}
+
+static void test_a_write_that_waits_is_marked_where_messages_are_missed(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it;
+  set(0, "k", "ours", &it);
+  answer_code(1, 0, NEAP_EIO);
+  neap_tiers_set_fresh(the.tiers, 0, the.now_ms);
+  get(0, "k", &it);
+  settle_ports();
+  assert_string_equal(it.body, "ours");
+  assert_true(it.stale);
+}
+
+static void test_what_is_remembered_of_nobody_is_not_believed_where_messages_are_missed(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it;
+  get(0, "k", &it);
+  answer_code(1, 0, NEAP_ENOTFOUND);
+  assert_int_equal(get(0, "k", &it), NEAP_ENOTFOUND);
+  neap_tiers_set_fresh(the.tiers, the.now_ms + 10, the.now_ms);
+  assert_int_equal(get(0, "k", &it), NEAP_ENOTFOUND);
+  pass(10);
+  assert_int_equal(get(0, "k", &it), NEAP_EPENDING);
+}
+
+static void test_an_answer_asked_for_before_messages_were_missed_is_suspect(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it;
+  get(0, "k", &it);
+  neap_tiers_set_fresh(the.tiers, 0, the.now_ms);
+  neap_tiers_set_fresh(the.tiers, UINT64_MAX, the.now_ms);
+  answer_value(1, 0, "old", 10, 60000);
+  assert_string_equal(it.body, "old");
+  assert_int_equal(get(0, "k", &it), NEAP_EPENDING);
+}
+
+static void test_a_delete_answered_late_leaves_what_is_newer(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it, gone;
+  delete_key(0, "k", &gone);
+  get(0, "k", &it);
+  answer_value(1, 1, "newer", 21, 60000);
+  answer(1, 0, (neap_tier_answer){.object.version = 20});
+  assert_int_equal(gone.code, 0);
+  assert_int_equal(get(0, "k", &it), NEAP_EPENDING); /* and not that nobody has it */
+  assert_int_equal(call_of(1, 2)->object.version, 21);
+}
+
 static void test_strong_needs_a_tier_that_gives_out_versions(void **state) {
   (void)state;
   build("s", NULL);
@@ -506,6 +570,11 @@ int main(void) {
       TEST(test_another_write_seen_before_our_answer_keeps_ours_out),
       TEST(test_a_strong_write_without_an_answer_leaves_memory_suspect),
       TEST(test_a_strong_get_is_always_checked_and_joins_nobody),
+      TEST(test_a_strong_get_is_not_answered_by_a_write_that_waits),
+      TEST(test_a_write_that_waits_is_marked_where_messages_are_missed),
+      TEST(test_what_is_remembered_of_nobody_is_not_believed_where_messages_are_missed),
+      TEST(test_an_answer_asked_for_before_messages_were_missed_is_suspect),
+      TEST(test_a_delete_answered_late_leaves_what_is_newer),
       TEST(test_strong_needs_a_tier_that_gives_out_versions),
       TEST(test_a_copy_older_than_a_delete_known_above_is_not_believed),
       TEST(test_a_fill_that_comes_too_late_takes_the_copy_in_memory_with_it),
