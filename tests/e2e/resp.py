@@ -86,11 +86,24 @@ class Redis:
         self.folder = tempfile.mkdtemp(prefix="neap-redis-")
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        self.options = list(options)
+        self.start()
+
+    def start(self):
+        """Starts it, or after kill() again with what is in its folder."""
         self.process = subprocess.Popen(
             ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
-             "--dir", self.folder] + list(options),
+             "--dir", self.folder] + self.options,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wire.wait_until(self.answers, "redis-server")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT)
+
+    def ask(self, *args):
+        with RespClient(self.port) as client:
+            return client.value(*args)
 
     def answers(self):
         try:
@@ -100,8 +113,7 @@ class Redis:
             return None
 
     def close(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
+        self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
