@@ -96,11 +96,19 @@ typedef struct lists {
   const char *policies, *sizes, *teams;
 } lists;
 
+static bool take_list(const char **list, const neap_args *args, int option) {
+  const neap_option *named = &args->verb->options[option];
+  if (*list) neap_args_fail(args, "--%s is given twice: write %s, with commas", named->name, named->value);
+  bool first = *list == NULL;
+  *list = args->value;
+  return first;
+}
+
 static bool take_option(plan *p, lists *l, const neap_args *args, int option) {
   bool ms = false;
   switch (option) {
-  case OPT_POLICY: l->policies = args->value; return true;
-  case OPT_SIZE: l->sizes = args->value; return true;
+  case OPT_POLICY: return take_list(&l->policies, args, option);
+  case OPT_SIZE: return take_list(&l->sizes, args, option);
   case OPT_UNIT: return take_choice(args, option, "objects", "bytes", &p->bytes);
   case OPT_EXACT: p->exact = true; return true;
   case OPT_THREADS: return neap_args_number(args, option, 1, 256, &p->threads);
@@ -109,7 +117,7 @@ static bool take_option(plan *p, lists *l, const neap_args *args, int option) {
     if (!take_choice(args, option, "s", "ms", &ms)) return false;
     p->time_ms = ms ? 1 : 1000;
     return true;
-  case OPT_PREFETCH: l->teams = args->value; return true;
+  case OPT_PREFETCH: return take_list(&l->teams, args, option);
   case OPT_DELAY: return neap_args_number(args, option, 1, 1000, &p->delay);
   case OPT_SEED: return neap_args_number(args, option, 1, UINT64_MAX, &p->seed);
   default: return false;
@@ -253,8 +261,10 @@ static int run_size(plan *p, neap_engine *engine, const char *path, neap_tape *t
   const neap_tape_facts *facts = neap_tape_facts_get(tape);
   size_t each = p->teams.count + 1, count = p->policies.count * each;
   neap_replay_row form = {.trace = path, .size_label = spec->label, .bytes = p->bytes};
-  int rc = neap_size_spec_resolve(spec, p->bytes ? facts->unique_bytes : facts->unique_keys, &form.size, err);
-  if (rc) return rc;
+  neap_err why;
+  int rc =
+      neap_size_spec_resolve(spec, p->bytes ? facts->unique_bytes : facts->unique_keys, &form.size, &why);
+  if (rc) return neap_fail(err, rc, "%s: error: %s", path, why.text);
   neap_replay_row *rows = calloc(count, sizeof *rows);
   if (rows == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   for (size_t i = 0; i < p->policies.count && rc == 0; i++)

@@ -75,6 +75,10 @@ grep -q "faulty.lua made 3 faults: then nothing was prefetched" "$scratch/err" |
 grep -q "faulty.lua:5: no more" "$scratch/err" || wrong "no place of the fault: $(cat "$scratch/err")"
 
 # --- bad command lines ---
+says 1 "$trace: error: --size: 0.001% of 4 is less than 1" replay "$trace" -p lru -s 0.001% -f csv
+for option in policy=lru size=3 prefetch=stride; do
+  says 2 "--${option%=*} is given twice" replay "$trace" -p lru -s 3 --prefetch stride "--$option"
+done
 says 2 "--prefetch: there is nothing before or behind a plus in 'stride+'" replay "$trace" -p lru -s 3 --prefetch stride+
 says 2 "--prefetch: there is nothing before or behind a comma" replay "$trace" -p lru -s 3 --prefetch stride,
 says 2 "--prefetch is played on one thread" replay "$trace" -p lru -s 3 --prefetch stride --threads 2
