@@ -20,7 +20,7 @@
   X(END, UNAUTHORIZED, unauthorized, 401, "credentials are missing or wrong")                                \
   X(END, ACTION_FAILED, action_failed, 503, "the route's action failed")                                     \
   X(END, VALUE_REFUSED, value_refused, 400,                                                                  \
-    "the route's action made a value of it that may not stand there")                                        \
+    "a function of the route made a value of it that may not stand there, or had too many or too long ones") \
   X(END, NO_BACKEND, no_backend, 503, "every backend of the pool was tried")                                 \
   X(END, QUEUE_FULL, queue_full, 503, "too many requests wait for a backend")                                \
   X(END, QUEUE_TIMEOUT, queue_timeout, 503, "no backend was free in time")                                   \

@@ -47,6 +47,7 @@ typedef struct neap_flow_answer {
 typedef struct neap_flow_route {
   const char *name;
   bool conditional; /* ask `when` before it is taken */
+  bool passes;      /* a request that wants too much of `when` goes to the next route, else it is refused */
   neap_flow_action action;
   int32_t pool; /* POOL */
   bool cache;

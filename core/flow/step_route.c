@@ -44,11 +44,14 @@ int neap_flow_board(neap_http_request *request, neap_arena *arena, neap_request_
   return take_host(request->host, arena, &board->host);
 }
 
-static bool takes(neap_exchange *exchange, int32_t rule) {
+/* 1: this is its route, 0: it is not, NEAP_EINVAL: it wants more of the predicate than there is. */
+static int takes(neap_exchange *exchange, int32_t rule) {
   const neap_generation *generation = exchange->generation;
-  if (!generation->rules[rule].conditional) return true;
+  if (!generation->rules[rule].conditional) return 1;
   neap_exchange_show_client(exchange);
-  return generation->when(generation->when_user, rule, &exchange->board) == 1;
+  int answer = generation->when(generation->when_user, rule, &exchange->board);
+  if (NEAP_UNLIKELY(answer == NEAP_EINVAL) && !generation->rules[rule].passes) return NEAP_EINVAL;
+  return answer == 1;
 }
 
 static neap_step route(neap_exchange *exchange) {
@@ -58,9 +61,11 @@ static neap_step route(neap_exchange *exchange) {
   neap_route_walk walk;
   neap_routes_find(generation->routes, &exchange->board, &walk);
   int32_t rule;
+  int taken = 0;
   do rule = neap_routes_next(&walk);
-  while (rule >= 0 && !takes(exchange, rule));
-  exchange->rule = rule;
+  while (rule >= 0 && (taken = takes(exchange, rule)) == 0);
+  exchange->rule = taken < 0 ? -1 : rule;
+  if (taken < 0) return neap_answer_error(exchange, 400, NEAP_END_VALUE_REFUSED);
   if (rule < 0) return neap_answer_error(exchange, 404, NEAP_END_NO_ROUTE);
   exchange->route = &generation->rules[rule];
   exchange->pool_index = exchange->route->pool;

@@ -111,8 +111,8 @@
   X(POLICY_TRIPS, neap_policy_trips_total, COUNTER, "kind,name,policy,generation",                           \
     "Times that the guard took a policy out.")                                                               \
   X(VALUES_REFUSED, neap_route_values_refused_total, COUNTER, "generation",                                  \
-    "Values that actions of routes made and that may not stand where they were put: clients may cause "      \
-    "them.")                                                                                                 \
+    "Values that functions of routes made and that may not stand where they were put, or were too much: "    \
+    "clients may cause them.")                                                                               \
   X(POLICY_ABORTS, neap_policy_trace_aborts_total, COUNTER, "kind,name,policy,generation",                   \
     "Times that the JIT compiler gave up on a trace of the policy's VMs.")                                   \
   X(POLICY_MEMORY, neap_policy_memory_bytes, GAUGE, "kind,name,policy,generation",                           \

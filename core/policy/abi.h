@@ -297,8 +297,10 @@ enum { NEAP_VIEWS_MAX = 64, NEAP_VIEWS_FIXED = 6 };
  * the six before a call and zeroes all that was used after it: a view that was kept sees the next request, or
  * nothing. The functions are leaves; they check every index, and -1 stands for "not there". */
 typedef struct neap_view_board {
-  int32_t count;  /* of `slices` in use; 0 between calls */
-  int32_t answer; /* of a predicate: 1 yes, 0 no */
+  int32_t count;   /* of `slices` in use; 0 between calls */
+  int32_t answer;  /* of a predicate: 1 yes, 0 no */
+  int32_t made;    /* 1: this call has made texts or numbers of the request's values */
+  int32_t refused; /* 1: the request wanted too much, which ended the call */
   const neap_request_board *request;
   neap_slice slices[64];
   int32_t (*header)(struct neap_view_board *board, const char *name, int32_t size);

@@ -186,6 +186,7 @@ static bool read_route(neap_config_box *box, const json_t *from, neap_config_rou
   const json_t *respond = json_object_get(from, "respond"), *redirect = json_object_get(from, "redirect");
   *route = (neap_config_route){
       .name = text_at(from, "name"),
+      .passes = true_at(from, "passes"),
       .action = action_of(text_at(from, "action")),
       .pool = pool ? (int32_t)json_integer_value(pool) : -1,
       .cache = true_at(cache, "enabled"),

@@ -137,6 +137,7 @@ typedef enum neap_config_action {
 typedef struct neap_config_route {
   const char *name; /* as given, or made of its matchers: "GET example.com/api"; for logs and metrics */
   neap_match match; /* match.conditional: ask neap_worker_when before it is taken */
+  bool passes;      /* a request that wants too much of its predicate goes on to the next route */
   neap_config_action action;
   int32_t pool; /* NEAP_ACTION_POOL: index; -1 otherwise */
 
@@ -294,14 +295,16 @@ void neap_worker_read_tables(neap_worker_vm *vm, const neap_table_reader *reader
 
 /* Asks the predicate of a route. 1: it matches, or there is none; 0: it does not; NEAP_EFAULT (an error, or
  * an answer that is neither true nor false nor nil), NEAP_EFUEL, NEAP_EMEMCAP: it failed, which was counted
- * and logged, and counts as 0. After three failures in a row (or one that kills the VM) it is asked no more:
- * NEAP_ESTATE until the next generation. hot: no allocation. */
+ * and logged, and counts as 0. NEAP_EINVAL: the request made it want too much of the request's values, which
+ * was counted and logged, and is no failure. After three failures in a row (or one that kills the VM) it is
+ * asked no more: NEAP_ESTATE until the next generation. hot: no allocation. */
 int neap_worker_when(neap_worker_vm *vm, int32_t route, const neap_request_board *request);
 
 /* Runs the action of a route. 0: what it decided is on *out, until the next call; or NEAP_EFAULT and so on,
  * as above: nothing was decided, and the route's own behaviour holds. NEAP_EINVAL: it gave a value that may
- * not stand where it was put, which was counted and logged and decides nothing either; such values may be a
- * client's, so they never take the function out. hot: no allocation. */
+ * not stand where it was put, or wanted too much of the request's values, which was counted and logged and
+ * decides nothing either; such values may be a client's, so they never take the function out. hot: no
+ * allocation. */
 int neap_worker_act(neap_worker_vm *vm, int32_t route, const neap_request_board *request,
                     const neap_act_board **out);
 

@@ -118,6 +118,7 @@ void neap_views_open(neap_view_board *board, const neap_request_board *request) 
   board->request = request;
   memcpy(board->slices, request, NEAP_VIEWS_FIXED * sizeof(neap_slice));
   board->count = NEAP_VIEWS_FIXED;
+  board->made = board->refused = 0;
 }
 
 void neap_views_close(neap_view_board *board) {

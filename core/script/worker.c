@@ -3,8 +3,8 @@
  *
  * A predicate that fails counts as "no": the request falls to the next route. Of an action that fails nothing
  * holds. TRIP_AFTER failures in a row take a function out until the next generation; one that used up the
- * VM's memory takes out all of them. A value that `res` refuses is no failure of the function: clients choose
- * values, and must not be able to take it out for everybody. */
+ * VM's memory takes out all of them. A value that `res` refuses, or too much of them, is no failure of the
+ * function: clients choose values, and must not be able to take it out for everybody. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,7 +273,8 @@ static int ask(neap_worker_vm *vm, int32_t route, function *asked, const neap_re
   neap_views_open(&vm->views, request);
   int status = neap_vm_call(vm->vm, asked->ref);
   neap_views_close(&vm->views);
-  if (NEAP_UNLIKELY(status == NEAP_EFAULT && vm->decided->refused)) return refuse(vm, route);
+  if (NEAP_UNLIKELY(status == NEAP_EFAULT && (vm->decided->refused || vm->views.refused)))
+    return refuse(vm, route);
   if (NEAP_UNLIKELY(status != 0)) return fail(vm, route, asked, status);
   asked->streak = 0;
   return 0;

@@ -85,6 +85,7 @@ static neap_flow_route rule_of(const neap_config_route *from) {
   return (neap_flow_route){
       .name = from->name,
       .conditional = from->match.conditional,
+      .passes = from->passes,
       .action = from->action == NEAP_ACTION_POOL ? NEAP_FLOW_POOL : NEAP_FLOW_ANSWER,
       .pool = from->pool,
       .cache = from->cache,

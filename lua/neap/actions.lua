@@ -356,7 +356,7 @@ function M.finish(route, scope, out, find_pool, find_table)
     actions.strict = route.on_fault == "refuse"
     -- What is short for a fallback has it; an action that only the client wants left out is not left out.
     actions.refuses = actions.strict or (functions.action ~= nil and route.on_fault == nil)
-  elseif route.on_fault then
+  elseif route.on_fault and not route.when then
     check.problem(check.inside(scope, "on_fault"), "there is no function that could fail")
   end
   if route.split then actions.split = finish_split(route.split, scope, find_pool, find_table) end

@@ -249,6 +249,7 @@ end
 local function finish_route(route, scope, find_pool, find_table)
   local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
                 request = route.request_headers, response = route.response_headers }
+  out.passes = route.on_fault == "pass"
   out.name = route.name or name_of(out.match)
   out.pool = find_target(route, scope, find_pool)
   local functions

@@ -16,8 +16,6 @@ local getinfo = debug.getinfo
 local VALUE = "struct { const int32_t index; }"
 local REQUEST = "struct { const int32_t unused; }"
 
-local TOO_MANY = "more than 58 values were taken from one request"
-
 ---@class neap.Value
 ---@field eq fun(self: neap.Value, text: string): boolean is it this text?
 ---@field starts fun(self: neap.Value, text: string): boolean
@@ -54,6 +52,7 @@ local function value_class(board)
   end
   local function text_of(value)
     local slice = slice_of(value)
+    board.made = 1
     return slice.size > 0 and ffi_string(slice.ptr, slice.size) or ""
   end
 
@@ -90,7 +89,7 @@ local function value_class(board)
   end
   return ffi.metatype(Value, {
     __index = methods, __eq = equal, __concat = concat, __tostring = function(value) return text_of(value) end,
-    __len = function(value) return slice_of(value).size end,
+    __len = function(value) board.made = 1 return slice_of(value).size end,
   })
 end
 
@@ -107,7 +106,7 @@ function M.new(board)
       want_text(name, method)
       local index = leaf(board, name, #name)
       if index < 0 then return nil end
-      return values[index] or error(TOO_MANY, 2)
+      return values[index] or M.too_many(2)
     end
   end
 
@@ -148,6 +147,18 @@ function M.predicate(when, req, board)
 end
 
 local board, req -- of this VM: it has one of each
+
+--- What clients can make of a function is not its fault: the call ends, and the board notes it, so that it costs that
+-- request alone. Here it was more values than there is room for. `level` as for error, counted from who calls this.
+function M.too_many(level)
+  board.refused = 1
+  error("more than 58 values were taken from one request", level + 1)
+end
+
+-- Likewise where a text is too long: the request's fault if this call has made texts or numbers of it.
+require("neap.sandbox").on_too_long(function()
+  if board and board.made ~= 0 then board.refused = 1 end
+end)
 
 --- The request of the VM's neap_view_board, at that address.
 ---@param pointer userdata

@@ -30,6 +30,17 @@ end
 
 local REP_MAX, FIND_MAX, SORT_MAX = 1048576, 1048576, 65536
 
+local hear_too_long = function() end
+
+--- Where functions are asked of requests: it may be the length of what a client sent.
+function M.on_too_long(hear) hear_too_long = hear end
+
+-- Level 3 is the policy's line.
+local function too_long(text)
+  hear_too_long()
+  error(text, 3)
+end
+
 local function copy(from, names)
   local to = {}
   for _, name in ipairs(names) do to[name] = from[name] end
@@ -51,13 +62,14 @@ local safe_string = copy(string, { "byte", "char", "len" })
 for _, name in ipairs { "lower", "upper", "reverse", "sub" } do safe_string[name] = paid(name, string[name]) end
 
 function safe_string.rep(s, n)
-  if type(n) ~= "number" or #s * n > REP_MAX then error("string.rep: the result would be too long", 2) end
+  if type(n) ~= "number" then error("bad argument #2 to 'rep' (number expected)", 2) end
+  if #s * n > REP_MAX then too_long "string.rep: the result would be too long" end
   charge(#s * n)
   return (rep(s, n))
 end
 
 function safe_string.find(s, what, from)
-  if #s * #what > FIND_MAX then error("string.find: too long", 2) end
+  if #s * #what > FIND_MAX then too_long "string.find: too long" end
   charge(#s * #what)
   return find(s, what, from, true) -- never a pattern
 end

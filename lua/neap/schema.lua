@@ -364,7 +364,8 @@ M.route = {
   { name = "action", kind = check.func, text = "function(req, res) that decides about each request" },
   { name = "on_fault", kind = actions.on_fault,
     text = 'where a function fails: "pass", as if it were not there, or "refuse" the request (503); default: pass, '
-      .. "but 400 where a value of `action` may not stand where it was put" },
+      .. "but 400 where a value of `action` may not stand where it was put, "
+      .. "or `when` wants too many or too long ones" },
   { name = "mirror", kind = actions.mirror, text = "a copy to another pool: its name, or { pool, share, most }" },
   { name = "tag", kind = text { most = 64 }, text = "a word for the access log" },
   { name = "request_headers", kind = EDITS, default = { set = {}, remove = {} },

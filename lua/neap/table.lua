@@ -29,7 +29,7 @@ local methods = {}
 function methods.get(handle, key)
   local found = ask(handle, key, "get")
   if found < 0 then return nil end
-  return request.value(found) or error("more than 58 values were taken from one request", 2)
+  return request.value(found) or request.too_many(2)
 end
 
 function methods.has(handle, key)
@@ -42,7 +42,7 @@ function methods.draw(handle, by)
   local number = type(by) == "number" and by or by:hash()
   local found = board.table_draw(board, handle.index, number)
   if found < 0 then return nil end
-  return request.value(found)
+  return request.value(found) or request.too_many(2)
 end
 
 setmetatable(methods, { __index = function(_, name) error(format("a table has no %q", tostring(name)), 2) end })

@@ -381,6 +381,17 @@ class Scripts(Actions):
         neap.route { path = "/client-passes", pool = "app", on_fault = "pass", action = function(req, res)
           res:path(req:header "x-path" or "/none")
         end }
+        local function many(req)
+          for i = 1, (req:query "n"):number() do req:query "n" end
+          return true
+        end
+        neap.route { path = "/many", pool = "app", when = many }
+        neap.route { path = "/many", pool = "beta" }
+        neap.route { path = "/many-passes", pool = "app", when = many, on_fault = "pass" }
+        neap.route { path = "/many-passes", pool = "beta" }
+        neap.route { path = "/long", pool = "app", action = function(req, res)
+          if string.rep("x", 1000):find(req:header("x-long"):text()) then res:tag "found" end
+        end }
         neap.route { path = "/trip", pool = "app", action = function() local x = nil; return x.y end }
         neap.route { path = "/keyfault", pool = "app", cache = { key = function(req) return req:header("a"):text() end } }
         local bad = {
@@ -458,6 +469,20 @@ class Scripts(Actions):
         self.assertEqual(self.ask("/strict").status, 200)
         self.assertEqual(self.ask("/strict", fields=[("X-Tenant", "1")]).status, 503)
         self.assertEqual(self.gateway.access("/strict", 2)[1]["reason"], "action_failed")
+
+    def test_no_client_takes_a_function_out_by_wanting_too_much(self):
+        def backend_of(target):
+            before = len(self.app.seen), len(self.beta.seen)
+            status = self.ask(target).status
+            after = len(self.app.seen), len(self.beta.seen)
+            return status, "app" if after[0] > before[0] else "beta" if after[1] > before[1] else None
+        for _ in range(4):
+            self.assertEqual(backend_of("/many?n=80"), (400, None))
+            self.assertEqual(backend_of("/many-passes?n=80"), (200, "beta"))
+            self.assertEqual(self.ask("/long", fields=[("X-Long", "y" * 2000)]).status, 400)
+        self.assertEqual(self.gateway.access("/many?n=80")[0]["reason"], "value_refused")
+        self.assertEqual((backend_of("/many?n=3"), backend_of("/many-passes?n=3")), ((200, "app"), (200, "app")))
+        self.assertEqual(self.ask("/long", fields=[("X-Long", "xx")]).status, 200)
 
     def test_no_client_takes_an_action_out_for_the_others(self):
         for path in ("no slash", "/a b", "", "/x\xff", "/x?y", "/x#y", "/" + "x" * 9000):

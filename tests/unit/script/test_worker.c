@@ -192,6 +192,47 @@ static void test_three_faults_in_a_row_trip_that_predicate_alone(void **state) {
   stop(&f);
 }
 
+/* Answers of the predicate to /bad, which the client makes want too much, and then to /good. */
+static void check_too_much(const char *bad_part, int expected, int afterwards) {
+  char text[512];
+  fixture f;
+  board good, bad;
+  neap_worker_counters counters;
+  board_set(&good, "GET", "h", "/good");
+  board_set(&bad, "GET", "h", "/bad?million=1048577&text=0123456789abcdef");
+  snprintf(text, sizeof text, "function(req)\n  if req.path == '/bad' then %s end return true end", bad_part);
+  start_when(&f, text);
+  for (int i = 0; i < 3; i++) {
+    int answer = neap_worker_when(f.worker, 0, &bad.request);
+    if (answer != expected) print_message("%s: %s\n", bad_part, neap_worker_fault(f.worker));
+    assert_int_equal(answer, expected);
+  }
+  assert_non_null(strstr(neap_worker_fault(f.worker), "neap.lua:4: "));
+  assert_int_equal(neap_worker_when(f.worker, 0, &good.request), afterwards);
+  neap_worker_counters_get(f.worker, &counters);
+  assert_int_equal(counters.refused, expected == NEAP_EINVAL ? 3 : 0);
+  assert_int_equal(counters.trips, afterwards == 1 ? 0 : 1);
+  stop(&f);
+}
+
+static void test_a_request_that_wants_too_much_takes_no_predicate_out(void **state) {
+  (void)state;
+  check_too_much("for i = 1, 59 do req:query 'text' end", NEAP_EINVAL, 1);
+  check_too_much("string.rep('x', req:query('million'):number())", NEAP_EINVAL, 1);
+  check_too_much("string.rep('x', #req:query 'text' * 65537)", NEAP_EINVAL, 1);
+  check_too_much("string.find(string.rep('x', 1000000), req:query('text'):text())", NEAP_EINVAL, 1);
+  check_too_much("local s = req.host .. 'x' s:rep(1000000)", NEAP_EINVAL, 1);
+}
+
+static void test_texts_that_are_too_long_without_the_request_are_faults(void **state) {
+  (void)state;
+  check_too_much("string.rep('x', 1048577)", NEAP_EFAULT, NEAP_ESTATE);
+  check_too_much("string.rep('x', 1000000):find('xx')", NEAP_EFAULT, NEAP_ESTATE);
+  check_too_much("local long = #req.path > 1 and 'x' or '' error(long)", NEAP_EFAULT, NEAP_ESTATE);
+  check_too_much("req:query('none'):text()", NEAP_EFAULT, NEAP_ESTATE);
+  check_too_much("string.rep('x', req:query('text'):number())", NEAP_EFAULT, NEAP_ESTATE); /* of nil */
+}
+
 static void test_memory_bomb_takes_out_every_predicate_of_the_vm(void **state) {
   (void)state;
   fixture f;
@@ -238,6 +279,8 @@ int main(void) {
       cmocka_unit_test(test_shipped_rules_are_predicates),
       cmocka_unit_test(test_fault_counts_as_no_and_is_told_with_its_line),
       cmocka_unit_test(test_three_faults_in_a_row_trip_that_predicate_alone),
+      cmocka_unit_test(test_a_request_that_wants_too_much_takes_no_predicate_out),
+      cmocka_unit_test(test_texts_that_are_too_long_without_the_request_are_faults),
       cmocka_unit_test(test_memory_bomb_takes_out_every_predicate_of_the_vm),
       cmocka_unit_test(test_file_that_yields_something_else_each_time_is_refused),
   };

@@ -117,7 +117,23 @@ static void test_an_action_that_loops_is_stopped(void **state) {
 
 /* --- what fails --- */
 
-/* A client that sends what `res` refuses takes the action out for nobody. */
+/* Tables in which everything is found. */
+static bool get_row(void *user, int32_t table, neap_slice key, neap_slice *value) {
+  (void)user, (void)table;
+  *value = key;
+  return true;
+}
+
+static bool draw_row(void *user, int32_t table, double number, neap_slice *name) {
+  (void)user, (void)table, (void)number;
+  *name = (neap_slice){.ptr = "a", .size = 1};
+  return true;
+}
+
+static const neap_table_reader full = {NULL, get_row, draw_row};
+
+/* A client that sends what `res` refuses takes the action out for nobody; nor does one that makes it
+ * want too much. */
 static void test_values_that_are_refused_take_no_action_out(void **state) {
   (void)state;
   static const char *const actions[] = {
@@ -133,6 +149,12 @@ static void test_values_that_are_refused_take_no_action_out(void **state) {
       "for i = 1, 33 do res:add_header('x', req:header 'x-bad') end",
       "res:set_request_header('x', req:header 'x-none')",
       "res:tag(req:header 'x-none')",
+      "for i = 1, req:header('x-number'):number() do req:header 'x-bad' end",
+      "for i = 1, #req:header 'x-bad' * 4 do res:tag(names:get 'a') end",
+      "for i = 1, #req:header 'x-bad' * 4 do weights:draw(req.path) end",
+      "res:tag(string.rep('x', req:header('x-million'):number()))",
+      "string.find(string.rep(req:header('x-bad'):text(), 60000), 'no')",
+      "string.find(string.rep('x', 60000), string.rep(req.host .. '', 20))",
   };
   board good, bad;
   board_set(&good, "GET", "h", "/good");
@@ -140,16 +162,20 @@ static void test_values_that_are_refused_take_no_action_out(void **state) {
   board_header(&bad, "X-Bad", "no path, no number");
   board_header(&bad, "X-Number", "99");
   board_header(&bad, "X-Large", "32768");
+  board_header(&bad, "X-Million", "1048577");
   for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
     char text[1024];
     fixture f;
     const neap_act_board *out;
     neap_worker_counters counters;
     snprintf(text, sizeof text,
-             START "neap.route { path = '/', pool = 'app', action = function(req, res)\n"
+             START "local names = neap.table { name = 'names', rows = { a = 'b' } }\n"
+                   "local weights = neap.table { name = 'w', kind = 'weights', rows = { a = 1 } }\n"
+                   "neap.route { path = '/', pool = 'app', action = function(req, res)\n"
                    "  if req.path == '/bad' then %s end res:tag 'x' end }",
              actions[i]);
     start(&f, text);
+    neap_worker_read_tables(f.worker, &full);
     logged[0] = 0;
     for (int j = 0; j < 5; j++)
       assert_int_equal(neap_worker_act(f.worker, 0, &bad.request, &out), NEAP_EINVAL);
@@ -158,7 +184,7 @@ static void test_values_that_are_refused_take_no_action_out(void **state) {
     assert_true(counters.refused == 5 && counters.faults == 0 && counters.trips == 0);
     const char *line = strstr(logged, "route value_refused name=\"/\" generation=3 reason=NEAP_EINVAL");
     assert_non_null(line);
-    assert_non_null(strstr(line, "at=neap.lua:4: "));
+    assert_non_null(strstr(line, "at=neap.lua:6: "));
     assert_null(strstr(line + 10, "value_refused")); /* one line a second */
     stop(&f);
   }
