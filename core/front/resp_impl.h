@@ -23,7 +23,7 @@
 #include "store/store.h"
 
 enum {
-  NEAP_PORT_LOCKS = 256,
+  NEAP_PORT_LOCKS = 32,          /* checkers of locks look after 64 that one thread holds */
   NEAP_PORT_COMMAND_SEATS = 256, /* of the table by hash: a power of two, well above the commands there are */
   NEAP_PORT_COPY_MAX = 4096,     /* bytes of a value that are copied; what is larger is borrowed */
   NEAP_PORT_BATCH_BYTES = 64 * 1024, /* of replies, then they are sent before more is done */

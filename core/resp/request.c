@@ -72,9 +72,30 @@ static ssize_t find_end(neap_resp_request *request, const char *bytes, size_t si
   return (ssize_t)request->searched;
 }
 
+/* A number of few digits that is there with the end of its line, as nearly all are: where the next line
+ * begins; 0: look closely. */
+static inline size_t read_short(const char *bytes, size_t at, size_t size, int64_t *out) {
+  enum { FEW = 6 };
+  if (size - at < FEW + END) return 0;
+  unsigned first = (unsigned char)bytes[at] - (unsigned)'0', digit;
+  if (first > 9) return 0;
+  int64_t number = first;
+  size_t end = at + 1;
+  for (; end < at + FEW && (digit = (unsigned char)bytes[end] - (unsigned)'0') <= 9; end++)
+    number = number * 10 + digit;
+  if (bytes[end] != '\r' || bytes[end + 1] != '\n' || (first == 0 && end > at + 1)) return 0;
+  *out = number;
+  return end + END;
+}
+
 /* The number in the line at `at`, which is left behind; 1, 0 or an error. */
 static int take_length(neap_resp_request *request, const char *bytes, size_t size, const char *wrong,
                        const char *too_long, int64_t *out) {
+  size_t next = read_short(bytes, request->at + 1, size, out);
+  if (next > 0 && next - END - request->at <= request->limits->line_bytes) {
+    request->at = next;
+    return 1;
+  }
   ssize_t end = find_end(request, bytes, size, '\r', too_long);
   if (end <= 0) return (int)end;
   if (!resp_read_number(bytes + request->at + 1, bytes + end, out))

@@ -104,7 +104,7 @@ static ssize_t check_request(const neap_resp_limits *limits, const char *bytes, 
   neap_resp_request_init(&pieces, limits);
   ssize_t got = neap_resp_request_more(&whole, text, size);
   neap_assert(read_in_pieces(&pieces, &copy, size, step) == got);
-  if (got < 0) neap_assert(whole.fault != NULL && whole.fault == pieces.fault);
+  if (got < 0) neap_assert(whole.fault != NULL && strcmp(whole.fault, pieces.fault) == 0);
   neap_assert(got < 0 || whole.count == pieces.count);
   neap_assert(whole.count <= limits->element_count);
   for (size_t i = 0; got > 0 && i < whole.count; i++) {
