@@ -4,6 +4,10 @@
  * where something could be evicted. A victim that was pinned or has gone meanwhile is no fault: a policy
  * cannot know; it is left out, and given back to the policy where it still lives.
  *
+ * A pick that fails with NEAP_EINVAL is the request's fault, which made the policy want too much: it is
+ * answered and counted like others, but leaves the streak as it is, so that no client trips the policy for
+ * the others.
+ *
  *   phase 1  the policy answers; each fault is answered by stateless sampling, and the streak grows
  *   phase 2  after a trip: a native policy answers, fed with the live entries
  */
@@ -379,7 +383,7 @@ static void decide_pick(neap_policy *policy) {
     bump(&policy->counters.fallbacks, 1);
     fault(policy, code, text);
   }
-  settle(policy, &policy->decide_streak, code);
+  if (code != NEAP_EINVAL) settle(policy, &policy->decide_streak, code);
 }
 
 /* --- prefetch --- */

@@ -14,7 +14,7 @@
  *   - it returns within the budget of the policy plus that of the fallback;
  *   - whatever the policy did wrong has been counted, logged with file and line, and answered by the
  * fallback. After `trip_after` faults in a row, or one that kills the VM, the fallback stays until the next
- * generation.
+ * generation. A pick that fails with NEAP_EINVAL is not among those: the request brought it about.
  */
 #ifndef NEAP_POLICY_POLICY_H
 #define NEAP_POLICY_POLICY_H

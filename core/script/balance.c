@@ -79,7 +79,7 @@ static int decide(void *self, neap_ask ask) {
   neap_views_open(b->views, b->board->request);
   int status = neap_vm_call(b->vm, b->pick);
   neap_views_close(b->views);
-  return status;
+  return NEAP_UNLIKELY(status == NEAP_EFAULT && b->views->refused) ? NEAP_EINVAL : status;
 }
 
 static void report(void *self, neap_policy_report *out) {

@@ -118,6 +118,33 @@ static void test_wrong_picks_are_answered_by_the_guard(void **state) {
   }
 }
 
+/* A client that makes the policy want too much does not take it out for the others. */
+static void test_a_request_that_wants_too_much_trips_no_policy(void **state) {
+  (void)state;
+  static const char *const much[] = {"for i = 1, 59 do req:header 'cookie' end",
+                                     "string.rep(req.path:text(), 1000000)"};
+  for (size_t i = 0; i < sizeof much / sizeof much[0]; i++) {
+    fixture f;
+    picking p;
+    board good, bad;
+    neap_policy_counters counters;
+    char text[1024];
+    sample(&good);
+    sample(&bad);
+    bad.request.path = slice_of("/bad");
+    snprintf(text, sizeof text, INLINE("if req.path == '/bad' then %s end return 2"), much[i]);
+    start(&f, text);
+    open_pick(&p, &f);
+    for (int j = 0; j < 5; j++) assert_in_range(pick(&p, &bad), 0, 2);
+    assert_non_null(strstr(neap_policy_fault(p.policy), "neap.lua:3: "));
+    neap_policy_counters_get(p.policy, &counters);
+    assert_true(counters.faults_error == 5 && counters.fallbacks == 5 && counters.trips == 0);
+    assert_int_equal(pick(&p, &good), 1);
+    neap_policy_close(&p.policy);
+    stop(&f);
+  }
+}
+
 static void test_backend_view_that_was_kept_is_checked_against_the_pool(void **state) {
   (void)state;
   fixture f;
@@ -140,6 +167,7 @@ int main(void) {
       cmocka_unit_test(test_inline_function_picks),
       cmocka_unit_test(test_pool_view_shows_what_the_engine_knows),
       cmocka_unit_test(test_wrong_picks_are_answered_by_the_guard),
+      cmocka_unit_test(test_a_request_that_wants_too_much_trips_no_policy),
       cmocka_unit_test(test_backend_view_that_was_kept_is_checked_against_the_pool),
   };
   return cmocka_run_group_tests(tests, set_up, NULL);
