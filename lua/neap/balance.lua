@@ -205,11 +205,14 @@ function M.attach(from) given = from end
 ---@return neap.BalancePolicy
 function M.declare(spec)
   if type(spec) ~= "table" or type(spec.name) ~= "string" then error("policy.balance takes a table with a name", 2) end
+  local problem, finish = params.problems()
   for key in pairs(spec) do
-    if not SPEC[key] then error("policy.balance: " .. params.unknown("field", key, SPEC), 2) end
+    if not SPEC[key] then problem("policy.balance: " .. params.unknown("field", key, SPEC)) end
   end
-  local values, problem = params.read(spec.params or {}, given, spec.name)
-  if problem then error(problem, 2) end
+  if spec.params ~= nil and type(spec.params) ~= "table" then problem("policy.balance: params must be a table") end
+  local values, mistaken = params.read(type(spec.params) == "table" and spec.params or {}, given, spec.name, problem)
+  finish()
+  if mistaken then error(mistaken, 2) end
   declared = { name = spec.name, param = values }
   return declared
 end

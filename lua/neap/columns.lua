@@ -17,18 +17,19 @@ local CTYPES = { int8 = "int8_t", uint8 = "uint8_t", int16 = "int16_t", uint16 =
 --- Field names in one order, whatever the table's, with their types checked.
 ---@param fields table<string, string>
 ---@param what string for messages
+---@param problem fun(text: string) is told what is wrong
 ---@return string[]
-function M.names(fields, what, level)
+function M.names(fields, what, problem)
   local names = {}
   for name, ctype in pairs(fields) do
     if type(name) ~= "string" or not match(name, "^[%a_][%w_]*$") or #name > 40 then
-      error(format("%s: '%s' is not a name", what, tostring(name)), level + 1)
+      problem(format("%s: '%s' is not a name", what, tostring(name)))
+    elseif not CTYPES[ctype] then
+      problem(format("%s.%s: '%s' is not a type; there are int8, uint8, int16, uint16, int32, double", what, name,
+                     tostring(ctype)))
+    else
+      names[#names + 1] = name
     end
-    if not CTYPES[ctype] then
-      error(format("%s.%s: '%s' is not a type; there are int8, uint8, int16, uint16, int32, double", what, name,
-                   tostring(ctype)), level + 1)
-    end
-    names[#names + 1] = name
   end
   sort(names)
   return names

@@ -146,25 +146,27 @@ local HOOKS = { hit = true, insert = true, update = true, remove = true, miss = 
                 admit = true, step = true }
 local SPEC = { name = true, version = true, params = true, slot = true, state = true }
 
-local function check_spec(spec)
-  if type(spec) ~= "table" then error("policy.evict takes a table", 3) end
+local function check_spec(spec, problem)
   for key in pairs(spec) do
-    if not SPEC[key] then error("policy.evict: " .. params.unknown("field", key, SPEC), 3) end
+    if not SPEC[key] then problem("policy.evict: " .. params.unknown("field", key, SPEC)) end
   end
   if type(spec.name) ~= "string" or not match(spec.name, "^[%a][%w_]*$") or #spec.name > 40 then
-    error("policy.evict: name must be a word", 3)
+    problem("policy.evict: name must be a word")
   end
   if spec.version ~= nil and type(spec.version) ~= "number" then
-    error("policy.evict: version must be a number", 3)
+    problem("policy.evict: version must be a number")
   end
   for _, key in ipairs { "params", "slot", "state" } do
-    if spec[key] ~= nil and type(spec[key]) ~= "table" then error("policy.evict: " .. key .. " must be a table", 3) end
+    if spec[key] ~= nil and type(spec[key]) ~= "table" then problem("policy.evict: " .. key .. " must be a table") end
   end
 end
 
-local function slot_views(fields)
+-- A table of the declaration; empty where there is none.
+local function part(spec, key) return type(spec[key]) == "table" and spec[key] or {} end
+
+local function slot_views(fields, names)
   local views = {}
-  for _, name in ipairs(columns.names(fields, "slot", 3)) do
+  for _, name in ipairs(names) do
     local ctype = fields[name]
     local base = memory(leaves.column(self, name .. ":" .. ctype, columns.width(ctype)), "slot." .. name)
     views[name] = columns.view(columns.pointer(ctype, base), board.slot_end, name)
@@ -172,8 +174,7 @@ local function slot_views(fields)
   return views
 end
 
-local function state_struct(fields)
-  local names = columns.names(fields, "state", 3)
+local function state_struct(fields, names)
   if #names == 0 then return nil end
   local declaration = columns.struct(fields, names)
   return columns.reference(declaration, memory(leaves.state(self, declaration, columns.sizeof(declaration)), "state"))
@@ -227,13 +228,18 @@ end
 function M.declare(spec)
   if not board then error("policy.evict is for the files of evict policies", 2) end
   if declared then error("policy.evict: a file declares one policy", 2) end
-  check_spec(spec)
-  local values, problem = params.read(spec.params or {}, given, spec.name)
-  declared = { name = spec.name, version = spec.version or 1, problem = problem }
+  if type(spec) ~= "table" then error("policy.evict takes a table", 2) end
+  local problem, finish = params.problems()
+  check_spec(spec, problem)
+  local values, mistaken = params.read(part(spec, "params"), given, spec.name, problem)
+  local slot, state = part(spec, "slot"), part(spec, "state")
+  local slot_names, state_names = columns.names(slot, "slot", problem), columns.names(state, "state", problem)
+  finish()
+  declared = { name = spec.name, version = spec.version or 1, problem = mistaken }
   local policy = setmetatable({}, { __index = methods, __metatable = false })
   declared.policy = policy
   policy.param, policy.cache = values, cache_object()
-  policy.slot, policy.state = slot_views(spec.slot or {}), state_struct(spec.state or {})
+  policy.slot, policy.state = slot_views(slot, slot_names), state_struct(state, state_names)
   return policy
 end
 

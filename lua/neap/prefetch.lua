@@ -137,18 +137,17 @@ function methods.random(_, bound) return (leaves.random(self, bound)) end
 
 function methods.stat(_, name, value) leaves.stat(self, name, value) end
 
-local function check_spec(spec)
-  if type(spec) ~= "table" then error("policy.prefetch takes a table", 3) end
+local function check_spec(spec, problem)
   for key in pairs(spec) do
-    if not SPEC[key] then error("policy.prefetch: " .. params.unknown("field", key, SPEC), 3) end
+    if not SPEC[key] then problem("policy.prefetch: " .. params.unknown("field", key, SPEC)) end
   end
   if type(spec.name) ~= "string" or not match(spec.name, "^[%a][%w_]*$") or #spec.name > 40 then
-    error("policy.prefetch: name must be a word", 3)
+    problem("policy.prefetch: name must be a word")
   end
   if spec.version ~= nil and type(spec.version) ~= "number" then
-    error("policy.prefetch: version must be a number", 3)
+    problem("policy.prefetch: version must be a number")
   end
-  if spec.params ~= nil and type(spec.params) ~= "table" then error("policy.prefetch: params must be a table", 3) end
+  if spec.params ~= nil and type(spec.params) ~= "table" then problem("policy.prefetch: params must be a table") end
 end
 
 ---@class neap.PrefetchSpec
@@ -162,9 +161,12 @@ end
 function M.declare(spec)
   if not board then error("policy.prefetch is for the files of prefetch policies", 2) end
   if declared then error("policy.prefetch: a file declares one policy", 2) end
-  check_spec(spec)
-  local values, problem = params.read(spec.params or {}, given, spec.name)
-  declared = { name = spec.name, version = spec.version or 1, problem = problem }
+  if type(spec) ~= "table" then error("policy.prefetch takes a table", 2) end
+  local problem, finish = params.problems()
+  check_spec(spec, problem)
+  local values, mistaken = params.read(type(spec.params) == "table" and spec.params or {}, given, spec.name, problem)
+  finish()
+  declared = { name = spec.name, version = spec.version or 1, problem = mistaken }
   methods.wish, methods.wish_number = columns.make(WISH, "wish", board, type)
   local policy = setmetatable({}, { __index = methods, __metatable = false })
   declared.policy = policy

@@ -104,6 +104,30 @@ static void test_wrong_declarations_are_told(void **state) {
           "the file must return what policy.evict gave it");
 }
 
+static void test_all_that_is_wrong_with_a_declaration_is_told_at_once(void **state) {
+  (void)state;
+  refuses(
+      "local policy = require 'neap.policy'\nlocal p = policy.evict { name = 'x y', bogus = 1, state = 7,\n"
+      "  slot = { a = 'int64', b = 'int8', c = 3 }, params = { k = 1, l = { default = 'x', min = {} } } }\n"
+      "p.slot.a[3] = 1",
+      "p.lua:2: error: params.k: must be a table of default, min, max, doc\n"
+      "p.lua:2: error: params.l: min must be a number\n"
+      "p.lua:2: error: policy.evict: name must be a word\n"
+      "p.lua:2: error: policy.evict: state must be a table\n"
+      "p.lua:2: error: policy.evict: unknown field 'bogus'\n"
+      "p.lua:2: error: slot.a: 'int64' is not a type; there are int8, uint8, int16, uint16, int32, double\n"
+      "p.lua:2: error: slot.c: '3' is not a type");
+  refuses("local policy = require 'neap.policy'\npolicy.prefetch { name = 3, params = 4, nmae = 5 }",
+          "p.lua:2: error: policy.prefetch: name must be a word\n"
+          "p.lua:2: error: policy.prefetch: params must be a table\n"
+          "p.lua:2: error: policy.prefetch: unknown field 'nmae', did you mean 'name'?\n");
+  refuses("local policy = require 'neap.policy'\npolicy.balance { name = 'x', params = { k = {}, c = "
+          "{ type = 'text', default = 'a', choices = { {} } } }, nmae = 5 }",
+          "p.lua:2: error: params.c: choices must be a list of texts\n"
+          "p.lua:2: error: params.k: needs a default\n"
+          "p.lua:2: error: policy.balance: unknown field 'nmae', did you mean 'name'?\n");
+}
+
 static void test_a_trace_abort_in_a_hot_function_is_a_warning(void **state) {
   (void)state;
   int code = check(EVICT "local q = p:list()\nlocal f\n"
@@ -204,6 +228,7 @@ int main(void) {
       cmocka_unit_test(test_a_wrong_victim_is_refused),
       cmocka_unit_test(test_an_error_in_a_function_is_told_with_its_line),
       cmocka_unit_test(test_wrong_declarations_are_told),
+      cmocka_unit_test(test_all_that_is_wrong_with_a_declaration_is_told_at_once),
       cmocka_unit_test(test_a_trace_abort_in_a_hot_function_is_a_warning),
       cmocka_unit_test(test_a_file_that_is_not_there_is_told),
       cmocka_unit_test(test_balance_policies_are_asked_odd_questions),
