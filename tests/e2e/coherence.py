@@ -56,6 +56,8 @@ class Pipe:
                 await asyncio.sleep(0.001 if self.is_held() else due - time.monotonic())
                 if self.carry.ended:
                     return
+            if self.writer.is_closing():
+                break
             self.writer.write(data)
             self.waiting -= len(data)
             self.passed = (self.passed + data)[-4096:]
@@ -232,7 +234,7 @@ class Node:
             raise AssertionError("%s ended with %d: %s" % (self.name, code, said[-4000:]))
 
 
-def verify(lines, *checks, staleness=None):
+def verify(lines, *checks, staleness=None, any_start=False):
     """Runs `neap verify` on a history. Returns its report by check; {"verdict": "holds"} and the like."""
     kept = os.environ.get("NEAP_HISTORIES")  # a folder
     with tempfile.NamedTemporaryFile("w", prefix="history-", suffix=".jsonl", dir=kept, delete=not kept) as file:
@@ -240,6 +242,7 @@ def verify(lines, *checks, staleness=None):
         file.flush()
         command = [PROGRAM, "verify", "--check", ",".join(checks), "--format", "json"]
         command += ["--staleness", staleness] if staleness else []
+        command += ["--any-start"] if any_start else []
         done = subprocess.run(command + [file.name], capture_output=True, text=True, timeout=TIMEOUT * 12, check=False)
     if done.returncode not in (0, 1) or not done.stdout:
         raise AssertionError("neap verify: %s" % done.stderr)
