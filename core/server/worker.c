@@ -138,6 +138,10 @@ static void on_commit(neap_task *task) {
   worker->flow.log = order->log;
   if (order->log) neap_access_log_count_lost(order->log, &worker->flow.tally->log_lines_lost);
   for (size_t i = 0; i < order->change_count; i++) apply(worker, &order->changes[i]);
+  if (old == NULL) {
+    free(order);
+    return;
+  }
   order->log = old;
   order->task.run = on_old_log; /* closing may wait for whoever reads it: not here */
   neap_loop_post(worker->gateway->loop, &order->task);
