@@ -170,3 +170,17 @@ void neap_loop_post(neap_loop *loop, neap_task *task) {
   pthread_mutex_unlock(&loop->lock);
   uv_async_send(&loop->wake);
 }
+
+bool neap_loop_take_back(neap_loop *loop, neap_task *wanted) {
+  bool found = false;
+  pthread_mutex_lock(&loop->lock);
+  neap_task **at = &loop->first_task;
+  while (*at != NULL && *at != wanted) at = &(*at)->next;
+  if (*at != NULL) {
+    found = true;
+    *at = wanted->next;
+    if (loop->last_task == &wanted->next) loop->last_task = at;
+  }
+  pthread_mutex_unlock(&loop->lock);
+  return found;
+}

@@ -59,6 +59,8 @@ typedef struct neap_task {
 } neap_task;
 /* Any thread. Tasks posted by one thread run in the order in which they were posted. */
 void neap_loop_post(neap_loop *loop, neap_task *task);
+/* Takes one back that was posted. False: it is about to be run, or has been. The loop's thread. */
+bool neap_loop_take_back(neap_loop *loop, neap_task *task);
 
 /* Something to be done before the loop next waits for events, embedded in what it is about: what gathers
  * during a turn, or must not be told from within a call. Set again while it waits, it is done once. It must

@@ -89,5 +89,5 @@ void neap_tiers_detach(neap_tiers_port **port) {
   loop_ground *own = ground.user;
   neap_timer_clear(&own->timer);
   own->port = NULL;
-  if (!atomic_load(&own->poked)) free_ground(own);
+  if (!atomic_load(&own->poked) || neap_loop_take_back(own->loop, &own->task)) free_ground(own);
 }

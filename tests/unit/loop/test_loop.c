@@ -119,6 +119,27 @@ static void test_tasks_of_another_thread_run_in_order(void **state) {
   for (int i = 0; i < 100; i++) assert_int_equal(done[i], i);
 }
 
+static void test_a_task_that_was_taken_back_does_not_run(void **state) {
+  (void)state;
+  done_count = 97;
+  for (int i = 97; i < 100; i++) {
+    jobs[i] = (job){.task.run = run_job, .number = i};
+    neap_loop_post(the.loop, &jobs[i].task);
+  }
+  job last = {.task.run = run_job, .number = 5};
+  neap_loop_post(the.loop, &last.task);
+  assert_true(neap_loop_take_back(the.loop, &jobs[98].task)); /* in the middle */
+  assert_true(neap_loop_take_back(the.loop, &last.task));     /* the last, behind which others come */
+  assert_false(neap_loop_take_back(the.loop, &last.task));
+  neap_loop_post(the.loop, &jobs[98].task);
+  neap_loop_run(the.loop);
+  assert_int_equal(done_count, 100);
+  assert_int_equal(done[97], 97);
+  assert_int_equal(done[98], 99);
+  assert_int_equal(done[99], 98);
+  assert_false(neap_loop_take_back(the.loop, &jobs[98].task));
+}
+
 /* --- addresses */
 
 static void test_addresses_are_read_and_written(void **state) {
@@ -222,6 +243,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_timer_cleared_by_another_of_its_slot_does_not_fire, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(test_tasks_of_another_thread_run_in_order, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_a_task_that_was_taken_back_does_not_run, set_up, tear_down),
       cmocka_unit_test(test_addresses_are_read_and_written),
       cmocka_unit_test(test_malformed_addresses_are_refused_with_a_sentence),
       cmocka_unit_test(test_an_address_in_use_is_refused_unless_it_is_ours),
