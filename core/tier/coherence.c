@@ -37,6 +37,15 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) 
   pthread_mutex_unlock(&shard->lock);
 }
 
+void neap_tiers_on_deleted(neap_tiers *tiers, void (*deleted)(void *user, neap_view key), void *user) {
+  tiers->deleted = deleted;
+  tiers->deleted_user = user;
+}
+
+void neap_tiers_tell_deleted(neap_tiers *tiers, neap_view key) {
+  if (tiers->deleted) tiers->deleted(tiers->deleted_user, key);
+}
+
 void neap_tiers_set_fresh(neap_tiers *tiers, uint64_t until_ms, uint64_t now_ms) {
   neap_check_magic(tiers, NEAP_TIERS_MAGIC);
   bool was_blind = now_ms >= atomic_load(&tiers->fresh_until_ms);

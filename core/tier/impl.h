@@ -37,12 +37,13 @@ enum {
 
 /* --- values (value.c) ---------------------------------------------------------------------------------- */
 
-/* A value outside memory: counted, immutable. */
+/* A value outside memory: counted, immutable. It may outlive the cascade. */
 typedef struct neap_tier_blob {
   _Atomic uint32_t refs;
   uint32_t meta_size;
   uint64_t size;
-  const neap_host *host;
+  void *host_user; /* who gets the bytes back */
+  void (*free)(void *user, void *ptr, size_t size);
   char bytes[]; /* meta, body */
 } neap_tier_blob;
 
@@ -129,7 +130,9 @@ struct neap_tiers {
   neap_cache *memory, *negatives; /* negatives: NULL where none are kept */
   neap_hash_key hash_key;
   uint64_t seed;
-  uint32_t left_out;    /* rules: neap_tiers_leave_out */
+  uint32_t left_out;                          /* rules: neap_tiers_leave_out */
+  void (*deleted)(void *user, neap_view key); /* NULL: nobody wants to know */
+  void *deleted_user;
   int count, authority; /* of tiers; the one that gives out versions, 0: none */
   neap_tier tiers[NEAP_TIERS_MAX];
   neap_tier_shard *shards;

@@ -1,5 +1,5 @@
-/* What others write, as Redis tells it on a channel: "K version key", "E epoch" of a clear, and "H port
- * nonce", heartbeats. One port listens for the whole cascade.
+/* What others write, as Redis tells it on a channel: "K version key" of a set, "D version key" of a delete,
+ * "E epoch" of a clear, and "H port nonce", heartbeats. One port listens for the whole cascade.
  *
  * A heartbeat that comes back proves, with one clock, that whatever was announced before it was sent has
  * come: memory is right as of then. Without one for max_staleness_ms it is suspect, all of it (blind). A slow
@@ -24,14 +24,16 @@ static bool read_digits(neap_view *rest, uint64_t *out) {
   return true;
 }
 
-static void on_key(neap_redis_tier *self, neap_view rest) {
+static void on_key(neap_redis_tier *self, neap_view rest, bool deleted) {
   uint64_t version;
   const neap_redis_config *config = self->config;
   size_t prefix = strlen(config->prefix);
   if (!read_digits(&rest, &version) || rest.size <= prefix || memcmp(rest.ptr, config->prefix, prefix) != 0)
     return;
   rest = (neap_view){rest.ptr + prefix, rest.size - prefix};
-  if (rest.size <= NEAP_KEY_MAX) neap_tiers_invalidate(config->tiers, rest, version);
+  if (rest.size > NEAP_KEY_MAX) return;
+  neap_tiers_invalidate(config->tiers, rest, version);
+  if (deleted) neap_tiers_tell_deleted(config->tiers, rest);
 }
 
 static void on_cleared(neap_redis_tier *self, neap_view rest) {
@@ -62,7 +64,7 @@ static void on_message(void *user, neap_view channel, neap_view payload) {
   (void)channel;
   if (payload.size < 2 || payload.ptr[1] != ' ') return;
   neap_view rest = {payload.ptr + 2, payload.size - 2};
-  if (payload.ptr[0] == 'K') on_key(user, rest);
+  if (payload.ptr[0] == 'K' || payload.ptr[0] == 'D') on_key(user, rest, payload.ptr[0] == 'D');
   if (payload.ptr[0] == 'E') on_cleared(user, rest);
   if (payload.ptr[0] == 'H') on_beat(user, rest);
 }

@@ -53,7 +53,7 @@ static const char neap_redis_set[] = NEAP_REDIS_READ
 static const char neap_redis_delete[] = NEAP_REDIS_READ
     "if ARGV[4]~='0' and (t=='V' or t=='T') and old>tonumber(ARGV[4]) then return {0,v} end\n" NEAP_REDIS_NEXT
     "redis.call('SET',KEYS[1],nv..'T','PX',ARGV[2])\n"
-    "redis.call('PUBLISH',ARGV[3],'K '..nv..' '..KEYS[1])\n"
+    "redis.call('PUBLISH',ARGV[3],'D '..nv..' '..KEYS[1])\n"
     "return {1,nv}";
 
 /* The key is that of the epoch. ARGV: channel. {1,epoch}. */

@@ -120,6 +120,12 @@ int neap_tiers_attach_loop(neap_tiers *tiers, neap_loop *loop, neap_tiers_port *
 /* Someone wrote `key`: what memory has of it is suspect unless it is of `version` or newer, and no lookup
  * under way may bring back anything older. 0: the version is not known. Any thread. */
 void neap_tiers_invalidate(neap_tiers *tiers, neap_view key, uint64_t version);
+/* Has `deleted` told of every key that a node deletes, this one included, as far as a tier announces it: for
+ * who keeps values of his own beside the cascade. Told on the thread of one of the ports. Before any port is
+ * attached. */
+void neap_tiers_on_deleted(neap_tiers *tiers, void (*deleted)(void *user, neap_view key), void *user);
+/* Somebody has deleted `key`. Any thread. */
+void neap_tiers_tell_deleted(neap_tiers *tiers, neap_view key);
 /* Leaves out rules of coherence, as bits 1 << rule, so that a test can show what each is for. Before any port
  * is attached. */
 typedef enum neap_tier_rule {

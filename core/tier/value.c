@@ -12,7 +12,8 @@ neap_tier_blob *neap_tier_blob_create(const neap_host *host, neap_view meta, nea
   if (blob == NULL) return NULL;
   blob->meta_size = (uint32_t)meta.size;
   blob->size = body.size;
-  blob->host = host;
+  blob->host_user = host->user;
+  blob->free = host->free;
   atomic_init(&blob->refs, 1);
   if (meta.size > 0) memcpy(blob->bytes, meta.ptr, meta.size);
   if (body.size > 0) memcpy(blob->bytes + meta.size, body.ptr, body.size);
@@ -26,7 +27,7 @@ neap_tier_blob *neap_tier_blob_ref(neap_tier_blob *blob) {
 
 void neap_tier_blob_unref(neap_tier_blob *blob) {
   if (blob == NULL || atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) != 1) return;
-  blob->host->free(blob->host->user, blob, blob_bytes(blob->meta_size, blob->size));
+  blob->free(blob->host_user, blob, blob_bytes(blob->meta_size, blob->size));
 }
 
 neap_view neap_tier_blob_meta(const neap_tier_blob *blob) {
@@ -54,6 +55,7 @@ neap_tier_value neap_tier_value_ref(const neap_tier_value *value) {
 }
 
 void neap_tier_value_drop(neap_tier_value *value) {
+  if (value->home == NULL) return; /* nothing, or taken */
   if (value->bytes)
     neap_entry_unref((neap_cache *)value->home, (neap_entry *)value->bytes);
   else

@@ -302,6 +302,33 @@ static void test_deletes_leave_a_tombstone_and_nothing_else(void **state) {
   assert_in_range(atoi(said + 1), 1, 30000);
 }
 
+static int told_count;
+static char told_key[32];
+
+static void on_deleted(void *user, neap_view key) {
+  (void)user;
+  told_count++;
+  snprintf(told_key, sizeof told_key, "%.*s", (int)key.size, key.ptr);
+}
+
+static bool delete_is_told(void) {
+  return told_count > 0;
+}
+
+static void test_deletes_of_another_node_are_told_and_sets_are_not(void **state) {
+  (void)state;
+  told_count = 0;
+  neap_tiers_on_deleted(the.nodes[0].tiers, on_deleted, NULL);
+  assert_int_equal(set(0, "k", "first"), 0);
+  run_until(is_sure); /* it listens */
+  assert_int_equal(set(1, "other", "value"), 0);
+  assert_int_equal(set(1, "k", "value"), 0);
+  assert_int_equal(delete_key(1, "k"), 0);
+  run_until(delete_is_told);
+  assert_int_equal(told_count, 1);
+  assert_string_equal(told_key, "k");
+}
+
 static void test_a_late_fill_after_a_delete_is_refused(void **state) {
   (void)state;
   char said[256];
@@ -485,6 +512,7 @@ int main(void) {
       TEST(test_a_write_of_another_node_reaches_memory),
       TEST(test_a_strong_get_of_what_is_unchanged_brings_no_body),
       TEST(test_deletes_leave_a_tombstone_and_nothing_else),
+      TEST(test_deletes_of_another_node_are_told_and_sets_are_not),
       BELOW(test_a_late_fill_after_a_delete_is_refused),
       BELOW(test_a_fill_of_a_miss_is_found_by_the_other_node),
       TEST(test_a_clear_reaches_redis_and_the_other_node),
