@@ -5,6 +5,7 @@
  *   write.h     heads for the origin and for the client, rebuilt from parsed fields
  *   caching.h   may it be stored, for how long, under which key; dates
  *   stored.h    a head as it lies in the cache, and the few bytes that make a hit of it
+ *   record.h    the same on its way to other nodes
  *
  * One meaning per message: what is forwarded is written anew from parsed fields, never copied as a section.
  * Whatever touches framing is refused rather than repaired, and after a refusal the connection is closed.
@@ -15,6 +16,7 @@
 #include "http/body.h"
 #include "http/caching.h"
 #include "http/message.h"
+#include "http/record.h"
 #include "http/stored.h"
 #include "http/write.h"
 

@@ -190,16 +190,35 @@ neap_http_serve neap_http_stored_match(const neap_http_stored *stored, const nea
 
 /* --- the tail ---------------------------------------------------------------------------------------- */
 
-size_t neap_http_stored_tail(char buffer[NEAP_HTTP_TAIL_MAX], const neap_http_stored *stored,
-                             neap_http_serve serve, const neap_http_request *request, uint64_t body_bytes,
-                             uint64_t now_ms, bool keep_alive) {
+/* `tier`: NULL for memory; a word of at most 20 bytes. */
+NEAP_INLINE size_t tail(char buffer[NEAP_HTTP_TAIL_MAX], const neap_http_stored *stored, const char *tier,
+                        neap_http_serve serve, const neap_http_request *request, uint64_t body_bytes,
+                        uint64_t now_ms, bool keep_alive) {
   neap_http_out out = neap_http_out_of(buffer, NEAP_HTTP_TAIL_MAX);
   if (serve == NEAP_HTTP_SERVE_FULL && stored->status != 204) neap_http_put_length(&out, body_bytes);
   NEAP_HTTP_PUT(&out, "Age: ");
   neap_http_put_number(&out, neap_http_stored_age_s(stored, now_ms));
-  NEAP_HTTP_PUT(&out, "\r\nCache-Status: neap; hit\r\n");
+  if (tier) {
+    NEAP_HTTP_PUT(&out, "\r\nCache-Status: neap; hit; detail=");
+    neap_http_put(&out, tier, strlen(tier));
+    NEAP_HTTP_PUT(&out, "\r\n");
+  } else {
+    NEAP_HTTP_PUT(&out, "\r\nCache-Status: neap; hit\r\n");
+  }
   neap_http_put_connection(&out, request->head.version_minor, keep_alive);
   NEAP_HTTP_PUT(&out, "\r\n");
   neap_assert(!out.full);
   return (size_t)(out.at - out.begin);
+}
+
+size_t neap_http_stored_tail(char buffer[NEAP_HTTP_TAIL_MAX], const neap_http_stored *stored,
+                             neap_http_serve serve, const neap_http_request *request, uint64_t body_bytes,
+                             uint64_t now_ms, bool keep_alive) {
+  return tail(buffer, stored, NULL, serve, request, body_bytes, now_ms, keep_alive);
+}
+
+size_t neap_http_stored_tail_of(char buffer[NEAP_HTTP_TAIL_MAX], const neap_http_stored *stored,
+                                const char *tier, neap_http_serve serve, const neap_http_request *request,
+                                uint64_t body_bytes, uint64_t now_ms, bool keep_alive) {
+  return tail(buffer, stored, tier, serve, request, body_bytes, now_ms, keep_alive);
 }

@@ -54,6 +54,11 @@ size_t neap_http_stored_tail(char out[NEAP_HTTP_TAIL_MAX], const neap_http_store
                              neap_http_serve serve, const neap_http_request *request, uint64_t body_bytes,
                              uint64_t now_ms, bool keep_alive);
 
+/* The same of one that a tier below memory had: `tier` is its name, at most 20 bytes of a token. */
+size_t neap_http_stored_tail_of(char out[NEAP_HTTP_TAIL_MAX], const neap_http_stored *stored,
+                                const char *tier, neap_http_serve serve, const neap_http_request *request,
+                                uint64_t body_bytes, uint64_t now_ms, bool keep_alive);
+
 /* --- Vary -------------------------------------------------------------------------------------------- */
 
 /* Writes the marker for a response with decision.vary: its meta part. NEAP_ESMALL: do not store. */
