@@ -8,6 +8,7 @@ static const struct {
 #define NEAP_GROUP_REFUSED                      "refused"
 #define NEAP_GROUP_FWD                          "cache"
 #define NEAP_GROUP_LOOKUP                       "lookup"
+#define NEAP_GROUP_TIER                         "tier"
 #define NEAP_GROUP_STORE                        "store"
 #define NEAP_GROUP_FILL                         "fill"
 #define NEAP_GROUP_BAR                          "bar"

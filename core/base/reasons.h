@@ -88,7 +88,9 @@
   X(FWD, VARY_MISS, vary-miss, 0, "what is stored is for other fields of a request")                       \
   X(FWD, MISS, miss, 0, "nothing that fits is stored")                                                       \
   X(FWD, REQUEST, request, 0, "something in the request asks for the origin")                                \
-  X(FWD, STALE, stale, 0, "what is stored is stale")
+  X(FWD, STALE, stale, 0, "what is stored is stale")                                                       \
+  X(FWD, HIT_REDIS, hit-redis, 0, "answered from the Redis tier")                                          \
+  X(FWD, HIT_CDN, hit-cdn, 0, "answered from the CDN tier")
 /* clang-format on */
 
 /* Whether the cache could be asked. */
@@ -100,6 +102,12 @@
   X(LOOKUP, RANGE, range, 0, "a part is asked for")                                                          \
   X(LOOKUP, CONDITION, condition, 0, "If-Match, If-Unmodified-Since and If-Range are the origin's to judge") \
   X(LOOKUP, KEY, key, 0, "its key is too long to be made")
+
+/* Why the tiers below memory had no answer, beside not having it. */
+#define NEAP_REASONS_TIER(X)                                                                                 \
+  X(TIER, LATE, tiers_late, 0, "the tiers below memory did not answer in time")                              \
+  X(TIER, DOWN, tiers_down, 0, "a tier below memory could not be asked")                                     \
+  X(TIER, BAD_RECORD, bad_record, 0, "what a tier had is no response that may be served")
 
 /* Whether the response may be stored. */
 #define NEAP_REASONS_STORE(X)                                                                                \
@@ -141,6 +149,7 @@
   NEAP_REASONS_REFUSED(X)                                                                                    \
   NEAP_REASONS_FWD(X)                                                                                        \
   NEAP_REASONS_LOOKUP(X)                                                                                     \
+  NEAP_REASONS_TIER(X)                                                                                       \
   NEAP_REASONS_STORE(X)                                                                                      \
   NEAP_REASONS_FILL(X)                                                                                       \
   NEAP_REASONS_BAR(X)

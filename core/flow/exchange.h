@@ -29,6 +29,7 @@
   X(RECV, recv, "take the generation; refuse what must not go further")                                      \
   X(ROUTE, route, "find the route: table first, Lua predicate where it has one")                             \
   X(LOOKUP, lookup, "serve from the cache, or say why not")                                                  \
+  X(TIERS, tiers, "ask the tiers below memory")                                                              \
   X(BALANCE, balance, "pick a backend that was not tried")                                                   \
   X(FETCH, fetch, "send the request, read the response head")                                                \
   X(STORE, store, "decide whether it may be stored; open the fill")                                          \

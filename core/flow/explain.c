@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "flow/acts.h"
+#include "flow/tiers.h"
 
 typedef struct explain_client {
   neap_view address;
@@ -53,12 +54,31 @@ static json_t *candidates_of(neap_exchange *exchange) {
   return list;
 }
 
+/* Those that its requests ask, in order; explaining does not wait for them. */
+static json_t *tiers_of(const neap_exchange *exchange) {
+  static const char *const states[] = {[NEAP_TIER_BREAKER_CLOSED] = "closed",
+                                       [NEAP_TIER_BREAKER_OPEN] = "open",
+                                       [NEAP_TIER_BREAKER_HALF_OPEN] = "half-open"};
+  json_t *list = json_array();
+  neap_tiers_stats stats;
+  uint32_t bits = neap_tiers_of_route(exchange, 0);
+  neap_tiers_stats_get(exchange->flow->tiers->cascade, &stats);
+  for (int i = 1; i < stats.tier_count; i++)
+    if (bits >> i & 1)
+      json_array_append_new(list, json_pack("{s:s, s:s}", "tier", stats.tiers[i].name, "breaker",
+                                            states[stats.tiers[i].breaker]));
+  return list;
+}
+
 static json_t *cache_of(const neap_exchange *exchange) {
   neap_reason result = (neap_reason)(NEAP_REASON_FWD_NONE + (int)exchange->fwd);
   json_t *out =
       json_pack("{s:s, s:s, s:s}", "result", neap_reason_code(result), "text", neap_reason_text(result),
                 "tier", exchange->fwd == NEAP_HTTP_FWD_HIT ? "memory" : "none");
   if (exchange->unasked) json_object_set_new(out, "why", reason_of(exchange->unasked));
+  bool missed = exchange->fwd == NEAP_HTTP_FWD_URI_MISS || exchange->fwd == NEAP_HTTP_FWD_VARY_MISS;
+  if (missed && exchange->flow->tiers && exchange->route->tiers)
+    json_object_set_new(out, "tiers", tiers_of(exchange));
   if (exchange->key.size) { /* the space, a NUL, the key itself */
     const char *nul = memchr(exchange->key.ptr, 0, exchange->key.size);
     size_t space = nul ? (size_t)(nul - exchange->key.ptr) : 0;

@@ -1,5 +1,6 @@
 /* The one loop over the steps, and the life of exchanges. */
 #include "flow/steps.h"
+#include "flow/tiers.h"
 
 #include <stdlib.h>
 
@@ -62,6 +63,7 @@ void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason) {
     neap_exchange_resume(exchange, NEAP_STEP_RECV);
     return;
   }
+  neap_tiers_leave(exchange);
   /* While its body is read: whoever is answering is cut off, unless nothing has been sent yet. */
   neap_backend_release(exchange, false);
   neap_exchange_resume(exchange, exchange->begun ? NEAP_STEP_FINISH : NEAP_STEP_RECV);
@@ -70,6 +72,7 @@ void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason) {
 void neap_exchange_client_gone(neap_exchange *exchange) {
   if (exchange->client_gone) return;
   exchange->client_gone = true;
+  neap_tiers_leave(exchange);
   if (exchange->end == NEAP_END_OK || exchange->status == 0) exchange->end = NEAP_END_CLIENT_GONE;
   neap_exchange_resume(exchange, NEAP_STEP_FINISH);
 }
@@ -169,7 +172,7 @@ void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
 }
 
 void neap_flow_fini(neap_flow *flow) {
-  neap_assert(flow->exchanges == 0);
+  neap_assert(flow->exchanges == 0 && flow->askings == NULL);
   while (flow->free_exchanges) {
     neap_exchange *exchange = flow->free_exchanges;
     flow->free_exchanges = exchange->next_free;

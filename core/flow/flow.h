@@ -21,6 +21,7 @@
 #include "observe/observe.h"
 #include "policy/policy.h"
 #include "route/route.h"
+#include "tier/tier.h"
 #include "upstream/upstream.h"
 
 /* --- what an exchange decides with */
@@ -51,6 +52,7 @@ typedef struct neap_flow_route {
   neap_flow_action action;
   int32_t pool; /* POOL */
   bool cache;
+  uint8_t tiers;           /* below memory, where its responses lie, too: bits 1 << neap_flow_tier_kind */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   neap_view cache_space;   /* first part of the cache key; empty: the pool's name */
   neap_flow_answer answer; /* ANSWER */
@@ -90,11 +92,31 @@ typedef struct neap_generation_set {
 /* Takes no more exchanges; tells `drained`, now or when the last has finished. */
 void neap_generation_retire(neap_generation *generation);
 
+/* --- the tiers below memory, as one worker sees them */
+
+typedef enum neap_flow_tier_kind { NEAP_FLOW_REDIS, NEAP_FLOW_CDN, NEAP_FLOW_TIERS } neap_flow_tier_kind;
+
+typedef struct neap_flow_tier {
+  int number;          /* in the cascade; 0: it is not there */
+  uint64_t ttl_ms;     /* most that lies there; 0: as long as it is fresh */
+  uint64_t max_object; /* bytes of head and body */
+} neap_flow_tier;
+
+/* What lies in the memory tier of this cascade is nothing: that is the HTTP cache's part. */
+typedef struct neap_flow_tiers {
+  neap_tiers *cascade;
+  neap_tiers_port *port; /* of this worker */
+  uint64_t patience_ms;  /* an exchange waits for all of them together */
+  neap_write_mode mode;
+  neap_flow_tier tiers[NEAP_FLOW_TIERS];
+} neap_flow_tiers;
+
 /* --- one worker's flow */
 
 enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or a backend lies in one */
 
 typedef struct neap_load_probe neap_load_probe;
+typedef struct neap_asking neap_asking;
 
 /* What is remembered of an exchange: how it was decided and how it went. Texts are cut; names are those of
  * the generation, and told as long as it is in force. */
@@ -118,6 +140,8 @@ typedef struct neap_flow {
   neap_connections *connections;
   neap_queues *queues;          /* NULL: nobody waits for a backend */
   _Atomic(neap_cache *) *cache; /* points to NULL where there is none */
+  const neap_flow_tiers *tiers; /* below that; NULL: none */
+  neap_asking *askings;         /* exchanges that wait for them */
   neap_access_log *log;         /* NULL: none */
   neap_tally *tally;
   neap_trial *trial; /* of a candidate; NULL: none */
@@ -137,6 +161,9 @@ typedef struct neap_flow {
 void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
                     _Atomic(neap_generation_set *) *current, neap_connections *connections,
                     _Atomic(neap_cache *) *cache, neap_tally *tally, uint64_t seed);
+/* From now on asks those, NULL for none. Exchanges that wait for the ones before go on without them: their
+ * port may be detached when this returns. */
+void neap_flow_set_tiers(neap_flow *flow, const neap_flow_tiers *tiers);
 /* Ends the load probes that are under way; to be called before the connections go. */
 void neap_flow_stop_probes(neap_flow *flow);
 /* Ends the copies of requests that are under way. */

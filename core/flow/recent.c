@@ -129,6 +129,9 @@ static json_t *json_of(const neap_flow *flow, const neap_recent *record, const c
   if (record->first_byte_us)
     json_object_set_new(out, "first_byte_ms", json_real((double)record->first_byte_us / 1e3));
   json_object_set_new(out, "cache", reason_of((uint8_t)(NEAP_REASON_FWD_NONE + record->cache)));
+  bool redis = record->cache == NEAP_HTTP_FWD_HIT_REDIS, cdn = record->cache == NEAP_HTTP_FWD_HIT_CDN;
+  if (redis || cdn || record->cache == NEAP_HTTP_FWD_HIT)
+    json_object_set_new(out, "tier", json_string(redis ? "redis" : cdn ? "cdn" : "memory"));
   if (record->lookup) json_object_set_new(out, "lookup", reason_of(record->lookup));
   if (record->stored) json_object_set_new(out, "stored", reason_of(record->stored));
   return out;

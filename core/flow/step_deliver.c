@@ -1,5 +1,6 @@
 /* deliver: hands the response to the client, piece by piece where it or the client is slow. */
 #include "flow/acts.h"
+#include "flow/tiers.h"
 
 enum { PAYLOADS_MAX = 16 }; /* of one send: many small chunks of a backend become one */
 
@@ -82,7 +83,17 @@ static neap_step deliver_hit(neap_exchange *exchange) {
 
 /* --- made here */
 
+/* Head and body lie in what the tier has answered, which lives as long as the exchange. */
+static neap_step deliver_from_tier(neap_exchange *exchange) {
+  struct iovec pieces[NEAP_TIER_HIT_PIECES];
+  int count = exchange->last_sent ? 0 : neap_tiers_hit_pieces(exchange, pieces);
+  if (count > 0 && !hand_over(exchange, pieces, count, true)) return NEAP_STEP_WAIT;
+  neap_tiers_leave(exchange);
+  return NEAP_STEP_FINISH;
+}
+
 static neap_step deliver_here(neap_exchange *exchange) {
+  if (exchange->source == FROM_TIER) return deliver_from_tier(exchange);
   if (exchange->last_sent) return NEAP_STEP_FINISH;
   struct iovec piece = piece_of(exchange->head);
   return hand_over(exchange, &piece, 1, true) ? NEAP_STEP_FINISH : NEAP_STEP_WAIT;
@@ -115,8 +126,13 @@ static void complete(neap_exchange *exchange) {
   bool surplus = exchange->block_at < exchange->block_end;
   neap_backend_release(exchange, exchange->response->head.keep_alive && !surplus);
   if (exchange->fill == NULL) return;
-  int code = neap_fill_commit(&exchange->fill, NULL);
+  bool shares = exchange->flow->tiers && exchange->route->tiers;
+  neap_entry *entry = NULL;
+  int code = neap_fill_commit(&exchange->fill, shares ? &entry : NULL);
   if (code) exchange->stored_as = neap_reason_not_stored(code);
+  if (entry == NULL) return;
+  neap_tiers_share(exchange, entry);
+  neap_entry_unref(exchange->cache, entry);
 }
 
 /* Cuts what was read into payloads. Their number, or NEAP_ESYNTAX. */

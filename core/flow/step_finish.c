@@ -32,6 +32,7 @@ static void count(neap_exchange *exchange, uint64_t now_ns) {
   static const neap_source sources[] = {[FROM_NOWHERE] = NEAP_SOURCE_GATEWAY,
                                         [FROM_HERE] = NEAP_SOURCE_GATEWAY,
                                         [FROM_CACHE] = NEAP_SOURCE_CACHE,
+                                        [FROM_TIER] = NEAP_SOURCE_CACHE,
                                         [FROM_BACKEND] = NEAP_SOURCE_BACKEND};
   neap_tally *tally = exchange->flow->tally;
   neap_tally_record record = {

@@ -124,5 +124,7 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
   exchange->entry = NULL;
   exchange->entered = false;
   neap_cache_leave(exchange->cache);
-  return pass_by(exchange, found, NEAP_REASON_NONE);
+  bool missed = found == NEAP_HTTP_FWD_URI_MISS || found == NEAP_HTTP_FWD_VARY_MISS;
+  neap_step next = pass_by(exchange, found, NEAP_REASON_NONE);
+  return missed && flow->tiers && exchange->route->tiers ? NEAP_STEP_TIERS : next;
 }

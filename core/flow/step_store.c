@@ -1,5 +1,6 @@
 /* store: decides whether the response may be stored, opens the fill, and writes the head for the client. */
 #include "flow/acts.h"
+#include "flow/tiers.h"
 
 enum { META_EXTRA = 512, MARKER_MAX = 4096 };
 
@@ -10,7 +11,9 @@ static void invalidate(neap_exchange *exchange) {
   if (cache == NULL || !exchange->route->cache || exchange->mirror) return;
   if (!neap_http_invalidates(request->method_id, exchange->response->status)) return;
   neap_view key;
-  if (neap_exchange_key(exchange, &key) == 0) neap_cache_remove(cache, key);
+  if (neap_exchange_key(exchange, &key)) return;
+  neap_cache_remove(cache, key);
+  if (exchange->flow->tiers) neap_tiers_forget(exchange, key);
 }
 
 /* The nonce of the marker that lies there now, when it names the same fields: what was invalidated since
@@ -88,7 +91,7 @@ neap_reason neap_reason_not_stored(int code) {
 
 /* `plain`: the head without the edits that the decision is made by. */
 static void decide(neap_exchange *exchange, const neap_http_head *plain) {
-  if (exchange->cache == NULL || exchange->unasked) return;
+  if (exchange->cache == NULL || neap_exchange_is_unasked(exchange)) return;
   /* Cookies are not stored, and lifetimes not guessed from Last-Modified. */
   const neap_acts *acts = exchange->acts;
   neap_http_rules rules = {.default_ms =
@@ -107,9 +110,9 @@ static neap_step write_head(neap_exchange *exchange) {
   reply->wall_s = exchange->times.wall_s;
   reply->fwd = exchange->fwd;
   reply->stored = exchange->fill != NULL;
-  reply->detail = reply->stored       ? NEAP_REASON_NONE
-                  : exchange->unasked ? exchange->unasked
-                                      : exchange->stored_as;
+  reply->detail = reply->stored                        ? NEAP_REASON_NONE
+                  : neap_exchange_is_unasked(exchange) ? exchange->unasked
+                                                       : exchange->stored_as;
   neap_http_reply_plan(reply, &exchange->request, response, neap_answer_keep_alive(exchange));
   const neap_flow_edits *own = neap_acts_response(exchange);
   size_t capacity = response->head.cursor + NEAP_HTTP_HEAD_EXTRA +

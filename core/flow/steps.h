@@ -25,7 +25,13 @@ typedef enum backend_event {
 } backend_event;
 
 /* Where the response comes from. */
-typedef enum response_source { FROM_NOWHERE, FROM_CACHE, FROM_BACKEND, FROM_HERE } response_source;
+typedef enum response_source {
+  FROM_NOWHERE,
+  FROM_CACHE,
+  FROM_BACKEND,
+  FROM_HERE,
+  FROM_TIER /* below memory */
+} response_source;
 
 /* Life: 1 taken (front parses into `request`), 2 under way (start .. finish), 3 free. The parts below `tries`
  * are set by the step that their comment names, and zeroed at 1. */
@@ -59,22 +65,22 @@ struct neap_exchange {
 
   neap_generation *generation; /* recv */
   neap_request_board board;    /* route */
-  int32_t rule;                /* route */
+  int32_t rule, pool_index;    /* route */
   const neap_flow_route *route;
-  int32_t pool_index;
   struct neap_acts *acts; /* what its actions made of this exchange (acts.h); NULL: it has none */
 
   neap_cache *cache; /* lookup: NULL when the cache has no part in this */
   neap_view key;     /* primary key, in the arena */
   neap_view variant; /* what the response is found under: the same, or a variant's key */
   neap_http_fwd fwd;
-  neap_reason unasked;     /* lookup: why the cache was not asked */
+  neap_reason unasked;     /* lookup: why the cache was not asked; tiers: why they had no answer */
   const neap_entry *entry; /* lookup: borrowed ... */
   neap_entry *pinned;      /* ... or referenced, when the client is slow */
   bool entered;            /* inside neap_cache_enter */
   neap_http_stored stored;
   neap_http_serve serve;
-  size_t piece; /* of the entry, the next to be sent */
+  size_t piece;               /* of the entry, the next to be sent */
+  struct neap_asking *asking; /* tiers: what is asked of them (tiers.h); NULL: nothing was */
 
   response_source source;
   int32_t member;    /* balance: of the pool */
@@ -217,6 +223,11 @@ int neap_session_hide(neap_exchange *exchange);
 
 /* step_store.c: of what a fill says, 0 aside. */
 neap_reason neap_reason_not_stored(int code);
+
+/* The cache was not asked, for something in the request: what is answered is not stored. */
+static inline bool neap_exchange_is_unasked(const neap_exchange *exchange) {
+  return exchange->unasked >= NEAP_REASON_LOOKUP_USABLE && exchange->unasked <= NEAP_REASON_LOOKUP_KEY;
+}
 
 /* step_lookup.c: the primary key: the route's space, a NUL, the key of HTTP. In the arena. */
 int neap_exchange_key(neap_exchange *exchange, neap_view *out);

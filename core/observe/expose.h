@@ -102,6 +102,26 @@
   X(CACHE_LIMIT, neap_cache_limit_bytes, GAUGE, "", "Most memory that the cache may take.")                  \
   X(CACHE_CALL, neap_cache_call_seconds, GAUGE, "call,share",                                                \
     "Time of get and put since the start, sampled: what that share of calls does not exceed.")               \
+  X(TIER_LOOKUPS, neap_tier_lookups_total, COUNTER, "tier,result",                                           \
+    "Look-ups in a tier below memory: hit or miss.")                                                         \
+  X(TIER_SETS, neap_tier_sets_total, COUNTER, "tier", "Responses and markers stored there.")                 \
+  X(TIER_PROMOTIONS, neap_tier_promotions_total, COUNTER, "tier", "Of these, that came from a tier below.")  \
+  X(TIER_DELETES, neap_tier_deletes_total, COUNTER, "tier", "Keys deleted there.")                           \
+  X(TIER_ERRORS, neap_tier_errors_total, COUNTER, "tier", "Calls that failed.")                              \
+  X(TIER_TIMEOUTS, neap_tier_timeouts_total, COUNTER, "tier", "Of these, that took too long.")               \
+  X(TIER_SKIPPED, neap_tier_skipped_total, COUNTER, "tier",                                                  \
+    "Calls not made because its circuit breaker was open.")                                                  \
+  X(TIER_REJECTED, neap_tier_rejected_total, COUNTER, "tier",                                                \
+    "Values it did not take: too large, or older than what is there.")                                       \
+  X(TIER_WRITES, neap_tier_writes_total, COUNTER, "tier,what",                                               \
+    "Writes put aside for later: queued, and of these coalesced, replayed, dropped.")                        \
+  X(TIER_BYTES, neap_tier_bytes_total, COUNTER, "tier,direction", "Bytes of values: read or written.")       \
+  X(TIER_WAITING, neap_tier_writes_waiting, GAUGE, "tier", "Writes that wait.")                              \
+  X(TIER_OPENED, neap_tier_breaker_opened_total, COUNTER, "tier", "Times that its circuit breaker opened.")  \
+  X(TIER_BREAKER, neap_tier_breaker, GAUGE, "tier,state",                                                    \
+    "1 for the state that its circuit breaker is in: closed, open or half-open.")                            \
+  X(TIER_CALL, neap_tier_call_seconds, GAUGE, "tier,share",                                                  \
+    "Time of calls to it since the start: what that share of calls does not exceed.")                        \
   X(POLICY_CALLS, neap_policy_calls_total, COUNTER, "kind,name,policy,generation",                           \
     "Questions to policies in force. name: of the pool or the cache.")                                       \
   X(POLICY_FAULTS, neap_policy_faults_total, COUNTER, "kind,name,policy,generation,reason",                  \

@@ -30,7 +30,7 @@ static inline void count_reason(neap_tally *tally, neap_reason reason) {
 void neap_tally_add(neap_tally *tally, const neap_tally_record *record) {
   unsigned code = (unsigned)record->status / 100;
   if (code >= NEAP_STATUS_CLASSES) code = 0;
-  neap_count_add(&tally->routes[record->route]->requests[code][record->cache], 1);
+  neap_count_add(&tally->routes[record->route]->requests[record->cache][code], 1);
   neap_pool_tally *pool = tally->pools[record->pool];
   neap_count_add(&pool->requests[code], 1);
   neap_timing_add(&pool->took[record->source], record->took_us);
@@ -198,7 +198,7 @@ static uint64_t sum_at(const neap_tallies *tallies, size_t offset) {
 static uint64_t sum_requests(const neap_tallies *tallies, uint32_t id, int code, int cache) {
   uint64_t sum = 0;
   for (uint32_t i = 0; i < WORKERS_MAX; i++)
-    if (tallies->workers[i]) sum += neap_count_get(&tallies->workers[i]->routes[id]->requests[code][cache]);
+    if (tallies->workers[i]) sum += neap_count_get(&tallies->workers[i]->routes[id]->requests[cache][code]);
   return sum;
 }
 
@@ -341,7 +341,8 @@ void neap_tallies_sum(neap_tallies *tallies, neap_tally_sum *out) {
         bool asked = cache != NEAP_TALLY_CACHE_NONE && cache != NEAP_TALLY_CACHE_BYPASS;
         if (code == 5) out->errors += count;
         if (asked) out->lookups += count;
-        if (cache == NEAP_TALLY_CACHE_HIT) out->hits += count;
+        bool below = cache == NEAP_TALLY_CACHE_HIT_REDIS || cache == NEAP_TALLY_CACHE_HIT_CDN;
+        if (cache == NEAP_TALLY_CACHE_HIT || below) out->hits += count;
       }
   for (uint32_t id = first_series(tallies->pool_count); id <= NEAP_SERIES_MAX;
        id = next_series(id, tallies->pool_count))

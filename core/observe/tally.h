@@ -47,8 +47,11 @@ typedef enum neap_phase { NEAP_PHASES(NEAP_TALLY_PHASE_ENUM) NEAP_PHASE_COUNT } 
 
 typedef _Atomic uint64_t neap_count;
 
+enum { NEAP_STATUS_ROOM = 8 }; /* a power of two: every request is counted here */
+_Static_assert((int)NEAP_STATUS_CLASSES <= (int)NEAP_STATUS_ROOM, "room for all");
+
 typedef struct neap_route_tally {
-  neap_count requests[NEAP_STATUS_CLASSES][NEAP_TALLY_CACHES];
+  neap_count requests[NEAP_TALLY_CACHES][NEAP_STATUS_ROOM];
 } neap_route_tally;
 
 typedef struct neap_pool_tally {

@@ -67,6 +67,7 @@ static bool read_caches(neap_config_box *box) {
   neap_config *config = &box->config;
   const json_t *cache = json_object_get(box->tree, "cache");
   config->cache_enabled = true_at(cache, "enabled");
+  if (!neap_config_read_tiers(box, json_object_get(box->tree, "tiers"))) return false;
   return read_cache(box, cache, &config->cache, &config->cache_source) &&
          read_cache(box, json_object_get(box->tree, "keys"), &config->keys, &config->keys_source);
 }
@@ -192,6 +193,7 @@ static bool read_route(neap_config_box *box, const json_t *from, neap_config_rou
       .cache = true_at(cache, "enabled"),
       .cache_ttl_ms = number_at(cache, "ttl"),
       .cache_space = text_at(cache, "space"),
+      .cache_tiers = (uint32_t)number_at(cache, "tiers"),
       .status = (int32_t)number_at(respond ? respond : redirect, "status"),
       .body = text_at(respond, "body"),
       .content_type = text_at(respond, "content_type"),

@@ -144,6 +144,7 @@ typedef struct neap_config_route {
   bool cache;              /* may its responses be stored and served from the cache */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   const char *cache_space; /* part of the cache key; "": the name of the pool that is taken */
+  uint32_t cache_tiers;    /* NEAP_TIER_FLAG_...: where they lie beside memory */
 
   int32_t status;           /* RESPOND, REDIRECT */
   const char *body;         /* RESPOND; may be empty, never holds a NUL */
@@ -164,12 +165,61 @@ typedef struct neap_config_table {
   bool rates;       /* a limit takes its rates from it */
 } neap_config_table;
 
+/* What a tier below memory has, of whatever kind. */
+typedef struct neap_config_tier {
+  bool set;            /* it is there */
+  uint64_t ttl_ms;     /* most that lies there; 0: as long as it is fresh */
+  uint64_t timeout_ms; /* of a call */
+  uint64_t max_object; /* bytes */
+  uint32_t breaker_min, breaker_percent, breaker_window_ms, breaker_open_ms, breaker_open_max_ms;
+} neap_config_tier;
+
+typedef enum neap_config_redis_layout {
+  NEAP_CONFIG_REDIS_SINGLE,
+  NEAP_CONFIG_REDIS_SENTINEL,
+  NEAP_CONFIG_REDIS_CLUSTER
+} neap_config_redis_layout;
+
+typedef struct neap_config_redis {
+  neap_config_tier tier;
+  neap_config_redis_layout layout;
+  const char *const *addresses; /* ended by NULL */
+  /* NULL where they are not said */
+  const char *group, *user, *password, *sentinel_user, *sentinel_password;
+  const char *ca_file, *server_name, *certificate_file, *key_file;
+  uint32_t database, connections;
+  bool tls;
+  uint64_t connect_timeout_ms;
+  const char *prefix;
+} neap_config_redis;
+
+typedef struct neap_config_cdn {
+  neap_config_tier tier;
+  const char *url;
+  const char *bearer, *header, *surrogate; /* NULL where they are not said */
+  const char *purge_method;
+} neap_config_cdn;
+
+/* The tiers of the HTTP cache below memory. */
+typedef struct neap_config_tiers {
+  bool enabled; /* there is one */
+  bool through; /* writes are sent at once, not a moment later */
+  bool local;   /* what others delete does not leave memory */
+  uint64_t soft_timeout_ms, negative_ttl_ms;
+  neap_config_redis redis;
+  neap_config_cdn cdn;
+  uint64_t hash; /* of all of it: equal settings hash alike */
+} neap_config_tiers;
+
+enum { NEAP_TIER_FLAG_REDIS = 1, NEAP_TIER_FLAG_CDN = 2 };
+
 typedef struct neap_config {
   const neap_config_listener *listeners;
   size_t listener_count; /* at least 1 */
   bool cache_enabled;    /* neap.cache{} was called, or a route caches */
   neap_cache_options cache;
   const char *cache_source; /* text of the file that cache.evict names, as in neap_config_pool.source */
+  neap_config_tiers tiers;  /* of that cache */
   bool keys_enabled;        /* there is a RESP port */
   neap_cache_options keys;  /* what it serves */
   const char *keys_source;

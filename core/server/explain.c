@@ -116,6 +116,16 @@ static void put_list(page *out, const json_t *list) {
     put(out, "%s%s", i ? "," : "", json_string_value(json_array_get(list, i)));
 }
 
+static void put_tiers(page *out, const json_t *list) {
+  if (json_array_size(list) == 0) return;
+  put(out, "asks      ");
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    const json_t *one = json_array_get(list, i);
+    put(out, "%s%s (breaker %s)", i ? ", then " : "", word(one, "tier"), word(one, "breaker"));
+  }
+  put(out, ", then a backend\n");
+}
+
 static void put_candidates(page *out, const json_t *list) {
   if (list == NULL) return;
   put(out, "candidates            weight  in flight    ewma ms      score\n");
@@ -159,7 +169,9 @@ static char *page_of(const json_t *answer) {
     put(&out, "cache     %s: %s\n", word(cache, "result"), word(cache, "text"));
   if (cache && json_object_get(cache, "key"))
     put(&out, "key       %s (space %s)\n", word(cache, "key"), word(cache, "space"));
-  put_reason(&out, "unasked", past ? json_object_get(answer, "lookup") : json_object_get(cache, "why"));
+  if (json_object_get(answer, "tier")) put(&out, "tier      %s\n", word(answer, "tier"));
+  put_tiers(&out, cache ? json_object_get(cache, "tiers") : NULL);
+  put_reason(&out, "lookup", past ? json_object_get(answer, "lookup") : json_object_get(cache, "why"));
   put_reason(&out, "stored", json_object_get(answer, "stored"));
   if (json_object_get(answer, "pool")) put(&out, "pool      %s\n", word(answer, "pool"));
   if (json_object_get(answer, "policy")) put(&out, "policy    %s\n", word(answer, "policy"));

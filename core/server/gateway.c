@@ -49,7 +49,7 @@ static void on_worker_done(neap_task *task) {
   if (!gateway->stopping) neap_gateway_log(gateway, NEAP_LOG_INFO, "server worker_ended place=%u", place);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (gateway->workers[i]) return;
-  neap_loop_stop(gateway->loop);
+  neap_cascades_stop(gateway);
 }
 
 void neap_gateway_worker_is_done(neap_gateway *gateway, neap_worker_done *done) {
@@ -190,6 +190,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
     gateway->retired = loaded->next;
     neap_loaded_destroy(&loaded);
   }
+  neap_cascades_destroy(gateway); /* which takes what is deleted out of the cache */
   neap_cache *cache = atomic_load(&gateway->cache);
   neap_cache_destroy(&cache);
   neap_keyspace_destroy(&gateway->keys);

@@ -7,6 +7,7 @@
  *   members.c         the members of pools: as configured, and as changed since
  *   member_edits.c    changing them; member_changes.c  what was changed
  *   discover.c        those that sources find
+ *   tiers.c           what lies below the HTTP cache
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   candidate.c       a generation beside the one in force: shadow.c, shadow_cache.c, canary.c
@@ -30,6 +31,7 @@
 #include "server/members.h"
 #include "server/names.h"
 #include "server/server.h"
+#include "server/tiers.h"
 #include "store/store.h"
 
 /* A worker has a *place*: its index in everything that is by worker. It is free again when the worker has
@@ -157,6 +159,8 @@ neap_flow *neap_worker_flow(neap_worker *worker); /* its own thread's */
 /* Takes on the listeners and the log (taken; NULL for none) of a new generation. `changes` is copied. */
 int neap_worker_commit(neap_worker *worker, const neap_listener_change *changes, size_t count,
                        neap_access_log *log);
+/* Asks those tiers from now on, NULL for none. */
+void neap_worker_take_tiers(neap_worker *worker, neap_cascade *cascade);
 typedef enum neap_worker_order {
   NEAP_WORKER_LEAVE, /* accept no more, give every client its next response, then tell the gateway */
   NEAP_WORKER_DRAIN, /* accept no more, finish what is under way, then tell the gateway */
@@ -255,7 +259,9 @@ struct neap_reload_plan {
   size_t bound_count;
   neap_access_log *logs[NEAP_WORKERS_MAX]; /* by place */
   neap_cache *cache, *keys_cache;          /* made new, where there was none */
-  neap_keyspace *keys;                     /* the same */
+  neap_cascade *cascade; /* of tiers, made new, where they change; NULL: there are to be none */
+  bool tiers_change;
+  neap_keyspace *keys; /* the same */
   bool control_changes, admin_changes;
   int admin_socket;   /* bound anew; -1: none */
   neap_local control; /* made new; socket -1: none */
@@ -326,6 +332,8 @@ struct neap_gateway {
   neap_sessions *sessions;
   neap_spares *spares; /* of VMs, for the next generation */
   _Atomic(neap_cache *) cache;
+  neap_cascade *cascade;  /* below it; NULL: none */
+  neap_cascade *cascades; /* those that are left, too */
   neap_cache *keys_cache; /* of the RESP ports; NULL: there has been none. Both stay, once made */
   neap_keyspace *keys;
   _Atomic(neap_generation_set *) current;

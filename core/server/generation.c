@@ -81,6 +81,9 @@ static neap_flow_edits edits_of(const neap_config_edits *from) {
                            .set_count = from->set_count};
 }
 
+_Static_assert(NEAP_TIER_FLAG_REDIS == 1 << NEAP_FLOW_REDIS && NEAP_TIER_FLAG_CDN == 1 << NEAP_FLOW_CDN,
+               "the flags of the configuration are those of the routes");
+
 static neap_flow_route rule_of(const neap_config_route *from) {
   return (neap_flow_route){
       .name = from->name,
@@ -91,6 +94,7 @@ static neap_flow_route rule_of(const neap_config_route *from) {
       .cache = from->cache,
       .cache_ttl_ms = from->cache_ttl_ms,
       .cache_space = neap_view_of(from->cache_space),
+      .tiers = (uint8_t)from->cache_tiers,
       .answer = {.status = from->status,
                  .body = neap_view_of(from->body),
                  .content_type = from->action == NEAP_ACTION_RESPOND ? from->content_type : NULL,

@@ -133,10 +133,18 @@ static int prepare_keys(neap_reload_plan *plan, neap_err *err) {
   return code ? neap_fail(err, code, "no keys: %s", neap_strerror(code)) : 0;
 }
 
+static int prepare_tiers(neap_reload_plan *plan, neap_err *err) {
+  const neap_config_tiers *config = &plan->loaded->config->tiers;
+  if (neap_cascade_is_same(plan->gateway->cascade, config)) return 0;
+  plan->tiers_change = true;
+  return config->enabled ? neap_cascade_create(plan->gateway, config, &plan->cascade, err) : 0;
+}
+
 /* The last that may fail. The caches themselves stay as long as the gateway, also where nobody uses them any
  * more. */
 static int prepare_caches(neap_reload_plan *plan, neap_err *err) {
-  int code = prepare_cache(plan, err);
+  int code = prepare_tiers(plan, err);
+  if (code == 0) code = prepare_cache(plan, err);
   return code ? code : prepare_keys(plan, err);
 }
 
@@ -307,6 +315,7 @@ void neap_plan_undo(neap_reload_plan *plan) {
   undo_control(plan);
   if (plan->admin_socket >= 0) neap_socket_close(plan->admin_socket);
   neap_config_record_unref(&plan->record);
+  neap_cascade_destroy(&plan->cascade);
   neap_cache_destroy(&plan->cache);
   neap_keyspace_destroy(&plan->keys);
   neap_cache_destroy(&plan->keys_cache);
@@ -369,6 +378,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   end_candidate(plan);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)
     if (gateway->workers[i]) tell_worker(plan, i, changes);
+  neap_cascade_commit(gateway, &plan->cascade, plan->tiers_change);
   free(changes);
   gateway->worker_count = plan->place_count;
   neap_listeners_commit(plan);

@@ -24,6 +24,8 @@ struct neap_worker {
   neap_flow flow;
   neap_timer log_wait;
   worker_mouth *mouths;
+  neap_cascade *cascade; /* of tiers; NULL: none */
+  neap_flow_tiers tiers; /* as its exchanges see it */
   bool draining, told;
   neap_worker_done done;
   neap_task stop;
@@ -170,6 +172,55 @@ static void on_order(neap_task *task) {
   }
 }
 
+/* --- tiers */
+
+typedef struct tiers_order {
+  neap_task task;
+  neap_worker *worker;
+  neap_cascade *cascade;
+} tiers_order;
+
+static void leave_tiers(neap_worker *worker) {
+  neap_flow_set_tiers(&worker->flow, NULL);
+  neap_tiers_detach(&worker->tiers.port);
+}
+
+/* On the control thread. */
+static void on_old_tiers(neap_task *task) {
+  tiers_order *order = NEAP_CONTAINER_OF(task, tiers_order, task);
+  if (order->cascade) neap_cascade_give(order->cascade);
+  free(order);
+}
+
+static void on_take_tiers(neap_task *task) {
+  tiers_order *order = NEAP_CONTAINER_OF(task, tiers_order, task);
+  neap_worker *worker = order->worker;
+  neap_cascade *old = worker->cascade;
+  neap_err err;
+  if (order->cascade != old) {
+    leave_tiers(worker);
+    worker->cascade = order->cascade;
+    if (worker->cascade) {
+      if (neap_cascade_attach(worker->cascade, worker->loop, &worker->tiers, &err))
+        neap_gateway_log(worker->gateway, NEAP_LOG_ERROR, "server tiers_failed worker=%u error=\"%s\"",
+                         worker->place, err.text);
+      else
+        neap_flow_set_tiers(&worker->flow, &worker->tiers);
+    }
+  }
+  order->cascade = old; /* where it is the same: used once more than it has to be */
+  order->task.run = on_old_tiers;
+  neap_loop_post(worker->gateway->loop, &order->task);
+}
+
+void neap_worker_take_tiers(neap_worker *worker, neap_cascade *cascade) {
+  tiers_order *made = calloc(1, sizeof *made);
+  neap_assert(made != NULL);
+  *made = (tiers_order){.task = {.run = on_take_tiers}, .worker = worker, .cascade = cascade};
+  if (cascade) neap_cascade_use(cascade);
+  neap_loop_post(worker->loop, &made->task);
+}
+
 static worker_order *make_order(neap_worker *worker, size_t changes, void (*run)(neap_task *task)) {
   worker_order *made = calloc(1, sizeof *made + changes * sizeof *made->changes);
   if (made == NULL) return NULL;
@@ -233,6 +284,7 @@ static void *run(void *user) {
   neap_loop_run(worker->loop);
   sweep(worker);
   neap_flow_drop_mirrors(&worker->flow);
+  leave_tiers(worker);
   neap_timer_clear(&worker->log_wait);
   neap_access_log_close(&worker->flow.log);
   neap_flow_stop_probes(&worker->flow);
@@ -287,6 +339,7 @@ void neap_worker_destroy(neap_worker **worker) {
   if (*worker == NULL) return;
   neap_loop_post((*worker)->loop, &(*worker)->stop);
   pthread_join((*worker)->thread, NULL);
+  if ((*worker)->cascade) neap_cascade_give((*worker)->cascade);
   free(*worker);
   *worker = NULL;
 }

@@ -8,6 +8,7 @@ local care = require "neap.care"
 local locate = require "neap.locate"
 local actions = require "neap.actions"
 local action = require "neap.action"
+local tiers = require "neap.tiers"
 
 local M = {}
 
@@ -246,7 +247,7 @@ local function find_target(route, scope, find_pool)
   return type(name) == "string" and find_pool(name, check.inside(scope, indirect and "fallback" or "pool")) or nil
 end
 
-local function finish_route(route, scope, find_pool, find_table)
+local function finish_route(route, scope, find_pool, find_table, below)
   local out = { match = match_of(route, scope), action = action_of(scope), cache = route.cache,
                 request = route.request_headers, response = route.response_headers }
   out.passes = route.on_fault == "pass"
@@ -265,6 +266,7 @@ local function finish_route(route, scope, find_pool, find_table)
     if out.action ~= "pool" then check.problem(check.inside(scope, "cache"), "only responses of a pool are cached") end
     route.cache.space = route.cache.space or type(route.pool) == "string" and route.pool or nil
     route.cache.key, route.cache.keep_query, route.cache.drop_query = nil, nil, nil -- they are in the actions
+    route.cache.tiers = tiers.flags(route.cache.tiers, below, check.inside(check.inside(scope, "cache"), "tiers"))
   end
   return out, functions
 end
@@ -281,10 +283,10 @@ local function check_shadowed(routes, finished)
   end
 end
 
-local function finish_routes(routes, pools, tables)
+local function finish_routes(routes, pools, tables, below)
   local out, when, act, find_pool, find_table = {}, {}, {}, pool_finder(pools), table_finder(tables)
   for i, route in ipairs(routes) do
-    out[i], act[i] = finish_route(route.value, route.scope, find_pool, find_table)
+    out[i], act[i] = finish_route(route.value, route.scope, find_pool, find_table, below)
     when[i] = route.value.when
   end
   check_shadowed(routes, out)
@@ -381,6 +383,15 @@ local function check_admin(report, overrides)
   return { address = admin.listen.address, token = admin.token }
 end
 
+local function check_tiers(report, overrides)
+  local rules, called = check_once("tiers", report, overrides)
+  local given = { declaration = { name = "tiers", file = "environment" }, report = report }
+  for _, declaration in ipairs(declarations) do
+    if declaration.name == "tiers" then given = { declaration = declaration, report = report } end
+  end
+  return tiers.finish(rules or {}, called, given)
+end
+
 --- Checks everything that was declared.
 ---@param input table name, text, environment, instead, shipped, files, nearest(word, words), find_policy(domain, name)
 ---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
@@ -401,7 +412,8 @@ function M.finish(input)
   local when, pick, checks, act
   out.listeners = flatten_listeners(listens)
   out.pools, pick, checks = finish_pools(pools)
-  out.routes, when, act = finish_routes(routes, pools, tables)
+  out.tiers = check_tiers(report, overrides)
+  out.routes, when, act = finish_routes(routes, pools, tables, out.tiers)
   local names = {}
   for i, pool in ipairs(pools) do names[tostring(pool.value.name)] = i - 1 end
   action.pools = names

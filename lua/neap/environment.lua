@@ -31,6 +31,7 @@ local SCALAR = {
   pool = { "balance", "key", "connect_timeout", "response_timeout", "idle_timeout", "max_idle", "max_retries",
            "max_queue", "queue_timeout", "down_time", "retry_delay", "retry_budget", "session_timeout",
            "health_check_interval", "health_check_timeout", "slow_start", "panic", "dynamic_weight" },
+  tiers = { "redis", "cdn", "mode", "consistency", "soft_timeout", "negative_ttl" },
   log = { "access" },
   engine = { "workers", "grace", "name_servers" },
   control = { "socket", "mode" },

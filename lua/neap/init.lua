@@ -60,6 +60,54 @@ function M.listen(options) declare("listen", options) end
 ---@param options neap.Cache
 function M.cache(options) declare("cache", options) end
 
+---@class neap.TierBreaker
+---@field min_requests? integer calls in a window before its rate counts (20)
+---@field rate? string|number failures in a window that open it ("50%")
+---@field window? string|number over which the rate is taken (10s)
+---@field open? string|number how long nothing is asked; doubled each time (2s)
+---@field max_open? string|number how long at most (30s)
+
+---@class neap.Redis
+---@field url string|string[] "redis://[user:password@]host[:port][/database]", "rediss://...", "unix:/path"
+---@field layout? string "single", "sentinel" or "cluster" ("single")
+---@field group? string the name that Sentinels know the primary by
+---@field sentinel_user? string of the Sentinels
+---@field sentinel_password? string of the Sentinels
+---@field connections? integer of each worker to each server (2)
+---@field connect_timeout? string|number for a connection, TLS and AUTH (1s)
+---@field ca_file? string authorities that TLS believes (the system's)
+---@field server_name? string that the certificate must hold (the host)
+---@field certificate_file? string of this client
+---@field key_file? string of this client
+---@field prefix? string of keys and of the channel ("neap:http:")
+---@field timeout? string|number a call that takes longer has failed (100ms)
+---@field ttl? string|number what lies here at most (as long as it is fresh)
+---@field max_object? string|integer largest response that goes there (1MB)
+---@field breaker? neap.TierBreaker when it is left alone
+
+---@class neap.Cdn
+---@field url string keys lie below url/cache/
+---@field bearer? string a token, sent with every request
+---@field header? string one more field, "Name: value"
+---@field purge_method? string how a key is deleted ("DELETE")
+---@field surrogate? string field that carries the encoded key
+---@field timeout? string|number a call that takes longer has failed (500ms)
+---@field ttl? string|number what lies here at most (as long as it is fresh)
+---@field max_object? string|integer largest response that goes there (16MB)
+---@field breaker? neap.TierBreaker when it is left alone
+
+---@class neap.Tiers
+---@field redis? string|neap.Redis a Redis or Valkey
+---@field cdn? string|neap.Cdn a server with GET, PUT and DELETE
+---@field mode? string "behind" or "through" ("behind")
+---@field consistency? string "eventual" or "local" ("eventual")
+---@field soft_timeout? string|number a request waits so long for all of them, then its backend is asked (250ms)
+---@field negative_ttl? string|number what no tier has is not asked for again for so long (1s)
+
+--- Where responses lie beside memory.
+---@param options neap.Tiers
+function M.tiers(options) declare("tiers", options) end
+
 ---@class neap.Keys: neap.Cache
 
 --- What the RESP ports serve.
@@ -173,6 +221,7 @@ function M.pool(options) declare("pool", options) end
 ---@field key? neap.Part[]|fun(req: neap.Request): string? what they are stored under ({ "host", "path", "query" })
 ---@field keep_query? string[] the only parameters of the query that count
 ---@field drop_query? string[] parameters of the query that do not count
+---@field tiers? boolean|string|string[] whether they lie in the tiers of neap.tiers, too, or which ones (true)
 
 ---@class neap.Route
 ---@field name? string for logs

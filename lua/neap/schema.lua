@@ -5,6 +5,7 @@ local address = require "neap.address"
 local actions = require "neap.actions"
 local access = require "neap.access"
 local care = require "neap.care"
+local tiers = require "neap.tiers"
 
 local M = {}
 
@@ -141,6 +142,8 @@ local CACHE_RULE = record {
     text = 'what they are stored under, or function(req) that makes it; default: { "host", "path", "query" }' },
   { name = "keep_query", kind = actions.PARAMETERS, text = "the only parameters of the query that count" },
   { name = "drop_query", kind = actions.PARAMETERS, text = "parameters of the query that do not count" },
+  { name = "tiers", kind = tiers.of_route,
+    text = 'whether they lie in the tiers of neap.tiers, too: true, false, "redis", "cdn"; default: true' },
 }
 
 local function cache_rule(value, scope)
@@ -284,6 +287,19 @@ M.cache = {
 }
 for i, field in ipairs(KEPT) do table.insert(M.cache, i, field) end
 
+M.tiers = {
+  { name = "redis", kind = tiers.redis, text = "a Redis or Valkey: its URL, or a table: see below" },
+  { name = "cdn", kind = tiers.cdn, text = "a server with GET, PUT and DELETE: its URL, or a table: see below" },
+  { name = "mode", kind = tiers.mode, default = "behind",
+    text = '"behind": what is stored is sent a moment later, the last of a key; "through": at once' },
+  { name = "consistency", kind = tiers.consistency, default = "eventual",
+    text = '"eventual": what other nodes delete leaves memory here, too; "local": it does not' },
+  { name = "soft_timeout", kind = duration(1, 60000), default = 250,
+    text = "a request waits so long for all tiers together, then its backend is asked" },
+  { name = "negative_ttl", kind = duration(0, DAY), default = 1000,
+    text = "what no tier has is not asked for again for so long; 0: it is" },
+}
+
 M.pool = {
   { name = "name", kind = NAME, required = true, text = "what routes call it" },
   { name = "backends", kind = list(address.backend, 1), default = {},
@@ -354,7 +370,7 @@ M.route = {
   { name = "respond", kind = RESPOND, text = "answer: { status, body, content_type }, or a status" },
   { name = "redirect", kind = REDIRECT, text = "redirect: a URL or path, or { to, status }" },
   { name = "cache", kind = cache_rule, default = { enabled = false, ttl = 0 },
-    text = "true, or { ttl, space, key, keep_query, drop_query }" },
+    text = "true, or { ttl, space, key, keep_query, drop_query, tiers }" },
   { name = "rewrite", kind = actions.rewrite,
     text = "what the backend is asked for: a template, { to }, or { strip, prefix }" },
   { name = "limit", kind = actions.limit, text = '"10/s", or { rate, burst, by, rates, name, status }' },

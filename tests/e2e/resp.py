@@ -79,13 +79,17 @@ def plain(raw):
     return out, rest
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 class Redis:
     """A real redis-server with nothing in it."""
 
     def __init__(self, *options):
         self.folder = tempfile.mkdtemp(prefix="neap-redis-")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.options = list(options)
         self.start()
 
@@ -140,4 +144,4 @@ class RespGateway(Gateway):
         return RespClient(self.port, **options)
 
 
-__all__ = ["Redis", "RespClient", "RespGateway", "command", "config", "plain"]
+__all__ = ["free_port", "Redis", "RespClient", "RespGateway", "command", "config", "plain"]

@@ -386,6 +386,101 @@ static void test_files_that_do_not_run_say_where(void **state) {
   }
 }
 
+/* --- tiers --- */
+
+static void test_without_tiers_there_are_none(void **state) {
+  (void)state;
+  loaded l = load_good(START POOL "neap.route { path = '/', pool = 'app', cache = true }");
+  assert_false(l.config->tiers.enabled || l.config->tiers.redis.tier.set || l.config->tiers.cdn.tier.set);
+  assert_int_equal(l.config->routes[0].cache_tiers, 0);
+  unload(&l);
+}
+
+static void test_everything_tiers_can_say_arrives(void **state) {
+  (void)state;
+  loaded l = load_good(
+      START POOL
+      "neap.tiers { mode = 'through', consistency = 'local', soft_timeout = '80ms',\n"
+      "  negative_ttl = 0, redis = { url = 'rediss://me:p%40ss@cache.example:7000/3', prefix = 'x:',\n"
+      "  connections = 5, timeout = '30ms', ttl = '1h', max_object = '2MB', ca_file = '/ca.pem',\n"
+      "  breaker = { min_requests = 7, rate = '25%', window = '3s', open = '1s', max_open = '9s' } },\n"
+      "  cdn = { url = 'https://edge.example/a', bearer = 'token', purge_method = 'PURGE' } }\n"
+      "neap.route { path = '/', pool = 'app', cache = true }\n"
+      "neap.route { path = '/a', pool = 'app', cache = { tiers = 'cdn' } }\n"
+      "neap.route { path = '/b', pool = 'app', cache = { tiers = false } }");
+  const neap_config_tiers *tiers = &l.config->tiers;
+  const neap_config_redis *redis = &tiers->redis;
+  assert_true(tiers->enabled && tiers->through && tiers->local && redis->tier.set && redis->tls);
+  assert_int_equal(tiers->soft_timeout_ms, 80);
+  assert_int_equal(tiers->negative_ttl_ms, 0);
+  assert_string_equal(redis->addresses[0], "cache.example:7000");
+  assert_null(redis->addresses[1]);
+  assert_string_equal(redis->user, "me");
+  assert_string_equal(redis->password, "p@ss");
+  assert_string_equal(redis->ca_file, "/ca.pem");
+  assert_null(redis->key_file);
+  assert_int_equal(redis->database, 3);
+  assert_int_equal(redis->connections, 5);
+  assert_int_equal(redis->tier.timeout_ms, 30);
+  assert_int_equal(redis->tier.ttl_ms, 3600000);
+  assert_int_equal(redis->tier.max_object, 2 << 20);
+  assert_int_equal(redis->tier.breaker_min, 7);
+  assert_int_equal(redis->tier.breaker_percent, 25);
+  assert_int_equal(redis->tier.breaker_window_ms, 3000);
+  assert_int_equal(redis->tier.breaker_open_max_ms, 9000);
+  assert_string_equal(tiers->cdn.url, "https://edge.example/a");
+  assert_string_equal(tiers->cdn.bearer, "token");
+  assert_string_equal(tiers->cdn.purge_method, "PURGE");
+  assert_int_equal(l.config->routes[0].cache_tiers, NEAP_TIER_FLAG_REDIS | NEAP_TIER_FLAG_CDN);
+  assert_int_equal(l.config->routes[1].cache_tiers, NEAP_TIER_FLAG_CDN);
+  assert_int_equal(l.config->routes[2].cache_tiers, 0);
+  unload(&l);
+}
+
+#define TIERS(fields)                                                                                        \
+  START POOL "neap.tiers { " fields " } neap.route { path = '/', pool = 'app', cache = true }"
+
+static void test_tiers_that_are_the_same_hash_alike(void **state) {
+  (void)state;
+  loaded a = load_good(TIERS("redis = 'redis://h'"));
+  loaded b = load_good(TIERS("redis = { url = 'redis://h:6379/0', timeout = 0.1 }") " neap.workers(3)");
+  loaded c = load_good(TIERS("redis = 'redis://h:6380'"));
+  assert_true(a.config->tiers.hash == b.config->tiers.hash);
+  assert_true(a.config->tiers.hash != c.config->tiers.hash);
+  unload(&a);
+  unload(&b);
+  unload(&c);
+}
+
+static void test_tiers_that_make_no_sense_are_refused(void **state) {
+  (void)state;
+  check_report(TIERS(""), "neap.lua:1: error: tiers: needs redis or cdn\n");
+  check_report(TIERS("redis = 'redis://h', mode = 'around'"),
+               "neap.lua:1: error: tiers.mode: \"around\": a response is always stored in memory, too: write "
+               "\"behind\" or \"through\"\n");
+  check_report(TIERS("redis = 'redis://h', consistency = 'strong'"),
+               "neap.lua:1: error: tiers.consistency: \"strong\": a response may be served as long as it is "
+               "fresh: write \"eventual\" or \"local\"\n");
+  check_report(START POOL "neap.route { path = '/', pool = 'app', cache = { tiers = true } }",
+               "neap.lua:1: error: route.cache.tiers: there are none: add neap.tiers { redis = ... }\n");
+  check_report(START POOL "neap.tiers { redis = 'redis://h' }\n"
+                          "neap.route { path = '/', pool = 'app', cache = { tiers = 'cdn' } }",
+               "neap.lua:2: error: route.cache.tiers: there is no cdn in neap.tiers\n");
+}
+
+static void test_tiers_come_from_the_environment_too(void **state) {
+  (void)state;
+  static const char *const environment[] = {"NEAP_TIERS_REDIS=redis://other:1/2", "NEAP_TIERS_MODE=through",
+                                            NULL};
+  loaded l = load_at(NULL, START POOL "neap.route { path = '/', pool = 'app', cache = true }", environment);
+  assert_int_equal(l.status, 0);
+  assert_true(l.config->tiers.enabled && l.config->tiers.through);
+  assert_string_equal(l.config->tiers.redis.addresses[0], "other:1");
+  assert_int_equal(l.config->tiers.redis.database, 2);
+  assert_int_equal(l.config->routes[0].cache_tiers, NEAP_TIER_FLAG_REDIS);
+  unload(&l);
+}
+
 /* --- hash and JSON --- */
 
 static void test_equal_tables_hash_alike_and_others_do_not(void **state) {
@@ -612,6 +707,11 @@ int main(void) {
       cmocka_unit_test(test_nothing_to_do_is_an_error),
       cmocka_unit_test(test_route_that_is_never_reached_is_a_warning),
       cmocka_unit_test(test_files_that_do_not_run_say_where),
+      cmocka_unit_test(test_without_tiers_there_are_none),
+      cmocka_unit_test(test_everything_tiers_can_say_arrives),
+      cmocka_unit_test(test_tiers_that_are_the_same_hash_alike),
+      cmocka_unit_test(test_tiers_that_make_no_sense_are_refused),
+      cmocka_unit_test(test_tiers_come_from_the_environment_too),
       cmocka_unit_test(test_equal_tables_hash_alike_and_others_do_not),
       cmocka_unit_test(test_environment_overrides_the_file),
       cmocka_unit_test(test_wrong_variables_are_errors_that_name_them),
