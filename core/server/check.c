@@ -61,15 +61,20 @@ static void tell_failure(rehearsal *run, const char *configuration, const char *
   tell_error(run, line);
 }
 
-/* As for `neap run --check`. */
+/* As for `neap run --check`. Warnings were told when the file was read. A refusal that comes after that, as
+ * of a data table, is in `err` and no line of the report. */
 static int rehearse(neap_engine *engine, const neap_gateway_options *options, rehearsal *run) {
   char *report;
   neap_err err = {0};
   int code = neap_gateway_check(engine, options, &report, &err);
   char *rest = report;
-  for (char *line; code && (line = strsep(&rest, "\n")) != NULL;)
-    if (*line) run->rules ? tell_of_rules(run, line) : tell_error(run, line);
-  if (code && report == NULL) tell_failure(run, options->name, err.text);
+  bool told = false;
+  for (char *line; code && (line = strsep(&rest, "\n")) != NULL;) {
+    if (strstr(line, ": error: ") == NULL) continue;
+    told = true;
+    run->rules ? tell_of_rules(run, line) : tell_error(run, line);
+  }
+  if (code && !told) tell_failure(run, options->name, err.text);
   free(report);
   return run->failed ? NEAP_EINVAL : 0;
 }

@@ -71,8 +71,9 @@ for file in plans gone; do
   sed "s|^neap.route.*|local plans = neap.table { name = 'plans', file = '$file.csv' }\\
 neap.route { path = '/', pool = 'app', limit = { rate = '1/s', by = 'client', rates = plans } }|" \
     "$scratch/neap.lua" >"$scratch/$file.lua"
-  "$neap" check "$scratch/$file.lua" >>"$scratch/tables" 2>&1 && wrong "$file.csv passed"
+  NEAP_LISTEN_HTPP=1 "$neap" check "$scratch/$file.lua" >>"$scratch/tables" 2>&1 && wrong "$file.csv passed"
 done
+[ "$(grep -c "environment: warning: NEAP_LISTEN_HTPP: " "$scratch/tables")" = 2 ] || wrong "not one warning each: $(cat "$scratch/tables")"
 for text in "plans.csv:2: error: write a rate" "gone.lua:1: error: cannot read "; do
   grep -qF "$text" "$scratch/tables" || wrong "not said: $text: $(cat "$scratch/tables")"
 done
