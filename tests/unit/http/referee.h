@@ -79,17 +79,26 @@ static inline const char *referee_compare(const referee *seen, const llhttp_t *p
   return NULL;
 }
 
+/* llhttp refuses a tab behind a length, which is white space like any other. */
+static inline bool referee_reads_length(const neap_http_head *head) {
+  int32_t place = head->first[NEAP_HTTP_ID_CONTENT_LENGTH];
+  if (place == 0) return true;
+  const char *end = head->fields[place - 1].value.ptr + head->fields[place - 1].value.size;
+  return end[strspn(end, " ")] != '\t';
+}
+
 /* Of a response with both a coding and a length llhttp refuses some, by the order; here chunked wins. */
 static inline bool referee_may_judge_response(const neap_http_response *response, const char *head) {
   const neap_http_head *fields = &response->head;
   bool coded = fields->first[NEAP_HTTP_ID_TRANSFER_ENCODING] != 0;
   bool measured = fields->first[NEAP_HTTP_ID_CONTENT_LENGTH] != 0;
-  return response->interim_count == 0 && head[7] <= '1' && !(coded && measured);
+  return response->interim_count == 0 && head[7] <= '1' && !(coded && measured) &&
+         referee_reads_length(fields);
 }
 
 /* llhttp knows a list of methods and two versions, and has protocols of its own for some of the methods. */
 static inline bool referee_may_judge(const neap_http_request *request) {
-  return request->method_id != NEAP_HTTP_METHOD_OTHER &&
+  return request->method_id != NEAP_HTTP_METHOD_OTHER && referee_reads_length(&request->head) &&
          (request->head.base == NULL || request->target.ptr[request->target.size + 8] <= '1');
 }
 
