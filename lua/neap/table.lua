@@ -8,9 +8,9 @@ local M = {}
 local type, error, format, tostring = type, error, string.format, tostring
 
 ---@class neap.Table
----@field get fun(table: neap.Table, key: string|neap.Value): neap.Value? the value of a key; nil where there is none
----@field has fun(table: neap.Table, key: string|neap.Value): boolean
----@field draw fun(table: neap.Table, by: neap.Value|number): neap.Value? a name by weight; the same for the same `by`
+---@field get fun(table: neap.Table, key: string|neap.Value|nil): neap.Value? the value of a key; nil where there is none
+---@field has fun(table: neap.Table, key: string|neap.Value|nil): boolean
+---@field draw fun(table: neap.Table, by: neap.Value|number|nil): neap.Value? a name by weight; the same for the same `by`
 
 local HANDLE = ffi.typeof "struct { const int32_t index; }"
 
@@ -18,6 +18,7 @@ local HANDLE = ffi.typeof "struct { const int32_t index; }"
 local function ask(handle, key, method)
   local board = request.board()
   if not board then error("data tables can be asked while there is a request", 3) end
+  if key == nil then return -1 end -- a header that is not there is no row's key
   if type(key) == "string" then return board.table_get(board, handle.index, -1, key, #key) end
   local view = request.index(key)
   if not view then error(format("%s wants a text or a value, not a %s", method, type(key)), 3) end
@@ -39,6 +40,7 @@ end
 function methods.draw(handle, by)
   local board = request.board()
   if not board then error("data tables can be asked while there is a request", 2) end
+  if by == nil then return nil end
   local number = type(by) == "number" and by or by:hash()
   local found = board.table_draw(board, handle.index, number)
   if found < 0 then return nil end

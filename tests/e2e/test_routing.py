@@ -718,6 +718,8 @@ class Tables(unittest.TestCase):
             return gateway.ask("/blocked", fields=[("X-IP", address)]).status == 404
         self.assertTrue(blocked("10.1.2.3") and blocked("2001:db8:1::7"))
         self.assertFalse(blocked("11.1.2.3") or blocked("2001:db9::") or blocked("10.1.2") or blocked(""))
+        self.assertEqual(gateway.ask("/blocked").status, 200)  # where no key is, nothing is found
+        self.assertIsNone(gateway.find_line("fault", 0))
         self.assertEqual([gateway.ask(path).body for path in ("/api/x", "/api/v2/x", "/api/")], [b"api", b"new", b"api"])
         self.assertEqual(gateway.ask("/draw").body, b"leftnil")
         self.assertEqual(gateway.ask("/fault").status, 404)
