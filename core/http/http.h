@@ -4,6 +4,7 @@
  *   body.h      where a body ends: Content-Length, chunked, until close
  *   write.h     heads for the origin and for the client, rebuilt from parsed fields
  *   caching.h   may it be stored, for how long, under which key; dates
+ *   link.h      what a response says that will be wanted
  *   stored.h    a head as it lies in the cache, and the few bytes that make a hit of it
  *   record.h    the same on its way to other nodes
  *
@@ -15,6 +16,7 @@
 
 #include "http/body.h"
 #include "http/caching.h"
+#include "http/link.h"
 #include "http/message.h"
 #include "http/record.h"
 #include "http/stored.h"
