@@ -490,14 +490,15 @@ static void fill_destroy(neap_fill **pointer) {
   neap_room_release(cache, own, 0);
 }
 
-int neap_cache_put_begin(neap_cache *cache, neap_view key, uint64_t length, const neap_put_options *options,
-                         neap_fill **out) {
+static int begin(neap_cache *cache, neap_view key, uint64_t length, const neap_put_options *options,
+                 bool shelved, neap_fill **out) {
   neap_check_magic(cache, NEAP_CACHE_MAGIC);
   if (options == NULL) options = &no_options;
   neap_fill *fill = NULL;
   int rc = check(cache, key, length, options);
   if (rc == 0) {
     neap_fill form = fill_of(cache, key, length, options);
+    form.shelved = shelved;
     rc = fill_create(&form, &fill);
   }
   if (rc == 0) rc = start(fill);
@@ -508,6 +509,16 @@ int neap_cache_put_begin(neap_cache *cache, neap_view key, uint64_t length, cons
   count_failure(neap_seat_get(cache), rc);
   if (fill != NULL) fill_destroy(&fill);
   return rc;
+}
+
+int neap_cache_put_begin(neap_cache *cache, neap_view key, uint64_t length, const neap_put_options *options,
+                         neap_fill **out) {
+  return begin(cache, key, length, options, false, out);
+}
+
+int neap_store_shelve_begin(neap_cache *cache, neap_view key, uint64_t length,
+                            const neap_put_options *options, neap_fill **out) {
+  return begin(cache, key, length, options, true, out);
 }
 
 int neap_fill_append(neap_fill *fill, neap_view bytes) {

@@ -41,6 +41,14 @@ int neap_store_shelve(neap_cache *cache, uint64_t key, uint64_t hash, uint32_t s
 /* Removes what nobody has used. False where it is used, or gone. */
 bool neap_store_drop_unused(neap_cache *cache, uint64_t key, uint64_t hash);
 bool neap_store_holds(neap_cache *cache, uint64_t key, uint64_t hash);
+/* The same of NEAP_STORE_VALUES. A fill whose entry goes to the shelf: errors as neap_cache_put_begin. */
+int neap_store_shelve_begin(neap_cache *cache, neap_view key, uint64_t length,
+                            const neap_put_options *options, neap_fill **out);
+bool neap_store_drop_unused_key(neap_cache *cache, neap_view key);
+/* Whether a borrowed entry is on the shelf. hot: */
+bool neap_store_is_unused(const neap_entry *entry);
+/* Takes it off the shelf, since it is used. True for the first user alone. Inside enter and leave. */
+bool neap_store_take_unused(neap_cache *cache, const neap_entry *entry);
 
 /* The first half of it: true on a hit; a miss is neither counted nor put, which is left to neap_store_replay.
  * hot. */

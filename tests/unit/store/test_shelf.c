@@ -143,6 +143,88 @@ static void test_a_cache_that_is_all_shelf_gives_way(void **state) {
   rig_fini(&r);
 }
 
+/* --- the live cache: values, which come in parts */
+
+static void shelve_value(rig *r, const char *key, uint64_t length, const char *value, uint64_t ttl_ms) {
+  neap_fill *fill;
+  const neap_put_options options = {.ttl_ms = ttl_ms};
+  assert_int_equal(neap_store_shelve_begin(r->cache, neap_view_of(key), length, &options, &fill), 0);
+  assert_int_equal(neap_fill_append(fill, neap_view_of(value)), 0);
+  assert_int_equal(neap_fill_commit(&fill, NULL), 0);
+}
+
+/* What a request does with what it finds. */
+static bool uses_first(rig *r, const char *key) {
+  const neap_entry *entry;
+  neap_cache_enter(r->cache);
+  assert_int_equal(neap_cache_get(r->cache, neap_view_of(key), &entry), 0);
+  bool unused = neap_store_is_unused(entry), first = neap_store_take_unused(r->cache, entry);
+  assert_int_equal(unused, first);
+  assert_false(neap_store_is_unused(entry));
+  neap_cache_leave(r->cache);
+  return first;
+}
+
+static void test_a_value_is_shelved_until_its_first_use(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  neap_cache_options options = rig_options();
+  rig_open(&r, &options);
+  shelve_value(&r, "a", 5, "hello", 1000);
+  shelve_value(&r, "b", NEAP_LENGTH_UNKNOWN, "there", 1000);
+  assert_true(uses_first(&r, "a"));
+  assert_false(uses_first(&r, "a"));
+  assert_false(neap_store_drop_unused_key(r.cache, neap_view_of("a")));
+  assert_true(neap_store_drop_unused_key(r.cache, neap_view_of("b")));
+  assert_false(rig_has(&r, "b"));
+  rig_expect(&r, "a", "hello");
+  rig_fini(&r);
+}
+
+static void test_a_value_expires_on_the_shelf_and_after_its_first_use(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  neap_cache_options options = rig_options();
+  rig_open(&r, &options);
+  shelve_value(&r, "a", 5, "hello", 1000);
+  shelve_value(&r, "b", 5, "hello", 1000);
+  assert_true(uses_first(&r, "a"));
+  atomic_fetch_add(&r.now_ms, 1500);
+  assert_false(rig_has(&r, "a") || rig_has(&r, "b"));
+  for (int i = 0; i < 4; i++) {
+    neap_cache_tick(r.cache);
+    atomic_fetch_add(&r.now_ms, 200);
+  }
+  assert_int_equal(rig_stats(&r).entries, 0);
+  assert_int_equal(rig_stats(&r).expirations, 2);
+  rig_fini(&r);
+}
+
+static void test_values_that_are_put_push_out_others_before_the_shelf(void **state) {
+  (void)state;
+  rig r;
+  rig_init(&r);
+  neap_cache_options options = rig_options();
+  options.max_entries = 20;
+  options.evict = "native:lru";
+  rig_open(&r, &options);
+  shelve_value(&r, "ahead", 5, "hello", NEAP_TTL_NEVER);
+  char key[16];
+  for (int i = 0; i < 100; i++) {
+    snprintf(key, sizeof key, "%d", i);
+    assert_int_equal(rig_put(&r, key, "x"), 0);
+  }
+  assert_true(uses_first(&r, "ahead"));
+  for (int i = 0; i < 100; i++) {
+    snprintf(key, sizeof key, "%d", i);
+    assert_int_equal(rig_put(&r, key, "x"), 0);
+  }
+  assert_false(rig_has(&r, "ahead"));
+  rig_fini(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_first_use_is_told_apart),
@@ -152,6 +234,9 @@ int main(void) {
       cmocka_unit_test(test_only_what_nobody_used_is_dropped),
       cmocka_unit_test(test_what_is_there_already_is_not_shelved),
       cmocka_unit_test(test_a_cache_that_is_all_shelf_gives_way),
+      cmocka_unit_test(test_a_value_is_shelved_until_its_first_use),
+      cmocka_unit_test(test_a_value_expires_on_the_shelf_and_after_its_first_use),
+      cmocka_unit_test(test_values_that_are_put_push_out_others_before_the_shelf),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
