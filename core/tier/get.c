@@ -60,6 +60,17 @@ static int answer_nobody(neap_tiers *tiers, uint64_t version, neap_tier_reply *r
   return NEAP_ENOTFOUND;
 }
 
+/* hot: */
+int neap_tiers_peek(neap_tiers *tiers, neap_view key, uint64_t now_ms, const neap_entry **entry) {
+  if (neap_cache_get(tiers->memory, key, entry)) return NEAP_ENOTFOUND;
+  neap_tier_head head = neap_tier_head_of(*entry);
+  bool good = head.suspects == atomic_load_explicit(&tiers->suspects, memory_order_relaxed) &&
+              !neap_store_marked(*entry) &&
+              now_ms < atomic_load_explicit(&tiers->fresh_until_ms, memory_order_relaxed) &&
+              now_ms < head.soft_ms;
+  return good ? 0 : NEAP_ENOTFOUND;
+}
+
 /* --- get */
 
 typedef struct asking {

@@ -311,6 +311,8 @@ struct neap_tier_write {
   uint32_t mask, left; /* tiers to be written, and those under way */
   uint32_t failed, queued;
   bool strong, around, fill, starting;
+  bool compares, lost; /* it compares; somebody else was first */
+  uint64_t expected;
   bool settled; /* memory has been written */
   uint64_t version, made_us, clears, suspects, memory_ttl_ms;
   neap_tier_part parts[NEAP_TIERS_MAX];

@@ -138,13 +138,17 @@ static void add_ttl(command *to, uint64_t ttl_ms) {
   add_number(to, "%llu", ttl_ms > INT64_MAX / 2 ? 0 : ttl_ms);
 }
 
+static void add_version(command *to, uint64_t version) {
+  if (version)
+    add_number(to, "%016llu", version);
+  else
+    add(to, (neap_view){"", 0});
+}
+
 static void build_get(neap_redis_errand *it, command *to) {
   const neap_tier_call *call = it->call;
   to->script = &it->home->config->get;
-  if (call->object.version)
-    add_number(to, "%016llu", call->object.version);
-  else
-    add(to, (neap_view){"", 0});
+  add_version(to, call->object.version);
   add_number(to, "%llu", call->lease_wanted ? it->home->config->options.lease_ms : 0);
   it->lease = it->home->token += 2; /* odd: never 0 */
   add_number(to, "%016llx", it->lease);
@@ -171,21 +175,27 @@ static int build_set(neap_redis_errand *it, command *to) {
     add_ttl(to, call->object.ttl_ms);
     return 0;
   }
-  to->script = &self->config->set;
+  to->script = call->compares ? &self->config->exchange : &self->config->set;
   add(to, envelope);
   add_ttl(to, call->object.ttl_ms);
   add(to, neap_view_of(self->config->channel));
-  add_number(to, "%llu", call->replay ? call->made_us : 0);
+  if (call->compares)
+    add_version(to, call->expected);
+  else
+    add_number(to, "%llu", call->replay ? call->made_us : 0);
   return 0;
 }
 
 static void build_delete(neap_redis_errand *it, command *to) {
   const neap_redis_config *config = it->home->config;
   bool remembered = neap_tiers_keeps(config->tiers, NEAP_TIER_TOMBSTONES);
-  to->script = &config->delete;
+  to->script = it->call->compares ? &config->take : &config->delete;
   add_number(to, "%llu", remembered ? config->options.tombstone_ms : 1);
   add(to, neap_view_of(config->channel));
-  add_number(to, "%llu", it->call->replay ? it->call->made_us : 0);
+  if (it->call->compares)
+    add_version(to, it->call->expected);
+  else
+    add_number(to, "%llu", it->call->replay ? it->call->made_us : 0);
 }
 
 static int send_off(neap_redis_errand *it) {

@@ -22,7 +22,7 @@ typedef struct neap_redis_config {
   neap_keyring *keyring;
   neap_dictionaries *dictionaries;
   char channel[128], epoch_key[128], prefix[120]; /* prefix: of records */
-  neap_redis_script get, fill, set, delete, clear;
+  neap_redis_script get, fill, set, delete, clear, exchange, take;
   _Atomic uint64_t epoch; /* of the last clear that is known */
   _Atomic bool epoch_known;
   _Atomic bool listened; /* a port listens for all */

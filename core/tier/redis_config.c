@@ -116,6 +116,8 @@ static void fill_names(neap_redis_config *config) {
   neap_redis_script_init(&config->set, neap_redis_set);
   neap_redis_script_init(&config->delete, neap_redis_delete);
   neap_redis_script_init(&config->clear, neap_redis_clear);
+  neap_redis_script_init(&config->exchange, neap_redis_exchange);
+  neap_redis_script_init(&config->take, neap_redis_take);
 }
 
 int neap_redis_config_create(neap_tiers *tiers, const neap_tier_redis_options *options,

@@ -49,6 +49,25 @@ static const char neap_redis_set[] = NEAP_REDIS_READ
     "redis.call('PUBLISH',ARGV[4],'K '..nv..' '..KEYS[1])\n"
     "return {1,nv}";
 
+/* Whether what is there is not of the version that the caller expects, '' for nothing. */
+#define NEAP_REDIS_DIFFERS(expected) "(t=='V' and v or '')~=" expected
+
+/* ARGV: epoch, envelope, milliseconds or 0, channel, version or ''. {1,version}; {0,version} where what is
+ * there is of another version. */
+static const char neap_redis_exchange[] = NEAP_REDIS_READ
+    "if " NEAP_REDIS_DIFFERS("ARGV[5]") " then return {0,string.format('%016.0f',old)} end\n" NEAP_REDIS_NEXT
+                                        "if ARGV[3]=='0' then redis.call('SET',KEYS[1],nv..'V'..ARGV[2])\n"
+                                        "else redis.call('SET',KEYS[1],nv..'V'..ARGV[2],'PX',ARGV[3]) end\n"
+                                        "redis.call('PUBLISH',ARGV[4],'K '..nv..' '..KEYS[1])\n"
+                                        "return {1,nv}";
+
+/* ARGV: epoch, milliseconds of the tombstone, channel, version or ''. As neap_redis_exchange. */
+static const char neap_redis_take[] = NEAP_REDIS_READ
+    "if " NEAP_REDIS_DIFFERS("ARGV[4]") " then return {0,string.format('%016.0f',old)} end\n" NEAP_REDIS_NEXT
+                                        "redis.call('SET',KEYS[1],nv..'T','PX',ARGV[2])\n"
+                                        "redis.call('PUBLISH',ARGV[3],'D '..nv..' '..KEYS[1])\n"
+                                        "return {1,nv}";
+
 /* ARGV: epoch, milliseconds of the tombstone, channel, when it was made or 0. As neap_redis_set. */
 static const char neap_redis_delete[] = NEAP_REDIS_READ
     "if ARGV[4]~='0' and (t=='V' or t=='T') and old>tonumber(ARGV[4]) then return {0,v} end\n" NEAP_REDIS_NEXT

@@ -50,6 +50,8 @@ struct neap_tier_call {
   bool lease_wanted; /* of a get: a miss will be filled */
   uint64_t lease;    /* of a fill: as the miss has said */
   uint64_t made_us;  /* of a write: wall clock when it was made */
+  bool compares;     /* of a write, to the tier that gives out versions: NEAP_EVERSION unless ... */
+  uint64_t expected; /* ... what it has is of that version; 0: it has nothing */
   neap_view key;     /* empty: of a clear */
   neap_tier_object
       object; /* of a set: what to store. Its version also of a get (what is known) and a delete */
@@ -114,6 +116,24 @@ const neap_tier_ground *neap_tiers_port_ground(const neap_tiers_port *port);
 
 /* As neap_tiers_attach, on a loop of ours. */
 int neap_tiers_attach_loop(neap_tiers *tiers, neap_loop *loop, neap_tiers_port **out, neap_err *err);
+
+/* --- for who has memory in his hand -------------------------------------------------------------------- */
+
+/* What memory has of `key`, where that is an answer to an eventual reader. The caller is inside the cache,
+ * and the entry is borrowed. Counts as an access. 0; NEAP_ENOTFOUND: neap_tiers_get knows more. Any thread.
+ * hot: */
+int neap_tiers_peek(neap_tiers *tiers, neap_view key, uint64_t now_ms, const neap_entry **entry);
+/* The entry of memory that a value is; NULL: it is none. */
+const neap_entry *neap_tier_value_entry(const neap_tier_value *value);
+
+/* As neap_tiers_set or, where `value` is NULL, neap_tiers_delete, through all tiers, of a cascade with a tier
+ * that gives out versions. Done only where that tier has version `expected` of the key, 0: has nothing; else
+ * `done` is told NEAP_EVERSION with the version that there is, or was. Nothing is queued: NEAP_EUNAVAIL and
+ * NEAP_EUNKNOWN say that it may have been done or not. NEAP_EBUSY: an earlier write of this node waits for
+ * the tier and has to go first. Options: ttl_ms, tier_ttl_ms, deadline_ms, meta. */
+int neap_tiers_exchange(neap_tiers_port *port, neap_view key, const neap_view *value, uint64_t expected,
+                        const neap_tier_set_options *options, neap_tier_done *done, void *user,
+                        neap_tier_op **op);
 
 /* --- coherence ----------------------------------------------------------------------------------------- */
 

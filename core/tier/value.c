@@ -63,6 +63,10 @@ void neap_tier_value_drop(neap_tier_value *value) {
   *value = (neap_tier_value){0};
 }
 
+const neap_entry *neap_tier_value_entry(const neap_tier_value *value) {
+  return value->home ? value->bytes : NULL;
+}
+
 void neap_tier_reply_release(neap_tier_reply *reply) {
   neap_tier_value_drop(&reply->value);
 }

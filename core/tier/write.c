@@ -31,7 +31,7 @@ static void free_write(neap_tier_write *write) {
 }
 
 static void fill_reply(const neap_tier_write *write, neap_tier_reply *reply) {
-  reply->code = write->failed & ~write->queued ? NEAP_EUNAVAIL : 0;
+  reply->code = write->lost ? NEAP_EVERSION : write->failed & ~write->queued ? NEAP_EUNAVAIL : 0;
   reply->tier = -1;
   reply->version = write->version;
   reply->failed = write->failed;
@@ -106,7 +106,7 @@ static void take_out_of_memory(neap_tier_write *write) {
 static void settle_memory(neap_tier_write *write) {
   neap_tiers *tiers = write->port->tiers;
   neap_tier_shard *shard = shard_of(write);
-  bool unknown = write->strong && write->failed; /* R3: what memory has stays suspect */
+  bool unknown = (write->strong && write->failed) || write->lost; /* R3: what memory has stays suspect */
   if (write->version == 0 && !unknown) write->version = own_version(write);
   bool puts = write->verb == NEAP_TIER_SET && !write->around && write->mask & NEAP_TIER_MEMORY && !unknown;
   neap_tier_fill fill = puts ? fill_of(write) : (neap_tier_fill){0};
@@ -177,7 +177,10 @@ static void release(neap_tier_write *write, int tier, bool done) {
 
 static void part_answered(neap_tier_write *write, int tier, const neap_tier_answer *answer) {
   release(write, tier, answer->code == 0 && !write->fill);
-  if (answer->code == 0) {
+  if (write->compares && tier == write->port->tiers->authority && answer->code == NEAP_EVERSION) {
+    write->lost = true;
+    write->version = answer->object.version;
+  } else if (answer->code == 0) {
     if (tier == write->port->tiers->authority && !write->fill) write->version = answer->object.version;
   } else if (write->fill && answer->code == NEAP_EVERSION) { /* deleted or written since it was looked up */
     neap_tiers_invalidate(write->port->tiers, neap_tier_key_view(write->key), answer->object.version);
@@ -209,6 +212,8 @@ static bool start_part(neap_tier_write *write, int tier) {
   call->verb = write->verb;
   call->fill = write->fill;
   call->made_us = write->made_us;
+  call->compares = write->compares;
+  call->expected = write->expected;
   call->key = write->key ? neap_tier_key_view(write->key) : (neap_view){"", 0};
   call->object =
       (neap_tier_object){.version = write->version, .ttl_ms = part->ttl_ms, .cost_us = write->cost_us};
@@ -241,7 +246,7 @@ static void settle_and_go_on(neap_tier_write *write) {
   settle_memory(write);
   bool starting = write->starting;
   write->starting = true; /* not to be finished by the first that fails at once */
-  start_rest(write);
+  if (!write->compares || (!write->lost && !write->failed)) start_rest(write);
   write->starting = starting;
   finish(write);
 }
@@ -447,6 +452,36 @@ int neap_tiers_delete(neap_tiers_port *port, neap_view key, const neap_tier_set_
   if (want.mode == NEAP_WRITE_AROUND) want.mode = NEAP_WRITE_THROUGH;
   neap_tier_write *write = create(port, NEAP_TIER_DELETE, want.mask);
   return write ? write_key(write, key, &want, done, user, reply, op) : NEAP_ENOMEM;
+}
+
+int neap_tiers_exchange(neap_tiers_port *port, neap_view key, const neap_view *value, uint64_t expected,
+                        const neap_tier_set_options *options, neap_tier_done *done, void *user,
+                        neap_tier_op **op) {
+  neap_check_magic(port, NEAP_TIERS_PORT_MAGIC);
+  neap_tiers *tiers = port->tiers;
+  neap_tier_set_options all = options ? *options : (neap_tier_set_options){0};
+  all.tiers = NEAP_TIERS_ALL;
+  all.mode = NEAP_WRITE_THROUGH;
+  all.consistency = NEAP_CONSISTENCY_STRONG;
+  wanted want;
+  if (key.size == 0 || key.size > NEAP_KEY_MAX) return NEAP_EKEY;
+  int code = check(tiers, &all, &want);
+  if (code) return code;
+  if (neap_tier_later_find(&tiers->tiers[tiers->authority], neap_tier_hash(tiers, key), key,
+                           neap_tier_now(port), NULL, NULL) != NEAP_TIER_WAITS_NOT)
+    return NEAP_EBUSY;
+  neap_tier_write *write = create(port, value ? NEAP_TIER_SET : NEAP_TIER_DELETE, want.mask);
+  if (write == NULL) return NEAP_ENOMEM;
+  write->compares = true;
+  write->expected = expected;
+  if (value && (write->blob = neap_tier_blob_create(&tiers->host, want.options.meta, *value)) == NULL) {
+    free_write(write);
+    return NEAP_ENOMEM;
+  }
+  write->memory_ttl_ms = ttl_of(port, &want, 0);
+  for (int i = 1; i < tiers->count; i++) write->parts[i].ttl_ms = ttl_of(port, &want, i);
+  neap_tier_reply reply;
+  return write_key(write, key, &want, done, user, &reply, op);
 }
 
 /* What has passed its check of `clears` is in memory when this returns. */

@@ -329,6 +329,73 @@ static void test_deletes_of_another_node_are_told_and_sets_are_not(void **state)
   assert_string_equal(told_key, "k");
 }
 
+/* --- exchanges */
+
+static int exchange(int number, const char *value, uint64_t expected) {
+  const neap_view view = neap_view_of(value ? value : "");
+  neap_tier_reply none = {0};
+  the.times = 0;
+  int code = neap_tiers_exchange(the.nodes[number].port, NEAP_BYTES("k"), value ? &view : NULL, expected,
+                                 &(neap_tier_set_options){.ttl_ms = 60000}, on_reply, NULL, NULL);
+  return finish(code, &none);
+}
+
+static void test_an_exchange_is_done_where_nobody_has_written_since(void **state) {
+  (void)state;
+  assert_int_equal(exchange(0, "one", 0), 0);
+  uint64_t first = the.version;
+  assert_int_equal(exchange(1, "two", 0), NEAP_EVERSION);
+  assert_int_equal(the.version, first);
+  assert_int_equal(exchange(1, "two", first), 0);
+  uint64_t second = the.version;
+  assert_true(second > first);
+  assert_int_equal(exchange(0, "three", first), NEAP_EVERSION);
+  assert_int_equal(the.version, second);
+  assert_int_equal(get_with(0, "k", NEAP_CONSISTENCY_STRONG), 0);
+  assert_string_equal(the.body, "two");
+  assert_in_range(the.ttl_ms, 1, 60000);
+  run_until(second_value); /* whoever lost does not go on with what it had */
+}
+
+static void test_an_exchange_takes_a_key_away_once(void **state) {
+  (void)state;
+  assert_int_equal(exchange(0, NULL, 17), NEAP_EVERSION);
+  assert_int_equal(set(0, "k", "one"), 0);
+  uint64_t version = the.version;
+  assert_int_equal(exchange(1, NULL, version), 0);
+  assert_int_equal(exchange(0, NULL, version), NEAP_EVERSION);
+  assert_int_equal(get_with(0, "k", NEAP_CONSISTENCY_STRONG), NEAP_ENOTFOUND);
+  assert_int_equal(exchange(0, "again", 0), 0); /* a tombstone is nothing */
+}
+
+static void test_an_exchange_waits_for_writes_that_wait(void **state) {
+  (void)state;
+  neap_tier_reply reply = {0};
+  const neap_tier_set_options behind = {.mode = NEAP_WRITE_BEHIND};
+  assert_int_equal(neap_tiers_set(the.nodes[0].port, NEAP_BYTES("k"), NEAP_BYTES("one"), &behind, on_reply,
+                                  NULL, &reply, NULL),
+                   0);
+  int code = exchange(0, "two", 0);
+  assert_int_equal(code, NEAP_EBUSY);
+  for (; code == NEAP_EBUSY; code = exchange(0, "two", 0)) turn();
+  assert_int_equal(code, NEAP_EVERSION);
+}
+
+static void test_an_exchange_with_a_dead_redis_is_not_done_later(void **state) {
+  (void)state;
+  assert_int_equal(set(0, "k", "one"), 0);
+  uint64_t version = the.version;
+  process_end(&the.server);
+  assert_int_equal(exchange(0, "two", version), NEAP_EUNAVAIL);
+  assert_int_equal(the.queued, 0);
+  neap_tiers_stats stats;
+  neap_tiers_stats_get(the.nodes[0].tiers, &stats);
+  assert_int_equal(stats.tiers[1].waiting, 0);
+  assert_int_equal(get(0, "k"), 0); /* what is known, marked */
+  assert_true(the.stale);
+  assert_string_equal(the.body, "one");
+}
+
 static void test_a_late_fill_after_a_delete_is_refused(void **state) {
   (void)state;
   char said[256];
@@ -513,6 +580,10 @@ int main(void) {
       TEST(test_a_strong_get_of_what_is_unchanged_brings_no_body),
       TEST(test_deletes_leave_a_tombstone_and_nothing_else),
       TEST(test_deletes_of_another_node_are_told_and_sets_are_not),
+      TEST(test_an_exchange_is_done_where_nobody_has_written_since),
+      TEST(test_an_exchange_takes_a_key_away_once),
+      TEST(test_an_exchange_waits_for_writes_that_wait),
+      TEST(test_an_exchange_with_a_dead_redis_is_not_done_later),
       BELOW(test_a_late_fill_after_a_delete_is_refused),
       BELOW(test_a_fill_of_a_miss_is_found_by_the_other_node),
       TEST(test_a_clear_reaches_redis_and_the_other_node),
