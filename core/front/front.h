@@ -8,6 +8,7 @@
 #define NEAP_FRONT_FRONT_H
 
 #include "flow/flow.h"
+#include "tier/tier.h"
 
 typedef struct neap_front neap_front;
 
@@ -44,6 +45,17 @@ int neap_keyspace_create(neap_cache *cache, const neap_host *host, neap_keyspace
 /* Every front must be gone. */
 void neap_keyspace_destroy(neap_keyspace **keys);
 
+/* Puts the keyspace over tiers whose memory is its cache. Before any front. */
+typedef struct neap_keyspace_tiers {
+  neap_tiers *cascade;          /* borrowed until the last front is gone */
+  neap_consistency consistency; /* of clients that say nothing */
+  neap_write_mode mode;
+  uint64_t timeout_ms; /* a command waits so long for all tiers together */
+  uint64_t max_object; /* bytes of a value */
+  bool failures_shown; /* where no tier answers, a read is an error and not a miss */
+} neap_keyspace_tiers;
+void neap_keyspace_set_tiers(neap_keyspace *keys, const neap_keyspace_tiers *tiers);
+
 enum { NEAP_RESP_PASSWORD = 257 }; /* NUL included */
 
 typedef struct neap_resp_options {
@@ -57,9 +69,10 @@ typedef struct neap_resp_options {
 
 typedef struct neap_resp_front neap_resp_front;
 
-/* As their namesakes above. */
-int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, const neap_resp_options *options,
-                           neap_resp_front **out);
+/* As their namesakes above. `port` is borrowed: the loop's to the tiers of the keyspace; NULL where it has
+ * none. */
+int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, neap_tiers_port *port,
+                           const neap_resp_options *options, neap_resp_front **out);
 void neap_resp_front_destroy(neap_resp_front **front);
 void neap_resp_front_set_options(neap_resp_front *front, const neap_resp_options *options);
 void neap_resp_front_accept(void *front, neap_stream *stream);

@@ -139,6 +139,7 @@ void neap_port_reset(neap_port_call *call) {
   client->version3 = call->out->version3 = false;
   neap_port_client_forget_who(client);
   neap_port_untrack(client);
+  client->consistency = call->keys->tiers.consistency;
   neap_resp_put_string(call->out, "RESET");
 }
 

@@ -24,15 +24,21 @@ static void unknown_command(neap_port_call *call) {
   neap_resp_put_error(call->out, (neap_view){text, (size_t)size});
 }
 
+/* The rest is for commands over tiers, which begin with it. */
+static inline void call_init(neap_port_call *call, neap_port_client *client, const char *bytes) {
+  call->client = client;
+  call->front = client->front;
+  call->keys = client->front->keys;
+  call->out = &client->front->reply.out;
+  call->bytes = bytes;
+  call->count = client->request.count;
+}
+
 /* hot: */
-void neap_port_client_run(neap_port_client *client, const char *bytes) {
+bool neap_port_client_run(neap_port_client *client, const char *bytes) {
   neap_resp_front *front = client->front;
-  neap_port_call call = {.client = client,
-                         .front = front,
-                         .keys = front->keys,
-                         .out = &front->reply.out,
-                         .bytes = bytes,
-                         .count = client->request.count};
+  neap_port_call call;
+  call_init(&call, client, bytes);
   const neap_port_command *command = neap_port_command_find(&front->keys->commands, neap_port_arg(&call, 0));
   call.command = command;
   if (command == NULL) {
@@ -45,14 +51,27 @@ void neap_port_client_run(neap_port_client *client, const char *bytes) {
     if (command->flags & NEAP_PORT_WRITE) neap_port_settle(front);
     client->last = command;
     if (client->tracker) neap_port_track(&call);
+    if (NEAP_UNLIKELY(front->port)) return neap_port_run_over_tiers(&call);
     command->run(&call);
   }
+  return true;
+}
+
+/* Goes on with the request that waits, the first of `bytes`; how long it was, 0: it still waits. */
+static size_t run_waiting(neap_port_client *client, const char *bytes) {
+  neap_port_call call;
+  call_init(&call, client, bytes);
+  size_t used = *neap_port_errand_used(client->errand);
+  call.command = client->last;
+  if (!neap_port_run_over_tiers(&call)) return 0;
+  neap_resp_request_reset(&client->request);
+  return used;
 }
 
 /* --- what lies in memory */
 
 static bool may_go_on(const neap_port_client *client) {
-  return !client->sending && !client->ending && !client->broken;
+  return !client->sending && !client->ending && !client->broken && !client->errand;
 }
 
 /* Those that have not said who they are get smaller limits, and are told so. */
@@ -80,6 +99,11 @@ static size_t run_all(neap_port_client *client, char *bytes, size_t size) {
   size_t at = 0;
   uint64_t done = 0;
   front->reply.out.version3 = client->version3;
+  if (client->errand) {
+    at = run_waiting(client, bytes);
+    if (at == 0) return 0;
+    done++;
+  }
   if (client->pushes.size > 0 && !client->sending) {
     neap_resp_put_bytes(&front->reply.out, client->pushes.bytes, client->pushes.size);
     neap_resp_out_fini(&client->pushes);
@@ -89,7 +113,10 @@ static size_t run_all(neap_port_client *client, char *bytes, size_t size) {
     if (used < 0) refuse(client, used);
     if (used <= 0) break;
     if (client->request.count > 0) {
-      neap_port_client_run(client, bytes + at);
+      if (!neap_port_client_run(client, bytes + at)) {
+        *neap_port_errand_used(client->errand) = (size_t)used;
+        break;
+      }
       done++;
     }
     neap_resp_request_reset(&client->request);
@@ -128,12 +155,17 @@ static void serve(neap_port_client *client, char *bytes, size_t size) {
   bool own = bytes == client->in;
   if (!own || done > 0) keep_rest(client, bytes + done, size - done);
   if (client->front->draining && done > 0) client->ending = true;
-  if (client->broken || (client->ending && !client->sending)) {
+  if (client->broken || (client->ending && !client->sending && !client->errand)) {
     neap_port_client_close(client);
     return;
   }
-  neap_stream_reading(client->stream, !client->sending && !client->ending);
+  neap_stream_reading(client->stream, !client->sending && !client->ending && !client->errand);
   if (!client->sending) neap_port_client_wait(client);
+}
+
+void neap_port_client_resume(neap_port_client *client) {
+  if (client->sending) return; /* then, when that is sent */
+  serve(client, client->in, client->in_size);
 }
 
 /* --- what the stream tells */

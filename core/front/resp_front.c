@@ -18,6 +18,7 @@ bool neap_port_client_hold(neap_port_client *client, size_t before, size_t after
 static void forget(neap_port_client *client) {
   neap_resp_front *front = client->front;
   neap_timer_clear(&client->timer);
+  neap_port_errand_end(client);
   neap_port_untrack(client);
   neap_resp_out_fini(&client->pushes);
   if (client->sending) neap_port_drop_unsent(client);
@@ -60,6 +61,7 @@ static size_t bytes_left(const neap_port_client *client) {
 void neap_port_client_wait(neap_port_client *client) {
   const neap_resp_options *options = &client->front->options;
   uint64_t wait_ms = client->sending           ? options->stall_timeout_ms
+                     : client->errand          ? 0 /* tiers have time limits */
                      : client->front->draining ? NEAP_PORT_GENTLE_MS
                                                : options->idle_timeout_ms;
   if (client->sending) client->unsent_seen = bytes_left(client);
@@ -104,12 +106,13 @@ void neap_resp_front_set_options(neap_resp_front *front, const neap_resp_options
   }
 }
 
-int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, const neap_resp_options *options,
-                           neap_resp_front **out) {
+int neap_resp_front_create(neap_loop *loop, neap_keyspace *keys, neap_tiers_port *port,
+                           const neap_resp_options *options, neap_resp_front **out) {
   neap_resp_front *front = calloc(1, sizeof *front);
   if (front == NULL) return NEAP_ENOMEM;
   front->loop = loop;
   front->keys = keys;
+  front->port = port;
   neap_port_reply_init(&front->reply, (size_t)options->buffer_bytes);
   neap_resp_front_set_options(front, options);
   front->inbox = neap_port_inbox_open(front);
@@ -176,6 +179,7 @@ void neap_resp_front_accept(void *front_ptr, neap_stream *stream) {
                              .front = front,
                              .stream = stream,
                              .next = front->clients,
+                             .consistency = front->keys->tiers.consistency,
                              .id = atomic_fetch_add(&front->keys->last_client_id, 1) + 1,
                              .since_ms = neap_loop_now_ms(front->loop),
                              .active_ms = neap_loop_now_ms(front->loop)};
@@ -195,7 +199,7 @@ void neap_resp_front_drain(neap_resp_front *front, bool gently) {
   for (neap_port_client *client = front->clients, *next; client; client = next) {
     next = client->next;
     client->ending |= !gently;
-    if (!client->sending && !gently)
+    if (!client->sending && !client->errand && !gently)
       neap_port_client_close(client);
     else if (!client->sending)
       neap_port_client_wait(client);

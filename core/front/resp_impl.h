@@ -6,6 +6,7 @@
  *   resp_reply.c       replies, borrowed values among them, out
  *   resp_commands.c    the table of commands, and what is said about them
  *   resp_tracking.c    who is told when a key changes
+ *   resp_tiers.c       commands that wait for the tiers below memory
  *   resp_strings.c ... the commands, by theme
  *
  * A client that has asked nothing holds no buffer: requests are read into the loop's scratch memory and
@@ -21,6 +22,7 @@
 #include "front/front.h"
 #include "resp/resp.h"
 #include "store/store.h"
+#include "tier/tier.h"
 
 enum {
   NEAP_PORT_LOCKS = 32,          /* checkers of locks look after 64 that one thread holds */
@@ -34,6 +36,7 @@ enum {
 
 typedef struct neap_port_client neap_port_client;
 typedef struct neap_port_call neap_port_call;
+typedef struct neap_port_errand neap_port_errand;
 
 /* --- commands */
 
@@ -76,6 +79,7 @@ typedef struct neap_port_inbox neap_port_inbox;
 
 struct neap_keyspace {
   neap_cache *cache;
+  neap_keyspace_tiers tiers; /* cascade: NULL where there is memory alone */
   const neap_host *host;
   neap_port_command_index commands;
   char run_id[41];
@@ -134,6 +138,8 @@ struct neap_port_client {
   bool version3;
   uint64_t id, since_ms, active_ms;
   const neap_port_command *last;
+  neap_port_errand *errand; /* its request waits for tiers; NULL: none does */
+  neap_consistency consistency;
   char *name;                 /* NULL: none */
   neap_port_tracker *tracker; /* NULL: it is told of no changes */
   neap_resp_out pushes;       /* of changes, while replies wait to be taken */
@@ -142,6 +148,7 @@ struct neap_port_client {
 struct neap_resp_front {
   neap_loop *loop;
   neap_keyspace *keys;
+  neap_tiers_port *port; /* to the tiers; NULL: there are none */
   neap_resp_options options;
   neap_resp_limits limits, small_limits;
   neap_port_client *clients, *free;
@@ -155,6 +162,13 @@ struct neap_resp_front {
 
 enum { NEAP_PORT_CLIENT_MAGIC = 0x5265434c };
 
+/* What a key holds, borrowed until neap_port_settle. */
+typedef struct neap_port_value {
+  const neap_entry *entry; /* memory's; NULL where memory did not take it: then the rest holds */
+  neap_tier_value outside; /* the errand's */
+  uint64_t version, ttl_ms;
+} neap_port_value;
+
 /* One command of one client. */
 struct neap_port_call {
   neap_port_client *client;
@@ -162,8 +176,15 @@ struct neap_port_call {
   neap_keyspace *keys;
   const neap_port_command *command;
   neap_resp_out *out;
-  const char *bytes; /* of the request */
-  size_t count;      /* arguments, the name included */
+  const char *bytes;     /* of the request */
+  size_t count;          /* arguments, the name included */
+  neap_port_value value; /* the last that was looked at */
+  /* over tiers: resp_tiers.c */
+  neap_port_errand *errand; /* has looked for its keys; NULL: memory alone is asked */
+  size_t looked;            /* at so many keys */
+  bool missed;              /* memory alone is no answer */
+  bool tolerant;            /* of what could not be asked */
+  int failed;               /* why there is no answer */
 };
 
 static inline neap_view neap_port_arg(const neap_port_call *call, size_t i) {
@@ -178,7 +199,10 @@ bool neap_port_arg_is(const neap_port_call *call, size_t i, const char *word);
 /* The argument as an integer; else says what Redis says, and false. */
 bool neap_port_arg_integer(neap_port_call *call, size_t i, int64_t *out);
 
-void neap_port_client_run(neap_port_client *client, const char *bytes); /* one whole request */
+/* One whole request. False: it waits for tiers. */
+bool neap_port_client_run(neap_port_client *client, const char *bytes);
+/* What it has waited for is there. May close it. */
+void neap_port_client_resume(neap_port_client *client);
 void neap_port_client_close(neap_port_client *client);
 /* It is who it says it is; it has to say so again, where anybody has to. */
 void neap_port_client_know(neap_port_client *client);
@@ -198,8 +222,8 @@ void neap_port_reply_fini(neap_keyspace *keys, neap_port_reply *reply);
 void neap_port_borrow(neap_resp_front *front);
 /* Leaves the cache: borrowed pieces become references. */
 void neap_port_settle(neap_resp_front *front);
-/* The value of an entry that is borrowed. hot: */
-void neap_port_put_value(neap_port_call *call, const neap_entry *entry);
+/* hot: */
+void neap_port_put_value(neap_port_call *call, const neap_port_value *value);
 /* Forgets what was put since the buffer was that long. */
 void neap_port_take_back(neap_port_call *call, size_t size);
 void neap_port_put_ok(neap_port_call *call);
@@ -236,13 +260,18 @@ uint32_t neap_port_tracker_count(neap_port_tracking *tracking);
 enum { NEAP_PORT_NEVER = -1, NEAP_PORT_GONE = -2 };
 /* Now, to the millisecond. */
 int64_t neap_port_wall_ms(const neap_port_call *call);
-/* When the entry goes, or NEAP_PORT_NEVER. */
-int64_t neap_port_expires(const neap_port_call *call, const neap_entry *entry);
+/* When it goes, or NEAP_PORT_NEVER. */
+int64_t neap_port_expires(const neap_port_call *call, const neap_port_value *value);
+uint64_t neap_port_value_size(const neap_port_value *value);
+neap_view neap_port_value_piece(const neap_port_value *value, size_t index);
+uint64_t neap_port_value_version(const neap_port_call *call, const neap_port_value *value);
 /* Time to live for the cache of what goes at `expires`. 0: its time has passed. */
 uint64_t neap_port_ttl(const neap_port_call *call, int64_t expires);
-/* Takes a key to change it: locks it and finds its entry, or NULL, borrowed until neap_port_settle. `read`:
- * counts as an access. */
-const neap_entry *neap_port_open(neap_port_call *call, neap_view key, bool read);
+/* Looks at a key: its value, or NULL, until the next look. `read`: counts as an access. A command looks at
+ * its keys in their order, once at each, or at none. */
+static inline const neap_port_value *neap_port_look(neap_port_call *call, neap_view key, bool read);
+/* The same to change it: locks it. */
+const neap_port_value *neap_port_open(neap_port_call *call, neap_view key, bool read);
 void neap_port_done(neap_port_call *call, neap_view key);
 /* Stores: 0 or why not. The lock is held. Refused by the policy, a key
  * is as if it were evicted at once. */
@@ -251,6 +280,33 @@ int neap_port_store(neap_port_call *call, neap_view key, neap_view value, uint64
 bool neap_port_remove(neap_port_call *call, neap_view key);
 /* Lets a key go then, at once where that has passed. Whether it is gone. The lock is held. */
 bool neap_port_expire_at(neap_port_call *call, neap_view key, int64_t expires);
+/* --- over tiers (resp_tiers.c) */
+/* Runs a command, or goes on with the one that waits. False: it waits, and its client's errand holds what it
+ * has so far. */
+bool neap_port_run_over_tiers(neap_port_call *call);
+/* Where it had no keys to look for in memory. */
+const neap_port_value *neap_port_look_over_tiers(neap_port_call *call, neap_view key);
+/* Sets a key everywhere, or deletes it where `value` is NULL, if it is still as it was looked at. What
+ * they answer counts the last time that the command is run. */
+int neap_port_write(neap_port_call *call, neap_view key, const neap_view *value, uint64_t ttl_ms);
+/* The value with `more` behind it. */
+int neap_port_write_joined(neap_port_call *call, neap_view key, const neap_port_value *value, neap_view more,
+                           uint64_t ttl_ms);
+/* Deletes all keys of the command, or sets them, where each is followed by its value. */
+int neap_port_write_all(neap_port_call *call);
+int neap_port_clear(neap_port_call *call);
+/* The bytes of a request that waits. */
+size_t *neap_port_errand_used(neap_port_errand *errand);
+/* Ends it, in whatever state. Nothing where there is none. */
+void neap_port_errand_end(neap_port_client *client);
+
+/* hot: */
+static inline const neap_port_value *neap_port_look(neap_port_call *call, neap_view key, bool read) {
+  if (NEAP_UNLIKELY(call->front->port)) return neap_port_look_over_tiers(call, key);
+  int code = (read ? neap_cache_get : neap_store_find)(call->keys->cache, key, &call->value.entry);
+  return code ? NULL : &call->value;
+}
+
 /* As Redis matches names with "*", "?", "[a-z]" and "\\". */
 bool neap_port_glob(neap_view pattern, neap_view text);
 /* The same with a word in small letters, whatever the pattern's case. */

@@ -4,17 +4,53 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "front/resp_handlers.h"
 
 enum { SCAN_COUNT = 10, SCAN_EMPTY = 10 }; /* buckets looked at for each key asked for, at most */
 
 static bool is_there(neap_port_call *call, size_t i) {
-  const neap_entry *entry;
-  return neap_store_find(call->keys->cache, neap_port_arg(call, i), &entry) == 0;
+  return neap_port_look(call, neap_port_arg(call, i), false) != NULL;
+}
+
+/* Whether no argument before the i-th is the same. `seats`: a table of arguments by hash. */
+static bool is_first(neap_port_call *call, uint32_t *seats, size_t mask, size_t i) {
+  neap_view key = neap_port_arg(call, i);
+  size_t seat = neap_hash_bytes(key.ptr, key.size) & mask;
+  for (; seats[seat]; seat = (seat + 1) & mask) {
+    neap_view other = neap_port_arg(call, seats[seat]);
+    if (other.size == key.size && memcmp(other.ptr, key.ptr, key.size) == 0) return false;
+  }
+  seats[seat] = (uint32_t)i;
+  return true;
+}
+
+/* What could not be asked for is deleted all the same. A key that is named twice is there once. */
+static void delete_everywhere(neap_port_call *call) {
+  int64_t count = 0;
+  size_t room = 4;
+  while (room < 2 * call->count) room *= 2;
+  uint32_t *seats = calloc(room, sizeof *seats);
+  if (seats == NULL) {
+    neap_port_put_failure(call, NEAP_ENOMEM);
+    return;
+  }
+  call->tolerant = true;
+  for (size_t i = 1; i < call->count; i++) {
+    bool there = is_there(call, i);
+    count += is_first(call, seats, room - 1, i) && there;
+  }
+  free(seats);
+  neap_port_write_all(call);
+  neap_resp_put_integer(call->out, count);
 }
 
 void neap_port_del(neap_port_call *call) {
   int64_t count = 0;
+  if (call->front->port) {
+    delete_everywhere(call);
+    return;
+  }
   for (size_t i = 1; i < call->count; i++) {
     neap_view key = neap_port_arg(call, i);
     neap_port_lock(call->keys, key);
@@ -33,10 +69,9 @@ void neap_port_exists(neap_port_call *call) {
 
 void neap_port_touch(neap_port_call *call) {
   int64_t count = 0;
-  const neap_entry *entry;
   neap_port_borrow(call->front);
   for (size_t i = 1; i < call->count; i++)
-    count += neap_cache_get(call->keys->cache, neap_port_arg(call, i), &entry) == 0;
+    count += neap_port_look(call, neap_port_arg(call, i), true) != NULL;
   neap_resp_put_integer(call->out, count);
 }
 
@@ -58,6 +93,11 @@ void neap_port_flush(neap_port_call *call) {
       (call->count == 2 && (neap_port_arg_is(call, 1, "sync") || neap_port_arg_is(call, 1, "async")));
   if (!knows) {
     neap_port_put_syntax_error(call);
+    return;
+  }
+  if (call->front->port) {
+    neap_port_clear(call);
+    neap_port_put_ok(call);
     return;
   }
   neap_port_lock_all(call->keys);

@@ -42,17 +42,23 @@ void neap_keyspace_destroy(neap_keyspace **keys_ptr) {
   free(keys);
 }
 
-/* --- locks */
+void neap_keyspace_set_tiers(neap_keyspace *keys, const neap_keyspace_tiers *tiers) {
+  keys->tiers = *tiers;
+}
+
+/* --- locks. Tiers have their own. */
 
 static pthread_mutex_t *lock_of(neap_keyspace *keys, neap_view key) {
   return &keys->locks[neap_hash_bytes(key.ptr, key.size) % NEAP_PORT_LOCKS].mutex;
 }
 
 void neap_port_lock(neap_keyspace *keys, neap_view key) {
+  if (keys->tiers.cascade) return;
   pthread_mutex_lock(lock_of(keys, key));
 }
 
 void neap_port_unlock(neap_keyspace *keys, neap_view key) {
+  if (keys->tiers.cascade) return;
   pthread_mutex_unlock(lock_of(keys, key));
 }
 
@@ -72,9 +78,12 @@ static int64_t since_1970(const neap_port_call *call) {
   return (int64_t)(neap_loop_wall_ms(loop) - neap_loop_now_ms(loop));
 }
 
-int64_t neap_port_expires(const neap_port_call *call, const neap_entry *entry) {
+int64_t neap_port_expires(const neap_port_call *call, const neap_port_value *value) {
   neap_entry_info info;
-  neap_entry_info_get(call->keys->cache, entry, &info);
+  if (value->entry == NULL)
+    return value->ttl_ms == NEAP_TTL_NEVER ? NEAP_PORT_NEVER
+                                           : neap_port_wall_ms(call) + (int64_t)value->ttl_ms;
+  neap_entry_info_get(call->keys->cache, value->entry, &info);
   return info.expires_ms == NEAP_TTL_NEVER ? NEAP_PORT_NEVER : (int64_t)info.expires_ms + since_1970(call);
 }
 
@@ -89,14 +98,29 @@ uint64_t neap_port_ttl(const neap_port_call *call, int64_t expires) {
   return expires > now ? (uint64_t)(expires - now) : 0;
 }
 
+/* --- values */
+
+uint64_t neap_port_value_size(const neap_port_value *value) {
+  return value->entry ? neap_entry_size(value->entry) : neap_tier_value_size(&value->outside);
+}
+
+neap_view neap_port_value_piece(const neap_port_value *value, size_t index) {
+  return value->entry ? neap_entry_piece(value->entry, index) : neap_tier_value_piece(&value->outside, index);
+}
+
+uint64_t neap_port_value_version(const neap_port_call *call, const neap_port_value *value) {
+  neap_entry_info info;
+  if (value->entry == NULL) return value->version;
+  neap_entry_info_get(call->keys->cache, value->entry, &info);
+  return info.version;
+}
+
 /* --- changes */
 
-const neap_entry *neap_port_open(neap_port_call *call, neap_view key, bool read) {
-  const neap_entry *entry = NULL;
+const neap_port_value *neap_port_open(neap_port_call *call, neap_view key, bool read) {
   neap_port_lock(call->keys, key);
   neap_port_borrow(call->front);
-  int code = (read ? neap_cache_get : neap_store_find)(call->keys->cache, key, &entry);
-  return code ? NULL : entry;
+  return neap_port_look(call, key, read);
 }
 
 void neap_port_done(neap_port_call *call, neap_view key) {
@@ -104,6 +128,7 @@ void neap_port_done(neap_port_call *call, neap_view key) {
 }
 
 int neap_port_store(neap_port_call *call, neap_view key, neap_view value, uint64_t ttl_ms) {
+  if (NEAP_UNLIKELY(call->front->port)) return neap_port_write(call, key, &value, ttl_ms);
   int code = neap_cache_put(call->keys->cache, key, value, &(neap_put_options){.ttl_ms = ttl_ms});
   if (code == 0) neap_port_changed(call, key);
   if (code != NEAP_EREFUSED) return code;
@@ -112,6 +137,7 @@ int neap_port_store(neap_port_call *call, neap_view key, neap_view value, uint64
 }
 
 bool neap_port_remove(neap_port_call *call, neap_view key) {
+  if (NEAP_UNLIKELY(call->front->port)) return neap_port_write(call, key, NULL, 0) == 0;
   bool was = neap_cache_remove(call->keys->cache, key) == 0;
   if (was) neap_port_changed(call, key);
   return was;

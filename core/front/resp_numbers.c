@@ -10,28 +10,28 @@
 enum { NUMBER_TEXT = 256 };
 
 /* With the time to live that the key has. */
-static int store_kept(neap_port_call *call, neap_view key, neap_view value, const neap_entry *before) {
+static int store_kept(neap_port_call *call, neap_view key, neap_view bytes, const neap_port_value *before) {
   int64_t expires = before ? neap_port_expires(call, before) : NEAP_PORT_NEVER;
   uint64_t ttl_ms = before ? neap_port_ttl(call, expires) : NEAP_TTL_DEFAULT;
-  return neap_port_store(call, key, value, NEAP_MAX(ttl_ms, before ? 1u : 0u));
+  return neap_port_store(call, key, bytes, NEAP_MAX(ttl_ms, before ? 1u : 0u));
 }
 
 /* A value as text that ends with NUL; false where it is too long to be a number. */
-static bool number_text(const neap_entry *entry, char out[NUMBER_TEXT], size_t *size) {
-  *size = (size_t)neap_entry_size(entry);
+static bool number_text(const neap_port_value *value, char out[NUMBER_TEXT], size_t *size) {
+  *size = (size_t)neap_port_value_size(value);
   if (*size >= NUMBER_TEXT) return false;
-  if (*size > 0) memcpy(out, neap_entry_piece(entry, 0).ptr, *size);
+  if (*size > 0) memcpy(out, neap_port_value_piece(value, 0).ptr, *size);
   out[*size] = '\0';
   return true;
 }
 
 /* --- integers */
 
-static const char *add(const neap_entry *entry, int64_t by, int64_t *sum) {
+static const char *add(const neap_port_value *value, int64_t by, int64_t *sum) {
   char text[NUMBER_TEXT];
   size_t size;
   int64_t number = 0;
-  if (entry && (!number_text(entry, text, &size) || !neap_resp_integer((neap_view){text, size}, &number)))
+  if (value && (!number_text(value, text, &size) || !neap_resp_integer((neap_view){text, size}, &number)))
     return "ERR value is not an integer or out of range";
   return __builtin_add_overflow(number, by, sum) ? "ERR increment or decrement would overflow" : NULL;
 }
@@ -41,11 +41,11 @@ static void increment(neap_port_call *call, int64_t by) {
   char text[NUMBER_TEXT];
   int64_t sum = 0;
   int code = 0;
-  const neap_entry *entry = neap_port_open(call, key, true);
-  const char *fault = add(entry, by, &sum);
+  const neap_port_value *value = neap_port_open(call, key, true);
+  const char *fault = add(value, by, &sum);
   if (fault == NULL) {
     int size = snprintf(text, sizeof text, "%lld", (long long)sum);
-    code = store_kept(call, key, (neap_view){text, (size_t)size}, entry);
+    code = store_kept(call, key, (neap_view){text, (size_t)size}, value);
   }
   neap_port_done(call, key);
   if (fault)
@@ -104,11 +104,11 @@ static size_t write_fraction(long double number, char *out, size_t room) {
   return (size_t)size;
 }
 
-static const char *add_fraction(const neap_entry *entry, long double by, long double *sum) {
+static const char *add_fraction(const neap_port_value *value, long double by, long double *sum) {
   char text[NUMBER_TEXT];
   size_t size;
   long double number = 0;
-  if (entry && (!number_text(entry, text, &size) || !read_fraction(text, size, &number)))
+  if (value && (!number_text(value, text, &size) || !read_fraction(text, size, &number)))
     return "ERR value is not a valid float";
   *sum = number + by;
   return isnan(*sum) || isinf(*sum) ? "ERR increment would produce NaN or Infinity" : NULL;
@@ -131,11 +131,11 @@ void neap_port_incrbyfloat(neap_port_call *call) {
   size_t size = 0;
   int code = 0;
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, true);
+  const neap_port_value *value = neap_port_open(call, key, true);
   if (fraction_arg(call, 2, &by)) {
-    const char *fault = add_fraction(entry, by, &sum);
+    const char *fault = add_fraction(value, by, &sum);
     if (fault == NULL) size = write_fraction(sum, text, sizeof text);
-    if (size > 0) code = store_kept(call, key, (neap_view){text, size}, entry);
+    if (size > 0) code = store_kept(call, key, (neap_view){text, size}, value);
     if (fault)
       neap_port_put_error(call, fault);
     else if (code)
@@ -149,14 +149,15 @@ void neap_port_incrbyfloat(neap_port_call *call) {
 /* --- bytes */
 
 /* The value that is there with more behind it, as one that is put in parts. */
-static int append(neap_port_call *call, neap_view key, const neap_entry *entry, neap_view more) {
-  neap_put_options options = {.ttl_ms = NEAP_MAX(neap_port_ttl(call, neap_port_expires(call, entry)), 1u)};
+static int append(neap_port_call *call, neap_view key, const neap_port_value *value, neap_view more) {
+  neap_put_options options = {.ttl_ms = NEAP_MAX(neap_port_ttl(call, neap_port_expires(call, value)), 1u)};
+  if (call->front->port) return neap_port_write_joined(call, key, value, more, options.ttl_ms);
   neap_fill *fill;
   neap_view piece;
   int code =
-      neap_cache_put_begin(call->keys->cache, key, neap_entry_size(entry) + more.size, &options, &fill);
+      neap_cache_put_begin(call->keys->cache, key, neap_port_value_size(value) + more.size, &options, &fill);
   if (code) return code;
-  for (size_t i = 0; code == 0 && (piece = neap_entry_piece(entry, i)).size > 0; i++)
+  for (size_t i = 0; code == 0 && (piece = neap_port_value_piece(value, i)).size > 0; i++)
     code = neap_fill_append(fill, piece);
   if (code == 0 && more.size > 0) code = neap_fill_append(fill, more);
   if (code == 0) {
@@ -170,9 +171,9 @@ static int append(neap_port_call *call, neap_view key, const neap_entry *entry, 
 
 void neap_port_append(neap_port_call *call) {
   neap_view key = neap_port_arg(call, 1), more = neap_port_arg(call, 2);
-  const neap_entry *entry = neap_port_open(call, key, true);
-  uint64_t size = (entry ? neap_entry_size(entry) : 0) + more.size;
-  int code = entry ? append(call, key, entry, more) : neap_port_store(call, key, more, NEAP_TTL_DEFAULT);
+  const neap_port_value *value = neap_port_open(call, key, true);
+  uint64_t size = (value ? neap_port_value_size(value) : 0) + more.size;
+  int code = value ? append(call, key, value, more) : neap_port_store(call, key, more, NEAP_TTL_DEFAULT);
   if (code == NEAP_EREFUSED) {
     neap_port_remove(call, key);
     code = 0;

@@ -66,7 +66,12 @@ static void put_piece(neap_port_call *call, const neap_entry *entry, neap_view b
       (neap_port_piece){.at = reply->out.size, .bytes = bytes, .entry = (neap_entry *)entry};
 }
 
-void neap_port_put_value(neap_port_call *call, const neap_entry *entry) {
+void neap_port_put_value(neap_port_call *call, const neap_port_value *value) {
+  const neap_entry *entry = value->entry;
+  if (NEAP_UNLIKELY(entry == NULL)) { /* what the errand holds is in one piece, and gone with it */
+    neap_resp_put_bulk(call->out, neap_tier_value_piece(&value->outside, 0));
+    return;
+  }
   uint64_t size = neap_entry_size(entry);
   if (size <= NEAP_PORT_COPY_MAX) {
     neap_resp_put_bulk(call->out, neap_entry_piece(entry, 0));
@@ -133,6 +138,12 @@ void neap_port_put_verbatim(neap_port_call *call, neap_view text) {
 void neap_port_put_failure(neap_port_call *call, int code) {
   if (code == NEAP_EROOM || code == NEAP_ENOMEM)
     neap_port_put_error(call, "OOM command not allowed when used memory > 'maxmemory'.");
+  else if (code == NEAP_EUNAVAIL)
+    neap_port_put_error(call, "ERR a tier cannot be reached: a write may have been done or not");
+  else if (code == NEAP_EUNKNOWN || code == NEAP_ETIMEDOUT)
+    neap_port_put_error(call, "ERR a tier did not answer in time: a write may have been done or not");
+  else if (code == NEAP_EBUSY)
+    neap_port_put_error(call, "ERR too much is under way: try again");
   else
     neap_port_put_errorf(call, "ERR %s", neap_strerror(code));
 }

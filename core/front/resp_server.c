@@ -102,6 +102,22 @@ static void say_stats(info *out) {
       stats->hit_rate, atomic_load(&keys->closed_stalled), atomic_load(&keys->closed_room));
 }
 
+static void say_tiers(info *out) {
+  static const char *const states[] = {[NEAP_TIER_BREAKER_CLOSED] = "closed",
+                                       [NEAP_TIER_BREAKER_OPEN] = "open",
+                                       [NEAP_TIER_BREAKER_HALF_OPEN] = "half-open"};
+  neap_tiers_stats stats = {0};
+  if (out->call->front->port) neap_tiers_stats_get(out->call->keys->tiers.cascade, &stats);
+  for (int i = 1; i < stats.tier_count; i++) {
+    const neap_tier_stats *tier = &stats.tiers[i];
+    say(out,
+        "neap_tier%d:name=%s,breaker=%s,hits=%" PRIu64 ",misses=%" PRIu64 ",sets=%" PRIu64 ",deletes=%" PRIu64
+        ",errors=%" PRIu64 ",waiting=%" PRIu64 "\r\n",
+        i, tier->name, states[tier->breaker], tier->hits, tier->misses, tier->sets, tier->deletes,
+        tier->errors, tier->waiting);
+  }
+}
+
 static void say_replication(info *out) {
   say(out, "role:master\r\nconnected_slaves:0\r\n");
 }
@@ -117,10 +133,15 @@ static void say_keyspace(info *out) {
 static const struct {
   const char *name, *title;
   void (*say)(info *out);
-} sections[] = {{"server", "Server", say_server},    {"clients", "Clients", say_clients},
-                {"memory", "Memory", say_memory},    {"persistence", "Persistence", say_persistence},
-                {"stats", "Stats", say_stats},       {"replication", "Replication", say_replication},
-                {"cluster", "Cluster", say_cluster}, {"keyspace", "Keyspace", say_keyspace}};
+} sections[] = {{"server", "Server", say_server},
+                {"clients", "Clients", say_clients},
+                {"memory", "Memory", say_memory},
+                {"persistence", "Persistence", say_persistence},
+                {"stats", "Stats", say_stats},
+                {"tiers", "Tiers", say_tiers},
+                {"replication", "Replication", say_replication},
+                {"cluster", "Cluster", say_cluster},
+                {"keyspace", "Keyspace", say_keyspace}};
 
 static bool section_wanted(const neap_port_call *call, const char *name) {
   if (call->count == 1) return true;
@@ -195,25 +216,41 @@ void neap_port_config(neap_port_call *call) {
 /* --- NEAP.* */
 
 void neap_port_neap_version(neap_port_call *call) {
-  const neap_entry *entry;
-  neap_entry_info about;
   neap_port_borrow(call->front);
-  if (neap_store_find(call->keys->cache, neap_port_arg(call, 1), &entry)) {
+  const neap_port_value *value = neap_port_look(call, neap_port_arg(call, 1), false);
+  if (value)
+    neap_resp_put_integer(call->out, (int64_t)neap_port_value_version(call, value));
+  else
     neap_resp_put_null(call->out);
-    return;
-  }
-  neap_entry_info_get(call->keys->cache, entry, &about);
-  neap_resp_put_integer(call->out, (int64_t)about.version);
 }
 
 /* Of memory alone no more can be promised. */
-void neap_port_neap_consistency(neap_port_call *call) {
+static void consistency_of_memory(neap_port_call *call) {
   if (call->count == 1 || (call->count == 2 && neap_port_arg_is(call, 1, "local")))
     neap_port_put_text(call, "local");
   else if (call->count == 2 && (neap_port_arg_is(call, 1, "eventual") || neap_port_arg_is(call, 1, "strong")))
     neap_port_put_error(call, "ERR there is no tier below memory: only local can be promised");
   else
     neap_port_put_syntax_error(call);
+}
+
+/* Of this connection, from now on. */
+void neap_port_neap_consistency(neap_port_call *call) {
+  static const char *const words[] = {[NEAP_CONSISTENCY_LOCAL] = "local",
+                                      [NEAP_CONSISTENCY_EVENTUAL] = "eventual",
+                                      [NEAP_CONSISTENCY_STRONG] = "strong"};
+  if (call->front->port == NULL) {
+    consistency_of_memory(call);
+    return;
+  }
+  size_t said = call->count == 1 ? call->client->consistency : NEAP_CONSISTENCY_LOCAL;
+  while (call->count == 2 && said < NEAP_COUNT_OF(words) && !neap_port_arg_is(call, 1, words[said])) said++;
+  if (call->count > 2 || said == NEAP_COUNT_OF(words)) {
+    neap_port_put_syntax_error(call);
+    return;
+  }
+  call->client->consistency = (neap_consistency)said;
+  neap_port_put_text(call, words[said]);
 }
 
 void neap_port_neap_policy(neap_port_call *call) {

@@ -5,9 +5,9 @@
 
 /* hot: */
 static void put_key(neap_port_call *call, neap_view key) {
-  const neap_entry *entry;
-  if (neap_cache_get(call->keys->cache, key, &entry) == 0)
-    neap_port_put_value(call, entry);
+  const neap_port_value *value = neap_port_look(call, key, true);
+  if (value)
+    neap_port_put_value(call, value);
   else
     neap_resp_put_null(call->out);
 }
@@ -25,10 +25,9 @@ void neap_port_mget(neap_port_call *call) {
 }
 
 void neap_port_strlen(neap_port_call *call) {
-  const neap_entry *entry;
   neap_port_borrow(call->front);
-  bool there = neap_cache_get(call->keys->cache, neap_port_arg(call, 1), &entry) == 0;
-  neap_resp_put_integer(call->out, there ? (int64_t)neap_entry_size(entry) : 0);
+  const neap_port_value *value = neap_port_look(call, neap_port_arg(call, 1), true);
+  neap_resp_put_integer(call->out, value ? (int64_t)neap_port_value_size(value) : 0);
 }
 
 /* --- options of SET and GETEX */
@@ -142,9 +141,9 @@ static void set_plainly(neap_port_call *call, int64_t expires) {
   put_result(call, code);
 }
 
-static void put_old(neap_port_call *call, const neap_entry *entry) {
-  if (entry)
-    neap_port_put_value(call, entry);
+static void put_old(neap_port_call *call, const neap_port_value *value) {
+  if (value)
+    neap_port_put_value(call, value);
   else
     neap_resp_put_null(call->out);
 }
@@ -153,12 +152,12 @@ static void put_old(neap_port_call *call, const neap_entry *entry) {
 static void set_so(neap_port_call *call, const settings *set, int64_t expires) {
   neap_view key = neap_port_arg(call, 1);
   size_t before = call->out->size;
-  const neap_entry *entry = neap_port_open(call, key, set->flags & SET_GET);
-  bool sets = !(entry ? set->flags & SET_NX : set->flags & SET_XX);
+  const neap_port_value *value = neap_port_open(call, key, set->flags & SET_GET);
+  bool sets = !(value ? set->flags & SET_NX : set->flags & SET_XX);
   int code = 0;
-  if (set->flags & SET_GET) put_old(call, entry);
-  if (entry && (set->flags & SET_KEEPTTL)) expires = neap_port_expires(call, entry);
-  if (sets && entry && (set->flags & SET_KEEPTTL) && expires == NEAP_PORT_NEVER)
+  if (set->flags & SET_GET) put_old(call, value);
+  if (value && (set->flags & SET_KEEPTTL)) expires = neap_port_expires(call, value);
+  if (sets && value && (set->flags & SET_KEEPTTL) && expires == NEAP_PORT_NEVER)
     code = neap_port_store(call, key, neap_port_arg(call, 2), NEAP_TTL_NEVER);
   else if (sets)
     code = put(call, key, neap_port_arg(call, 2), expires);
@@ -194,13 +193,13 @@ void neap_port_psetex(neap_port_call *call) {
 
 void neap_port_setnx(neap_port_call *call) {
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, false);
-  int code = entry ? 0 : put(call, key, neap_port_arg(call, 2), NEAP_PORT_NEVER);
+  const neap_port_value *value = neap_port_open(call, key, false);
+  int code = value ? 0 : put(call, key, neap_port_arg(call, 2), NEAP_PORT_NEVER);
   neap_port_done(call, key);
   if (code)
     neap_port_put_failure(call, code);
   else
-    neap_resp_put_integer(call->out, entry == NULL);
+    neap_resp_put_integer(call->out, value == NULL);
 }
 
 void neap_port_getset(neap_port_call *call) {
@@ -213,7 +212,8 @@ void neap_port_mset(neap_port_call *call) {
     neap_port_put_error(call, "ERR wrong number of arguments for 'mset' command");
     return;
   }
-  for (size_t i = 1; i < call->count && code == 0; i += 2) {
+  if (call->front->port) code = neap_port_write_all(call);
+  for (size_t i = 1; i < call->count && code == 0 && !call->front->port; i += 2) {
     neap_view key = neap_port_arg(call, i);
     neap_port_lock(call->keys, key);
     code = put(call, key, neap_port_arg(call, i + 1), NEAP_PORT_NEVER);
@@ -226,9 +226,9 @@ void neap_port_mset(neap_port_call *call) {
 
 void neap_port_getdel(neap_port_call *call) {
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, true);
-  put_old(call, entry);
-  if (entry) neap_port_remove(call, key);
+  const neap_port_value *value = neap_port_open(call, key, true);
+  put_old(call, value);
+  if (value) neap_port_remove(call, key);
   neap_port_done(call, key);
 }
 
@@ -237,11 +237,11 @@ void neap_port_getex(neap_port_call *call) {
   int64_t expires = NEAP_PORT_NEVER;
   if (!read_settings(call, 2, false, &set)) return;
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, true);
-  if (entry == NULL) {
+  const neap_port_value *value = neap_port_open(call, key, true);
+  if (value == NULL) {
     neap_resp_put_null(call->out);
   } else if (read_times(call, &set, &expires)) {
-    neap_port_put_value(call, entry);
+    neap_port_put_value(call, value);
     if (set.time || (set.flags & SET_PERSIST)) neap_port_expire_at(call, key, expires);
   }
   neap_port_done(call, key);

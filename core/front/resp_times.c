@@ -4,6 +4,10 @@
 bool neap_port_expire_at(neap_port_call *call, neap_view key, int64_t expires) {
   uint64_t ttl_ms = neap_port_ttl(call, expires);
   if (ttl_ms == 0) return neap_port_remove(call, key);
+  if (call->front->port) {
+    neap_port_write_joined(call, key, &call->value, (neap_view){"", 0}, ttl_ms);
+    return false;
+  }
   if (neap_cache_touch(call->keys->cache, key, ttl_ms) == 0) neap_port_changed(call, key);
   return false;
 }
@@ -61,8 +65,8 @@ static void expire(neap_port_call *call, bool seconds, bool from_now) {
   if (!read_conditions(call, &conditions) || !read_when(call, seconds, from_now, &when)) return;
   if (when == NEAP_PORT_NEVER) when--; /* long past, all the same */
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, false);
-  bool done = entry && holds(conditions, neap_port_expires(call, entry), when);
+  const neap_port_value *value = neap_port_open(call, key, false);
+  bool done = value && holds(conditions, neap_port_expires(call, value), when);
   if (done) neap_port_expire_at(call, key, when);
   neap_port_done(call, key);
   neap_resp_put_integer(call->out, done);
@@ -83,8 +87,8 @@ void neap_port_pexpireat(neap_port_call *call) {
 
 void neap_port_persist(neap_port_call *call) {
   neap_view key = neap_port_arg(call, 1);
-  const neap_entry *entry = neap_port_open(call, key, false);
-  bool done = entry && neap_port_expires(call, entry) != NEAP_PORT_NEVER;
+  const neap_port_value *value = neap_port_open(call, key, false);
+  bool done = value && neap_port_expires(call, value) != NEAP_PORT_NEVER;
   if (done) neap_port_expire_at(call, key, NEAP_PORT_NEVER);
   neap_port_done(call, key);
   neap_resp_put_integer(call->out, done);
@@ -93,10 +97,9 @@ void neap_port_persist(neap_port_call *call) {
 /* --- how long it stays */
 
 static int64_t expires_of(neap_port_call *call) {
-  const neap_entry *entry;
   neap_port_borrow(call->front);
-  if (neap_store_find(call->keys->cache, neap_port_arg(call, 1), &entry)) return NEAP_PORT_GONE;
-  return neap_port_expires(call, entry);
+  const neap_port_value *value = neap_port_look(call, neap_port_arg(call, 1), false);
+  return value ? neap_port_expires(call, value) : NEAP_PORT_GONE;
 }
 
 static void put_time(neap_port_call *call, int64_t ms, bool seconds) {

@@ -115,7 +115,7 @@ static void deliver(neap_resp_front *front, message *told) {
       send_to(open);
       open = NULL;
     }
-    if (is_there(told) && told->client->sending) {
+    if (is_there(told) && (told->client->sending || told->client->errand)) {
       keep_for_later(told->client, told);
     } else if (is_there(told)) {
       open = told->client;

@@ -54,6 +54,7 @@ static inline const neap_match_field *fields_of(neap_config_box *box, const json
 
 /* config_tiers.c: the tiers of the cache. False when out of memory. */
 bool neap_config_read_tiers(neap_config_box *box, const json_t *from);
+void neap_config_read_keys(neap_config_box *box, const json_t *from);
 /* config_actions.c: data tables, and the actions of a route, in the box. False and NULL when out of memory.
  */
 bool neap_config_read_tables(neap_config_box *box, const json_t *list);

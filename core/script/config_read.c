@@ -68,6 +68,7 @@ static bool read_caches(neap_config_box *box) {
   const json_t *cache = json_object_get(box->tree, "cache");
   config->cache_enabled = true_at(cache, "enabled");
   if (!neap_config_read_tiers(box, json_object_get(box->tree, "tiers"))) return false;
+  neap_config_read_keys(box, json_object_get(box->tree, "keys"));
   return read_cache(box, cache, &config->cache, &config->cache_source) &&
          read_cache(box, json_object_get(box->tree, "keys"), &config->keys, &config->keys_source);
 }

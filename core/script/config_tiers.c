@@ -77,3 +77,30 @@ bool neap_config_read_tiers(neap_config_box *box, const json_t *from) {
   free(text);
   return true;
 }
+
+/* --- keys of RESP ports */
+
+static neap_config_mode mode_of(const char *text) {
+  if (strcmp(text, "behind") == 0) return NEAP_CONFIG_BEHIND;
+  return strcmp(text, "around") == 0 ? NEAP_CONFIG_AROUND : NEAP_CONFIG_THROUGH;
+}
+
+static neap_config_consistency consistency_of(const char *text) {
+  if (strcmp(text, "local") == 0) return NEAP_CONFIG_LOCAL;
+  return strcmp(text, "strong") == 0 ? NEAP_CONFIG_STRONG : NEAP_CONFIG_EVENTUAL;
+}
+
+void neap_config_read_keys(neap_config_box *box, const json_t *from) {
+  neap_config_keys *keys = &box->config.keys_tiers;
+  *keys = (neap_config_keys){.tiers = (uint32_t)number_at(from, "tiers"),
+                             .mode = mode_of(text_at(from, "mode")),
+                             .consistency = consistency_of(text_at(from, "consistency")),
+                             .prefix = text_at(from, "prefix"),
+                             .timeout_ms = number_at(from, "tier_timeout"),
+                             .failures_shown = strcmp(text_at(from, "on_failure"), "error") == 0};
+  const uint64_t parts[] = {keys->tiers,           keys->mode,
+                            keys->consistency,     neap_hash_bytes(keys->prefix, strlen(keys->prefix)),
+                            keys->timeout_ms,      keys->failures_shown,
+                            box->config.tiers.hash};
+  keys->hash = keys->tiers ? neap_hash_bytes((const char *)parts, sizeof parts) : 0;
+}

@@ -211,6 +211,28 @@ typedef struct neap_config_tiers {
   uint64_t hash; /* of all of it: equal settings hash alike */
 } neap_config_tiers;
 
+typedef enum neap_config_mode {
+  NEAP_CONFIG_THROUGH,
+  NEAP_CONFIG_BEHIND,
+  NEAP_CONFIG_AROUND
+} neap_config_mode;
+typedef enum neap_config_consistency {
+  NEAP_CONFIG_LOCAL,
+  NEAP_CONFIG_EVENTUAL,
+  NEAP_CONFIG_STRONG
+} neap_config_consistency;
+
+/* The keys of RESP ports in those tiers. */
+typedef struct neap_config_keys {
+  uint32_t tiers; /* NEAP_TIER_FLAG_...; 0: they lie in memory alone */
+  neap_config_mode mode;
+  neap_config_consistency consistency; /* of clients that say nothing */
+  const char *prefix;                  /* in Redis */
+  uint64_t timeout_ms;                 /* of a command, for all tiers */
+  bool failures_shown;                 /* a read that no tier answers is an error */
+  uint64_t hash;                       /* of all of it */
+} neap_config_keys;
+
 enum { NEAP_TIER_FLAG_REDIS = 1, NEAP_TIER_FLAG_CDN = 2 };
 
 typedef struct neap_config {
@@ -223,6 +245,7 @@ typedef struct neap_config {
   bool keys_enabled;        /* there is a RESP port */
   neap_cache_options keys;  /* what it serves */
   const char *keys_source;
+  neap_config_keys keys_tiers;
   const neap_config_pool *pools;
   size_t pool_count;
   const neap_config_table *tables;

@@ -262,6 +262,7 @@ struct neap_reload_plan {
   neap_cascade *cascade; /* of tiers, made new, where they change; NULL: there are to be none */
   bool tiers_change;
   neap_keyspace *keys; /* the same */
+  neap_cascade *keys_cascade;
   bool control_changes, admin_changes;
   int admin_socket;   /* bound anew; -1: none */
   neap_local control; /* made new; socket -1: none */
@@ -336,6 +337,8 @@ struct neap_gateway {
   neap_cascade *cascades; /* those that are left, too */
   neap_cache *keys_cache; /* of the RESP ports; NULL: there has been none. Both stay, once made */
   neap_keyspace *keys;
+  neap_cascade *keys_cascade; /* of tiers below them; NULL: none */
+  uint32_t flushes;           /* of cascades, under way before the end */
   _Atomic(neap_generation_set *) current;
   neap_loaded *loaded; /* the one in force */
   neap_loaded *retired;

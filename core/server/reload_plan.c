@@ -130,7 +130,13 @@ static int prepare_keys(neap_reload_plan *plan, neap_err *err) {
   int code = prepare_policy(plan, gateway->keys_cache, &options, &plan->keys_cache, err);
   if (code || gateway->keys) return code;
   code = neap_keyspace_create(plan->keys_cache, gateway->host, &plan->keys);
-  return code ? neap_fail(err, code, "no keys: %s", neap_strerror(code)) : 0;
+  if (code) return neap_fail(err, code, "no keys: %s", neap_strerror(code));
+  if (config->keys_tiers.tiers == 0) return 0;
+  code = neap_cascade_create_keys(plan->gateway, config, plan->keys_cache, &plan->keys_cascade, err);
+  if (code) return code;
+  const neap_keyspace_tiers tiers = neap_cascade_of_keyspace(plan->keys_cascade, config);
+  neap_keyspace_set_tiers(plan->keys, &tiers);
+  return 0;
 }
 
 static int prepare_tiers(neap_reload_plan *plan, neap_err *err) {
@@ -165,8 +171,13 @@ static void commit_caches(neap_reload_plan *plan) {
   if (plan->keys_cache) {
     gateway->keys_cache = plan->keys_cache;
     gateway->keys = plan->keys;
+    if (plan->keys_cascade) neap_cascade_commit_keys(gateway, &plan->keys_cascade);
   } else if (config->keys_enabled) {
     set_limits(gateway, gateway->keys_cache, &config->keys);
+    if (!neap_cascade_is_keys_same(gateway->keys_cascade, config))
+      neap_gateway_log(
+          gateway, NEAP_LOG_WARN,
+          "server keys_tiers_pending text=\"tiers of keys change when the gateway starts anew\"");
   }
 }
 
@@ -318,6 +329,7 @@ void neap_plan_undo(neap_reload_plan *plan) {
   neap_cascade_destroy(&plan->cascade);
   neap_cache_destroy(&plan->cache);
   neap_keyspace_destroy(&plan->keys);
+  neap_cascade_destroy(&plan->keys_cascade);
   neap_cache_destroy(&plan->keys_cache);
   neap_loaded_destroy(&plan->loaded);
 }

@@ -1,5 +1,6 @@
 /* The tiers below the HTTP cache, as configured: one cascade for all workers, which lives over reloads as
- * long as its settings stay the same.
+ * long as its settings stay the same. And those below the keys of RESP ports, a cascade of their own in
+ * another space, which stays as it was made: what memory has is known by the versions that it gives out.
  *
  * A cascade is
  *   1 made       while a plan is prepared; nobody has it
@@ -10,6 +11,7 @@
  * Everything but create and what workers do with it is the control thread's. */
 #include "server/tiers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +22,9 @@ enum { FLUSH_MS = 2000, STOP_FLUSH_MS = 1000, MEMORY_BYTES = 1 << 20, RECOVERY_M
 struct neap_cascade {
   neap_cascade *next; /* of the gateway's */
   neap_gateway *gateway;
-  neap_cache *memory; /* takes nothing: the HTTP cache is in its place */
+  neap_cache *memory; /* takes nothing: the HTTP cache is in its place; NULL: the keys' is the first tier */
+  const char *ns;     /* of what lies in tiers */
+  const char *const *names; /* of tiers, by kind */
   neap_tiers *tiers;
   neap_tiers_port *port; /* the control thread's; NULL: none */
   neap_flow_tiers seen;  /* as workers see it, without a port */
@@ -28,6 +32,9 @@ struct neap_cascade {
   uint32_t users;        /* workers that have it, and the gateway while it is in force */
   neap_task end;
 };
+
+static const char *const names_of_http[] = {[NEAP_FLOW_REDIS] = "redis", [NEAP_FLOW_CDN] = "cdn"};
+static const char *const names_of_keys[] = {[NEAP_FLOW_REDIS] = "keys-redis", [NEAP_FLOW_CDN] = "keys-cdn"};
 
 /* --- made */
 
@@ -41,15 +48,20 @@ static int make_memory(neap_cascade *cascade, neap_err *err) {
   return neap_cache_create(cascade->gateway->engine, &options, &cascade->memory, err);
 }
 
-/* Times to live are those of HTTP: they are neither shortened nor passed. */
-static int make_tiers(neap_cascade *cascade, const neap_config_tiers *config, neap_err *err) {
+/* Times to live are those of HTTP or of clients: they are neither shortened nor passed. */
+static neap_tiers_options options_of(neap_cache *memory, const neap_config_tiers *config) {
   neap_tiers_options options;
   neap_tiers_options_init(&options);
-  options.memory = cascade->memory;
+  options.memory = memory;
   options.jitter_percent = 0;
   options.xfetch_beta = 0;
   options.fail_safe_max_ms = 0;
   options.negative_ttl_ms = config->negative_ttl_ms;
+  return options;
+}
+
+static int make_tiers(neap_cascade *cascade, const neap_config_tiers *config, neap_err *err) {
+  const neap_tiers_options options = options_of(cascade->memory, config);
   return neap_tiers_create(cascade->gateway->engine, &options, &cascade->tiers, err);
 }
 
@@ -84,7 +96,8 @@ static int check_tls(const neap_config_redis *config, neap_err *err) {
 /* What a record is larger than what it holds. */
 enum { ENVELOPE_EXTRA = 128 << 10 };
 
-static int add_redis(neap_cascade *cascade, const neap_config_redis *config, neap_err *err) {
+static int add_redis(neap_cascade *cascade, const neap_config_redis *config, const char *prefix,
+                     neap_err *err) {
   static const neap_tier_redis_layout layouts[] = {[NEAP_CONFIG_REDIS_SINGLE] = NEAP_TIER_REDIS_SINGLE,
                                                    [NEAP_CONFIG_REDIS_SENTINEL] = NEAP_TIER_REDIS_SENTINEL,
                                                    [NEAP_CONFIG_REDIS_CLUSTER] = NEAP_TIER_REDIS_CLUSTER};
@@ -106,27 +119,27 @@ static int add_redis(neap_cascade *cascade, const neap_config_redis *config, nea
   options.tls_certificate_file = config->certificate_file;
   options.tls_key_file = config->key_file;
   options.connect_timeout_ms = config->connect_timeout_ms;
-  options.prefix = config->prefix;
-  options.ns = "http";
+  options.prefix = prefix;
+  options.ns = cascade->ns;
   options.max_object = NEAP_MIN(config->tier.max_object + ENVELOPE_EXTRA, (uint64_t)1 << 30);
-  const neap_tier_options tier = tier_options(&config->tier, "redis");
+  const neap_tier_options tier = tier_options(&config->tier, cascade->names[NEAP_FLOW_REDIS]);
   int code = check_tls(config, err);
   if (code == 0) code = neap_tiers_add_redis(cascade->tiers, &options, &tier, err);
   if (code == 0) note_tier(cascade, NEAP_FLOW_REDIS, &config->tier);
   return code;
 }
 
-static int add_cdn(neap_cascade *cascade, const neap_config_cdn *config, neap_err *err) {
+static int add_cdn(neap_cascade *cascade, const neap_config_cdn *config, const char *url, neap_err *err) {
   if (!config->tier.set) return 0;
   const neap_tier_cdn_options options = {
-      .url = config->url,
+      .url = url,
       .bearer = config->bearer,
       .header = config->header,
       .purge_method = config->purge_method,
       .surrogate = config->surrogate,
       .max_object = (size_t)NEAP_MIN(config->tier.max_object + ENVELOPE_EXTRA, (uint64_t)1 << 30),
-      .ns = "http"};
-  const neap_tier_options tier = tier_options(&config->tier, "cdn");
+      .ns = cascade->ns};
+  const neap_tier_options tier = tier_options(&config->tier, cascade->names[NEAP_FLOW_CDN]);
   int code = neap_tiers_add_cdn(cascade->tiers, &options, &tier, err);
   if (code == 0) note_tier(cascade, NEAP_FLOW_CDN, &config->tier);
   return code;
@@ -151,12 +164,14 @@ int neap_cascade_create(neap_gateway *gateway, const neap_config_tiers *config, 
   neap_cascade *cascade = calloc(1, sizeof *cascade);
   if (cascade == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
   cascade->gateway = gateway;
+  cascade->ns = "http";
+  cascade->names = names_of_http;
   cascade->hash = config->hash;
   neap_err why = {0};
   int code = make_memory(cascade, &why);
   if (code == 0) code = make_tiers(cascade, config, &why);
-  if (code == 0) code = add_redis(cascade, &config->redis, &why);
-  if (code == 0) code = add_cdn(cascade, &config->cdn, &why);
+  if (code == 0) code = add_redis(cascade, &config->redis, config->redis.prefix, &why);
+  if (code == 0) code = add_cdn(cascade, &config->cdn, config->cdn.url, &why);
   if (code) {
     destroy(cascade);
     return neap_fail(err, code, "tiers: %s", why.text[0] ? why.text : neap_strerror(code));
@@ -178,7 +193,73 @@ bool neap_cascade_is_same(const neap_cascade *cascade, const neap_config_tiers *
   return cascade ? config->enabled && cascade->hash == config->hash : !config->enabled;
 }
 
+/* --- below the keys */
+
+enum { CDN_URL_ROOM = 2048 };
+
+/* A clear of the one does not reach the other's, nor do their keys meet. */
+static int add_cdn_of_keys(neap_cascade *cascade, const neap_config_cdn *config, neap_err *err) {
+  char url[CDN_URL_ROOM];
+  size_t size = strlen(config->url);
+  bool slash = size > 0 && config->url[size - 1] == '/';
+  snprintf(url, sizeof url, "%s%skeys", config->url, slash ? "" : "/");
+  return add_cdn(cascade, config, url, err);
+}
+
+int neap_cascade_create_keys(neap_gateway *gateway, const neap_config *config, neap_cache *memory,
+                             neap_cascade **out, neap_err *err) {
+  const neap_config_keys *keys = &config->keys_tiers;
+  neap_tiers_options options = options_of(memory, &config->tiers);
+  if (config->keys.default_ttl_ms)
+    options.default_ttl_ms = config->keys.default_ttl_ms;
+  else
+    options.default_ttl_ms = NEAP_TTL_NEVER;
+  options.consistency =
+      keys->consistency == NEAP_CONFIG_LOCAL ? NEAP_CONSISTENCY_LOCAL : NEAP_CONSISTENCY_EVENTUAL;
+  neap_cascade *cascade = calloc(1, sizeof *cascade);
+  if (cascade == NULL) return neap_fail(err, NEAP_ENOMEM, "out of memory");
+  cascade->gateway = gateway;
+  cascade->ns = "keys";
+  cascade->names = names_of_keys;
+  cascade->hash = keys->hash;
+  neap_err why = {0};
+  int code = neap_tiers_create(gateway->engine, &options, &cascade->tiers, &why);
+  if (code == 0) code = add_redis(cascade, &config->tiers.redis, keys->prefix, &why);
+  if (code == 0 && keys->tiers & NEAP_TIER_FLAG_CDN)
+    code = add_cdn_of_keys(cascade, &config->tiers.cdn, &why);
+  if (code) {
+    destroy(cascade);
+    return neap_fail(err, code, "tiers of keys: %s", why.text[0] ? why.text : neap_strerror(code));
+  }
+  *out = cascade;
+  return 0;
+}
+
+neap_keyspace_tiers neap_cascade_of_keyspace(const neap_cascade *cascade, const neap_config *config) {
+  static const neap_write_mode modes[] = {[NEAP_CONFIG_THROUGH] = NEAP_WRITE_THROUGH,
+                                          [NEAP_CONFIG_BEHIND] = NEAP_WRITE_BEHIND,
+                                          [NEAP_CONFIG_AROUND] = NEAP_WRITE_AROUND};
+  static const neap_consistency promises[] = {[NEAP_CONFIG_LOCAL] = NEAP_CONSISTENCY_LOCAL,
+                                              [NEAP_CONFIG_EVENTUAL] = NEAP_CONSISTENCY_EVENTUAL,
+                                              [NEAP_CONFIG_STRONG] = NEAP_CONSISTENCY_STRONG};
+  const neap_config_keys *keys = &config->keys_tiers;
+  return (neap_keyspace_tiers){.cascade = cascade->tiers,
+                               .consistency = promises[keys->consistency],
+                               .mode = modes[keys->mode],
+                               .timeout_ms = keys->timeout_ms,
+                               .max_object = config->tiers.redis.tier.max_object,
+                               .failures_shown = keys->failures_shown};
+}
+
+bool neap_cascade_is_keys_same(const neap_cascade *cascade, const neap_config *config) {
+  return config->keys_tiers.hash == (cascade ? cascade->hash : 0);
+}
+
 /* --- a worker's part */
+
+int neap_cascade_attach_keys(neap_cascade *cascade, neap_loop *loop, neap_tiers_port **out, neap_err *err) {
+  return neap_tiers_attach_loop(cascade->tiers, loop, out, err);
+}
 
 int neap_cascade_attach(neap_cascade *cascade, neap_loop *loop, neap_flow_tiers *out, neap_err *err) {
   *out = cascade->seen;
@@ -219,15 +300,24 @@ void neap_cascade_use(neap_cascade *cascade) {
   cascade->users++;
 }
 
-static void put_in_force(neap_gateway *gateway, neap_cascade *cascade) {
+static void enlist(neap_gateway *gateway, neap_cascade *cascade) {
   neap_err err;
-  gateway->cascade = cascade;
-  if (cascade == NULL) return;
   cascade->next = gateway->cascades;
   gateway->cascades = cascade;
   cascade->users = 1;
   if (neap_tiers_attach_loop(cascade->tiers, gateway->loop, &cascade->port, &err))
     neap_gateway_log(gateway, NEAP_LOG_ERROR, "server tiers_failed error=\"%s\"", err.text);
+}
+
+static void put_in_force(neap_gateway *gateway, neap_cascade *cascade) {
+  gateway->cascade = cascade;
+  if (cascade) enlist(gateway, cascade);
+}
+
+void neap_cascade_commit_keys(neap_gateway *gateway, neap_cascade **made) {
+  gateway->keys_cascade = *made;
+  enlist(gateway, *made);
+  *made = NULL;
 }
 
 void neap_cascade_commit(neap_gateway *gateway, neap_cascade **made, bool changes) {
@@ -248,14 +338,19 @@ static void on_stopped(void *user, neap_tier_reply *reply) {
   if (reply->code)
     neap_gateway_log(gateway, NEAP_LOG_WARN, "server tiers_not_flushed error=\"%s\"",
                      neap_strerror(reply->code));
-  neap_loop_stop(gateway->loop);
+  if (--gateway->flushes == 0) neap_loop_stop(gateway->loop);
+}
+
+static void flush(neap_gateway *gateway, const neap_cascade *cascade) {
+  if (cascade && cascade->port &&
+      neap_tiers_flush(cascade->port, STOP_FLUSH_MS, on_stopped, gateway) == NEAP_EPENDING)
+    gateway->flushes++;
 }
 
 void neap_cascades_stop(neap_gateway *gateway) {
-  neap_cascade *cascade = gateway->cascade;
-  if (cascade == NULL || cascade->port == NULL ||
-      neap_tiers_flush(cascade->port, STOP_FLUSH_MS, on_stopped, gateway) != NEAP_EPENDING)
-    neap_loop_stop(gateway->loop);
+  flush(gateway, gateway->cascade);
+  flush(gateway, gateway->keys_cascade);
+  if (gateway->flushes == 0) neap_loop_stop(gateway->loop);
 }
 
 void neap_cascades_destroy(neap_gateway *gateway) {
@@ -264,7 +359,7 @@ void neap_cascades_destroy(neap_gateway *gateway) {
     neap_loop_take_back(gateway->loop, &cascade->end);
     forget(cascade);
   }
-  gateway->cascade = NULL;
+  gateway->cascade = gateway->keys_cascade = NULL;
 }
 
 /* --- seeing */
@@ -273,11 +368,9 @@ static const char *const states[] = {[NEAP_TIER_BREAKER_CLOSED] = "closed",
                                      [NEAP_TIER_BREAKER_OPEN] = "open",
                                      [NEAP_TIER_BREAKER_HALF_OPEN] = "half-open"};
 
-json_t *neap_cascade_status(const neap_gateway *gateway) {
-  json_t *list = json_array();
-  if (gateway->cascade == NULL) return list;
+static void put_status(const neap_cascade *cascade, json_t *list) {
   neap_tiers_stats stats;
-  neap_tiers_stats_get(gateway->cascade->tiers, &stats);
+  neap_tiers_stats_get(cascade->tiers, &stats);
   for (int i = 1; i < stats.tier_count; i++) {
     const neap_tier_stats *tier = &stats.tiers[i];
     json_array_append_new(list,
@@ -286,6 +379,12 @@ json_t *neap_cascade_status(const neap_gateway *gateway) {
                                     (json_int_t)tier->hits, "errors", (json_int_t)tier->errors, "waiting",
                                     (json_int_t)tier->waiting, "p99_ms", (double)tier->latency.p99_ns / 1e6));
   }
+}
+
+json_t *neap_cascade_status(const neap_gateway *gateway) {
+  json_t *list = json_array();
+  if (gateway->cascade) put_status(gateway->cascade, list);
+  if (gateway->keys_cascade) put_status(gateway->keys_cascade, list);
   return list;
 }
 
@@ -325,19 +424,24 @@ void neap_cascade_expose(const neap_gateway *gateway, neap_exposition *out) {
                  {NEAP_METRIC_TIER_BYTES, offsetof(neap_tier_stats, bytes_written), "written"},
                  {NEAP_METRIC_TIER_WAITING, offsetof(neap_tier_stats, waiting), NULL},
                  {NEAP_METRIC_TIER_OPENED, offsetof(neap_tier_stats, breaker_opened), NULL}};
-  if (gateway->cascade == NULL) return;
-  neap_tiers_stats stats;
-  neap_tiers_stats_get(gateway->cascade->tiers, &stats);
+  const neap_cascade *cascades[] = {gateway->cascade, gateway->keys_cascade};
+  neap_tier_stats tiers[2 * NEAP_TIERS_MAX];
+  int count = 0;
+  for (size_t i = 0; i < NEAP_COUNT_OF(cascades); i++) {
+    neap_tiers_stats stats;
+    if (cascades[i] == NULL) continue;
+    neap_tiers_stats_get(cascades[i]->tiers, &stats);
+    for (int j = 1; j < stats.tier_count; j++) tiers[count++] = stats.tiers[j];
+  }
   for (size_t f = 0; f < NEAP_COUNT_OF(figures); f++)
-    for (int i = 1; i < stats.tier_count; i++) {
+    for (int i = 0; i < count; i++) {
       uint64_t value;
-      memcpy(&value, (const char *)&stats.tiers[i] + figures[f].offset, sizeof value);
-      neap_expose(out, figures[f].metric, (double)value,
-                  (const char *[]){stats.tiers[i].name, figures[f].label});
+      memcpy(&value, (const char *)&tiers[i] + figures[f].offset, sizeof value);
+      neap_expose(out, figures[f].metric, (double)value, (const char *[]){tiers[i].name, figures[f].label});
     }
-  for (int i = 1; i < stats.tier_count; i++)
+  for (int i = 0; i < count; i++)
     for (size_t state = 0; state < NEAP_COUNT_OF(states); state++)
-      neap_expose(out, NEAP_METRIC_TIER_BREAKER, stats.tiers[i].breaker == (neap_tier_breaker_state)state,
-                  (const char *[]){stats.tiers[i].name, states[state]});
-  for (int i = 1; i < stats.tier_count; i++) expose_latency(out, &stats.tiers[i]);
+      neap_expose(out, NEAP_METRIC_TIER_BREAKER, tiers[i].breaker == (neap_tier_breaker_state)state,
+                  (const char *[]){tiers[i].name, states[state]});
+  for (int i = 0; i < count; i++) expose_latency(out, &tiers[i]);
 }

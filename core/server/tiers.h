@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "flow/flow.h"
+#include "front/front.h"
 #include "observe/observe.h"
 #include "script/script.h"
 #include "server/server.h"
@@ -21,6 +22,18 @@ void neap_cascade_destroy(neap_cascade **cascade);
 bool neap_cascade_is_same(const neap_cascade *cascade, const neap_config_tiers *config);
 /* Where `changes`: puts *made (taken; NULL for none) in force. All workers get what is in force. */
 void neap_cascade_commit(neap_gateway *gateway, neap_cascade **made, bool changes);
+
+/* The same for the keys of RESP ports, with `memory` as the first tier, which outlives it. */
+int neap_cascade_create_keys(neap_gateway *gateway, const neap_config *config, neap_cache *memory,
+                             neap_cascade **out, neap_err *err);
+/* Puts that one in force, for good. */
+void neap_cascade_commit_keys(neap_gateway *gateway, neap_cascade **made);
+/* Opens a worker's port to it. On the worker. */
+int neap_cascade_attach_keys(neap_cascade *cascade, neap_loop *loop, neap_tiers_port **out, neap_err *err);
+/* What the keyspace over it goes by. */
+neap_keyspace_tiers neap_cascade_of_keyspace(const neap_cascade *cascade, const neap_config *config);
+/* The keys' tiers, NULL for none, are what the configuration says. */
+bool neap_cascade_is_keys_same(const neap_cascade *cascade, const neap_config *config);
 
 /* Opens a worker's port, which *out then has. On the worker. */
 int neap_cascade_attach(neap_cascade *cascade, neap_loop *loop, neap_flow_tiers *out, neap_err *err);

@@ -24,8 +24,9 @@ struct neap_worker {
   neap_flow flow;
   neap_timer log_wait;
   worker_mouth *mouths;
-  neap_cascade *cascade; /* of tiers; NULL: none */
-  neap_flow_tiers tiers; /* as its exchanges see it */
+  neap_cascade *cascade;      /* of tiers; NULL: none */
+  neap_flow_tiers tiers;      /* as its exchanges see it */
+  neap_tiers_port *keys_port; /* to the tiers of keys; NULL: none, or none yet */
   bool draining, told;
   neap_worker_done done;
   neap_task stop;
@@ -50,7 +51,14 @@ static int open_http(neap_worker *worker, worker_mouth *made, const neap_listene
 }
 
 static int open_resp(neap_worker *worker, worker_mouth *made, const neap_listener_change *change) {
-  int code = neap_resp_front_create(worker->loop, worker->gateway->keys, &change->resp_options, &made->resp);
+  neap_cascade *cascade = worker->gateway->keys_cascade;
+  neap_err err;
+  int code = 0;
+  if (cascade && worker->keys_port == NULL)
+    code = neap_cascade_attach_keys(cascade, worker->loop, &worker->keys_port, &err);
+  if (code == 0)
+    code = neap_resp_front_create(worker->loop, worker->gateway->keys, worker->keys_port,
+                                  &change->resp_options, &made->resp);
   if (code) return code;
   return neap_listener_open(worker->loop, change->socket, neap_resp_front_accept, made->resp,
                             &made->listener);
@@ -285,6 +293,7 @@ static void *run(void *user) {
   sweep(worker);
   neap_flow_drop_mirrors(&worker->flow);
   leave_tiers(worker);
+  neap_tiers_detach(&worker->keys_port);
   neap_timer_clear(&worker->log_wait);
   neap_access_log_close(&worker->flow.log);
   neap_flow_stop_probes(&worker->flow);

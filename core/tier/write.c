@@ -295,6 +295,8 @@ static bool use_key(neap_tier_write *write, neap_view key) {
   write->key = neap_tier_key_use(tiers, shard, hash, key);
   if (write->key && !write->fill) {
     write->key->writes++;
+    /* what this node has seen was there before, whatever its clock says */
+    write->made_us = NEAP_MAX(write->made_us, write->key->floor);
     if (write->mask & ~(uint32_t)NEAP_TIER_MEMORY && neap_tier_rules(tiers, NEAP_TIER_SUSPECT))
       mark_suspect(tiers, key);
   }

@@ -392,6 +392,16 @@ local function check_tiers(report, overrides)
   return tiers.finish(rules or {}, called, given)
 end
 
+local function check_keys(report, overrides, below)
+  local keys = check_once("keys", report, overrides) or {}
+  local given = { declaration = { name = "keys", file = "environment" }, report = report }
+  for _, declaration in ipairs(declarations) do
+    if declaration.name == "keys" then given = { declaration = declaration, report = report } end
+  end
+  keys.tiers = tiers.flags_of_keys(keys, below, given)
+  return keys
+end
+
 --- Checks everything that was declared.
 ---@param input table name, text, environment, instead, shipped, files, nearest(word, words), find_policy(domain, name)
 ---@return string json, string report, boolean fatal, table<integer, function> when, table<integer, function> pick,
@@ -420,7 +430,7 @@ function M.finish(input)
   out.tables = actions.finish_tables(tables)
   local cached
   out.cache, cached = check_once("cache", report, overrides)
-  out.keys = check_once("keys", report, overrides)
+  out.keys = check_keys(report, overrides, out.tiers)
   out.log = check_once("log", report, overrides)
   out.engine = check_once("engine", report, overrides)
   out.control = check_once("control", report, overrides)

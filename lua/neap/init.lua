@@ -109,6 +109,12 @@ function M.cache(options) declare("cache", options) end
 function M.tiers(options) declare("tiers", options) end
 
 ---@class neap.Keys: neap.Cache
+---@field tiers? boolean|string|string[] whether they lie in the tiers of neap.tiers, too (true where it has redis)
+---@field mode? string "through", "behind" or "around" ("through")
+---@field consistency? string "local", "eventual" or "strong" ("eventual")
+---@field prefix? string of keys and of the channel in Redis ("neap:keys:")
+---@field tier_timeout? string|number a command waits so long for all tiers together (2s)
+---@field on_failure? string a read that no tier answers is a "miss" or an "error" ("miss")
 
 --- What the RESP ports serve.
 ---@param options neap.Keys

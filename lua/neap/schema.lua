@@ -279,7 +279,23 @@ local KEPT = {
   { name = "params", kind = PARAMS, default = {}, text = "parameters of that policy" },
 }
 
-M.keys = KEPT
+M.keys = {
+  { name = "tiers", kind = tiers.of_route,
+    text = 'whether they lie in the tiers of neap.tiers, too: true, false, "redis", { "redis", "cdn" }; '
+      .. "default: true where it has redis" },
+  { name = "mode", kind = tiers.keys_mode, default = "through",
+    text = 'a write is answered when "through": all tiers have it; "behind": memory has it, tiers get it a moment '
+      .. 'later; "around": the tiers below memory have it, which forgets the key' },
+  { name = "consistency", kind = tiers.keys_consistency, default = "eventual",
+    text = 'of clients that do not say NEAP.CONSISTENCY: "local", "eventual", "strong"' },
+  { name = "prefix", kind = tiers.PREFIX, default = "neap:keys:",
+    text = "of keys and of the channel in Redis; nodes with the same one share" },
+  { name = "tier_timeout", kind = duration(1, 60000), default = 2000,
+    text = "a command waits so long for all tiers together" },
+  { name = "on_failure", kind = tiers.keys_failure, default = "miss",
+    text = 'a read that no tier answers is a "miss" or an "error"; such a write is an error' },
+}
+for i, field in ipairs(KEPT) do table.insert(M.keys, i, field) end
 
 M.cache = {
   { name = "enable_compression", kind = check.unsupported, text = "not yet: only false is accepted" },

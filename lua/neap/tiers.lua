@@ -80,6 +80,8 @@ local function layout(value)
   return nil, 'write "single", "sentinel" or "cluster"'
 end
 
+M.PREFIX = text { most = 100, pattern = "^[%w:_.{}-]+$", hint = "write letters, digits and :_.{}-" }
+
 M.REDIS_FIELDS = with_common({
   { name = "url", kind = list(redis_url, 1), required = true, also = { "redis_url" },
     text = '"redis://[user:password@]host[:port][/database]", "rediss://..." for TLS, "unix:/path"; or a list' },
@@ -94,8 +96,8 @@ M.REDIS_FIELDS = with_common({
   { name = "server_name", kind = LINE, text = "that the certificate must hold; default: the host" },
   { name = "certificate_file", kind = LINE, text = "of this client" },
   { name = "key_file", kind = LINE, text = "of this client" },
-  { name = "prefix", kind = text { most = 100, pattern = "^[%w:_.{}-]+$", hint = "write letters, digits and :_.{}-" },
-    default = "neap:http:", text = "of keys and of the channel; nodes with the same one share" },
+  { name = "prefix", kind = M.PREFIX, default = "neap:http:",
+    text = "of keys and of the channel; nodes with the same one share" },
 }, 100, 2 ^ 20)
 
 local REDIS = record(M.REDIS_FIELDS)
@@ -207,6 +209,19 @@ local function breaker_problem(rules, name, scope)
   end
 end
 
+local function one_of(words, hint)
+  return function(value)
+    if type(value) == "string" and words[value] then return value end
+    return nil, hint
+  end
+end
+
+--- Of neap.keys.
+M.keys_mode = one_of({ through = true, behind = true, around = true }, 'write "through", "behind" or "around"')
+M.keys_consistency = one_of({ ["local"] = true, eventual = true, strong = true },
+                            'write "local", "eventual" or "strong"')
+M.keys_failure = one_of({ miss = true, error = true }, 'write "miss" or "error"')
+
 --- What only shows between the fields.
 ---@param rules table a checked neap.tiers
 ---@param called boolean neap.tiers was called
@@ -240,6 +255,26 @@ function M.flags(wanted, tiers, scope)
     seen[name] = true
   end
   return sum
+end
+
+--- Which tiers the keys of RESP ports use, as flags.
+---@param keys table a checked neap.keys
+---@param tiers table what finish has made
+function M.flags_of_keys(keys, tiers, scope)
+  local said = keys.tiers and (not keys.tiers.all and #keys.tiers.names > 0 or keys.tiers.all)
+  if not said and (keys.tiers or not tiers.redis) then return 0 end
+  local inside = check.inside(scope, "tiers")
+  local flags = M.flags(keys.tiers, tiers, inside)
+  if flags % 2 == 0 and tiers.enabled then
+    check.problem(inside, "needs redis: a CDN alone has no versions that keys could be told apart by")
+  end
+  if flags > 0 and tiers.redis and tiers.redis.prefix == keys.prefix then
+    check.problem(check.inside(scope, "prefix"), "is that of neap.tiers: keys and responses would mix")
+  end
+  if flags > 0 and keys.mode == "behind" and keys.consistency == "strong" then
+    check.problem(check.inside(scope, "mode"), 'is "through" or "around" where consistency is "strong"')
+  end
+  return flags
 end
 
 return M

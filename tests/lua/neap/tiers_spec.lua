@@ -96,3 +96,53 @@ describe("a route", function()
     assert.is_true(refused(tiers.of_route, {}))
   end)
 end)
+
+describe("the keys of RESP ports", function()
+  local BELOW = { enabled = true, redis = { prefix = "neap:http:" }, cdn = {} }
+
+  local function flags(keys, below)
+    local scope = { declaration = { name = "keys" }, report = { problems = {} } }
+    keys.prefix = keys.prefix or "neap:keys:"
+    local found = tiers.flags_of_keys(keys, below or BELOW, scope)
+    return found, scope.report.problems
+  end
+  local all, none, cdn = { all = true, names = {} }, { all = false, names = {} }, { all = false, names = { "cdn" } }
+
+  it("lie in all tiers where there is a Redis, or in those that are named", function()
+    assert.equal(3, (flags {}))
+    assert.equal(3, (flags { tiers = all }))
+    assert.equal(0, (flags { tiers = none }))
+    assert.equal(1, (flags { tiers = { all = false, names = { "redis" } } }))
+    assert.same({}, select(2, flags {}))
+  end)
+
+  it("lie in memory alone where there is none", function()
+    for _, below in ipairs { { enabled = false }, { enabled = true, cdn = {} } } do
+      local found, problems = flags({}, below)
+      assert.equal(0, found)
+      assert.same({}, problems)
+    end
+  end)
+
+  it("are refused where they cannot be told apart, or where two settings contradict", function()
+    local function contradicts(keys, below)
+      local _, problems = flags(keys, below)
+      assert.equal(1, #problems)
+    end
+    contradicts { tiers = cdn }
+    contradicts({ tiers = all }, { enabled = false })
+    contradicts({ tiers = all }, { enabled = true, cdn = {} })
+    contradicts { prefix = "neap:http:" }
+    contradicts { mode = "behind", consistency = "strong" }
+  end)
+
+  it("have words of their own", function()
+    for _, word in ipairs { "through", "behind", "around" } do assert.equal(word, tiers.keys_mode(word)) end
+    for _, word in ipairs { "local", "eventual", "strong" } do assert.equal(word, tiers.keys_consistency(word)) end
+    for _, word in ipairs { "miss", "error" } do assert.equal(word, tiers.keys_failure(word)) end
+    for _, kind in ipairs { tiers.keys_mode, tiers.keys_consistency, tiers.keys_failure } do
+      assert.is_nil((kind "best"))
+      assert.is_nil((kind(5)))
+    end
+  end)
+end)

@@ -381,6 +381,27 @@ static void test_an_exchange_waits_for_writes_that_wait(void **state) {
   assert_int_equal(code, NEAP_EVERSION);
 }
 
+static bool nothing_waits(void) {
+  neap_tiers_stats stats;
+  neap_tiers_stats_get(the.nodes[0].tiers, &stats);
+  return stats.tiers[1].waiting == 0;
+}
+
+static void test_a_write_behind_is_newer_than_what_its_node_has_seen(void **state) {
+  (void)state;
+  neap_tier_reply reply = {0};
+  const neap_tier_set_options behind = {.mode = NEAP_WRITE_BEHIND};
+  for (int i = 0; i < 5; i++) { /* within the same millisecond, mostly */
+    assert_int_equal(set(0, "k", "first"), 0);
+    assert_int_equal(neap_tiers_set(the.nodes[0].port, NEAP_BYTES("k"), NEAP_BYTES("second"), &behind,
+                                    on_reply, NULL, &reply, NULL),
+                     0);
+    run_until(nothing_waits);
+    assert_int_equal(get_with(1, "k", NEAP_CONSISTENCY_STRONG), 0);
+    assert_string_equal(the.body, "second");
+  }
+}
+
 static void test_an_exchange_with_a_dead_redis_is_not_done_later(void **state) {
   (void)state;
   assert_int_equal(set(0, "k", "one"), 0);
@@ -583,6 +604,7 @@ int main(void) {
       TEST(test_an_exchange_is_done_where_nobody_has_written_since),
       TEST(test_an_exchange_takes_a_key_away_once),
       TEST(test_an_exchange_waits_for_writes_that_wait),
+      TEST(test_a_write_behind_is_newer_than_what_its_node_has_seen),
       TEST(test_an_exchange_with_a_dead_redis_is_not_done_later),
       BELOW(test_a_late_fill_after_a_delete_is_refused),
       BELOW(test_a_fill_of_a_miss_is_found_by_the_other_node),
