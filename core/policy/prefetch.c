@@ -18,6 +18,7 @@ typedef struct issuer {
   neap_policy *policy; /* NULL: code of the engine */
   neap_prefetch_board *board;
   neap_prefetch_state state;
+  bool trusted;
   uint32_t good, settled; /* of the trial, or in the window */
   uint32_t noted, trial;  /* wishes of this trial; its number */
   uint64_t until, pause;  /* paused: until that request; how long the next time */
@@ -33,9 +34,11 @@ struct neap_prefetcher {
   neap_ledger real, dry; /* what is under way or on the shelf; what trials would have fetched */
   uint64_t requests;
   double tokens;
-  double delay, wait; /* means, in requests: until it is there; from the wish to its use */
-  double size;        /* mean of what is wished for */
-  double waiting;     /* sizes of all in `real` */
+  double second_tokens; /* of options.rate */
+  double now_ms;        /* of the newest turn */
+  double delay, wait;   /* means, in requests: until it is there; from the wish to its use */
+  double size;          /* mean of what is wished for */
+  double waiting;       /* sizes of all in `real` */
   uint32_t in_flight;
   bool due, turning;
 };
@@ -57,7 +60,7 @@ void neap_prefetch_options_init(neap_prefetch_options *options, double limit) {
 
 static bool valid(const neap_prefetch_options *o) {
   return o->shelf >= 0 && o->share >= 0 && o->share <= 1000 && o->precision >= 0 && o->precision <= 1 &&
-         o->trial > 0 && o->window >= o->trial;
+         o->trial > 0 && o->window >= o->trial && o->rate >= 0;
 }
 
 int neap_prefetcher_create(const neap_prefetch_options *options, const neap_prefetch_host *host,
@@ -68,6 +71,7 @@ int neap_prefetcher_create(const neap_prefetch_options *options, const neap_pref
   p->magic = PREFETCHER_MAGIC;
   p->options = *options;
   p->host = *host;
+  p->tokens = options->saved;
   p->delay = (double)options->delay;
   p->wait = (double)options->horizon / 8;
   p->size = 1;
@@ -220,7 +224,7 @@ static void end_real(neap_prefetcher *p, neap_ledger_note *note, int32_t kind) {
   one->counters.used += kind == NEAP_PREFETCH_USED;
   one->counters.late += kind == NEAP_PREFETCH_LATE;
   one->counters.wasted += kind == NEAP_PREFETCH_WASTED;
-  if (one->state == NEAP_PREFETCH_OPEN) judge(p, one, kind == NEAP_PREFETCH_USED);
+  if (one->state == NEAP_PREFETCH_OPEN && !one->trusted) judge(p, one, kind == NEAP_PREFETCH_USED);
   tell_outcome(p, &over, kind);
 }
 
@@ -240,9 +244,13 @@ static void forget_old(neap_prefetcher *p) {
 
 /* --- what the host tells --- */
 
+void neap_prefetcher_requests(neap_prefetcher *p, uint64_t count) {
+  p->requests += count;
+  p->tokens = NEAP_MIN(p->tokens + p->options.share * (double)count, (double)p->options.burst);
+}
+
 void neap_prefetcher_request(neap_prefetcher *p) {
-  p->requests++;
-  p->tokens = NEAP_MIN(p->tokens + p->options.share, (double)p->options.burst);
+  neap_prefetcher_requests(p, 1);
 }
 
 bool neap_prefetcher_miss(neap_prefetcher *p, uint64_t hash, const neap_prefetch_event *event) {
@@ -290,6 +298,26 @@ void neap_prefetcher_failed(neap_prefetcher *p, uint64_t hash) {
   if (note != NULL) end_real(p, note, NEAP_PREFETCH_WASTED);
 }
 
+void neap_prefetcher_held(neap_prefetcher *p, uint64_t hash) {
+  neap_ledger_note *note = neap_ledger_find(&p->real, hash);
+  if (note == NULL || note->landed) return;
+  p->waiting -= (double)note->item.size;
+  p->in_flight--;
+  p->issuers[note->issuer].counters.held++;
+  neap_ledger_end(&p->real, note);
+}
+
+void neap_prefetcher_weigh(neap_prefetcher *p, uint64_t hash, uint64_t size) {
+  neap_ledger_note *note = neap_ledger_find(&p->real, hash);
+  if (note == NULL) return;
+  p->waiting += (double)size - (double)note->item.size;
+  note->item.size = size;
+}
+
+void neap_prefetcher_drop_all(neap_prefetcher *p) {
+  for (neap_ledger_note *note; (note = neap_ledger_oldest(&p->real, true)) != NULL;) drop(p, note);
+}
+
 /* --- the budget --- */
 
 /* What is on the shelf much longer than others were until they were used gives way. */
@@ -306,10 +334,10 @@ static bool make_room(neap_prefetcher *p, double size) {
   return p->waiting + size <= p->options.shelf;
 }
 
-static bool affordable(neap_prefetcher *p, uint64_t size) {
+static bool affordable(neap_prefetcher *p, const issuer *one, uint64_t size) {
   const neap_prefetch_options *o = &p->options;
-  return p->tokens >= 1 && p->in_flight < o->in_flight && (double)size * SHELF_PART <= o->shelf &&
-         make_room(p, (double)size);
+  return (one->trusted || p->tokens >= 1) && (o->rate <= 0 || p->second_tokens >= 1) &&
+         p->in_flight < o->in_flight && (double)size * SHELF_PART <= o->shelf && make_room(p, (double)size);
 }
 
 /* How many items of the usual size could be fetched now. */
@@ -317,18 +345,33 @@ static int32_t room_of(neap_prefetcher *p) {
   const neap_prefetch_options *o = &p->options;
   make_room(p, NEAP_MIN(p->size * NEAP_PREFETCH_EVENTS_MAX, o->shelf));
   double room = NEAP_MIN(p->tokens, (double)o->in_flight - p->in_flight);
+  if (o->rate > 0) room = NEAP_MIN(room, p->second_tokens);
   room = NEAP_MIN(room, (o->shelf - p->waiting) / p->size);
   return (int32_t)NEAP_MAX(NEAP_MIN(room, (double)NEAP_PREFETCH_WISHES_MAX), 0);
+}
+
+static void pay(neap_prefetcher *p, const issuer *one) {
+  if (!one->trusted) p->tokens--;
+  p->second_tokens--;
+}
+
+/* A second's worth may be saved up. */
+static void refill(neap_prefetcher *p, double now_ms) {
+  double passed_s = p->now_ms > 0 && now_ms > p->now_ms ? (now_ms - p->now_ms) / 1e3 : p->now_ms > 0 ? 0 : 1;
+  double most = NEAP_MAX(p->options.rate, 1);
+  p->second_tokens = NEAP_MIN(NEAP_MAX(p->second_tokens, 0) + passed_s * p->options.rate, most);
+  p->now_ms = now_ms;
 }
 
 bool neap_prefetcher_allow(neap_prefetcher *p, int number, uint64_t size) {
   neap_check_magic(p, PREFETCHER_MAGIC);
   issuer *one = &p->issuers[number];
-  if (!affordable(p, size)) {
+  if (!affordable(p, one, size)) {
     one->counters.suppressed++;
+    one->counters.refused++;
     return false;
   }
-  p->tokens--;
+  pay(p, one);
   p->in_flight++;
   p->waiting += (double)size;
   one->counters.issued++;
@@ -359,31 +402,50 @@ static void note_dry(neap_prefetcher *p, int number, const neap_prefetch_item *i
   one->counters.tried++;
 }
 
-static void issue(neap_prefetcher *p, int number, const neap_prefetch_item *item) {
-  neap_ledger_note *note = affordable(p, item->size) ? neap_ledger_add(&p->real, item) : NULL;
+static int issue(neap_prefetcher *p, int number, const neap_prefetch_item *item) {
+  issuer *one = &p->issuers[number];
+  neap_ledger_note *note = affordable(p, one, item->size) ? neap_ledger_add(&p->real, item) : NULL;
   if (note == NULL) {
-    p->issuers[number].counters.suppressed++;
-    return;
+    one->counters.suppressed++;
+    one->counters.refused++;
+    return NEAP_EBUSY;
   }
   note->at = p->requests;
   note->issuer = number;
-  p->tokens--;
+  pay(p, one);
   p->in_flight++;
   p->waiting += (double)item->size;
-  p->issuers[number].counters.issued++;
-  if (p->host.fetch(p->host.user, item) != 0) neap_prefetcher_failed(p, item->hash);
+  one->counters.issued++;
+  if (p->host.fetch(p->host.user, item) == 0) return 0;
+  neap_prefetcher_failed(p, item->hash);
+  return NEAP_EIO;
 }
 
-static void carry_out(neap_prefetcher *p, int number, const neap_wish *wish) {
-  neap_prefetch_item item;
-  if (!p->host.resolve(p->host.user, wish, &item) || item.size == 0) return;
-  if (neap_ledger_find(&p->real, item.hash) != NULL || p->host.holds(p->host.user, &item)) return;
-  p->size += ((double)item.size - p->size) / MEAN_WEIGHT;
+static int carry_out(neap_prefetcher *p, int number, const neap_prefetch_item *item) {
+  if (neap_ledger_find(&p->real, item->hash) != NULL || p->host.holds(p->host.user, item)) return NEAP_EEXIST;
+  p->size += ((double)item->size - p->size) / MEAN_WEIGHT;
   switch (p->issuers[number].state) {
-  case NEAP_PREFETCH_TRIAL: note_dry(p, number, &item); break;
-  case NEAP_PREFETCH_OPEN: issue(p, number, &item); break;
-  case NEAP_PREFETCH_PAUSED: p->issuers[number].counters.suppressed++; break;
+  case NEAP_PREFETCH_TRIAL: note_dry(p, number, item); return 0;
+  case NEAP_PREFETCH_OPEN: return issue(p, number, item);
+  case NEAP_PREFETCH_PAUSED: break;
   }
+  p->issuers[number].counters.suppressed++;
+  return NEAP_EREFUSED;
+}
+
+int neap_prefetcher_wish(neap_prefetcher *p, int number, const neap_prefetch_item *item) {
+  neap_check_magic(p, PREFETCHER_MAGIC);
+  look_at_pause(p, &p->issuers[number]);
+  return carry_out(p, number, item);
+}
+
+void neap_prefetcher_trust(neap_prefetcher *p, int number) {
+  p->issuers[number].trusted = true;
+}
+
+static void grant(neap_prefetcher *p, int number, const neap_wish *wish) {
+  neap_prefetch_item item;
+  if (p->host.resolve(p->host.user, wish, &item) && item.size > 0) carry_out(p, number, &item);
 }
 
 static void run_issuer(neap_prefetcher *p, int number) {
@@ -395,12 +457,13 @@ static void run_issuer(neap_prefetcher *p, int number) {
   one->board->room = room_of(p);
   neap_policy_decide(one->policy, NEAP_ASK_WISHES);
   one->board->event_count = 0;
-  for (int32_t i = 0; i < one->board->wish_count; i++) carry_out(p, number, &one->board->wishes[i]);
+  for (int32_t i = 0; i < one->board->wish_count; i++) grant(p, number, &one->board->wishes[i]);
   p->turning = outer;
 }
 
 void neap_prefetcher_turn(neap_prefetcher *p, double now_ms) {
   neap_check_magic(p, PREFETCHER_MAGIC);
+  refill(p, now_ms);
   if (!p->due) return;
   p->due = false;
   forget_old(p);
@@ -410,10 +473,83 @@ void neap_prefetcher_turn(neap_prefetcher *p, double now_ms) {
   }
 }
 
+/* --- changes while it runs --- */
+
+int neap_prefetcher_set_options(neap_prefetcher *p, const neap_prefetch_options *options) {
+  neap_check_magic(p, PREFETCHER_MAGIC);
+  if (!valid(options)) return NEAP_EINVAL;
+  p->options = *options;
+  return 0;
+}
+
+static int issuer_named(const neap_prefetcher *p, const char *name) {
+  for (int i = 0; i < p->issuer_count; i++)
+    if (strcmp(p->issuers[i].name, name) == 0) return i;
+  return -1;
+}
+
+static void adopt_issuer(issuer *one, const issuer *old) {
+  one->state = old->state;
+  one->good = old->good, one->settled = old->settled;
+  one->noted = old->noted, one->trial = old->trial;
+  one->until = old->until, one->pause = old->pause;
+  one->counters = old->counters;
+  if (one->policy != NULL && old->policy != NULL) neap_policy_adopt(one->policy, old->policy);
+}
+
+/* What is under way goes over, oldest first; what is nobody's any more is dropped. Trials begin anew. */
+static void adopt_notes(neap_prefetcher *p, neap_prefetcher *old, const int *numbers) {
+  for (uint64_t i = old->real.first; i < old->real.end; i++) {
+    neap_ledger_note *from = &old->real.notes[i % NEAP_LEDGER_MAX];
+    if (!from->live) continue;
+    int number = numbers[from->issuer];
+    neap_ledger_note *to = number >= 0 ? neap_ledger_add(&p->real, &from->item) : NULL;
+    if (to == NULL) {
+      if (from->landed) p->host.drop(p->host.user, &from->item);
+      continue;
+    }
+    to->at = from->at, to->landed = from->landed, to->issuer = number;
+    p->waiting += (double)from->item.size;
+    p->in_flight += !from->landed;
+  }
+}
+
+void neap_prefetcher_adopt(neap_prefetcher *p, neap_prefetcher **from) {
+  neap_prefetcher *old = *from;
+  int numbers[NEAP_ISSUERS_MAX];
+  neap_check_magic(p, PREFETCHER_MAGIC);
+  neap_check_magic(old, PREFETCHER_MAGIC);
+  for (int i = 0; i < old->issuer_count; i++) {
+    numbers[i] = issuer_named(p, old->issuers[i].name);
+    if (numbers[i] < 0) continue;
+    issuer *one = &p->issuers[numbers[i]];
+    adopt_issuer(one, &old->issuers[i]);
+    if (one->state == NEAP_PREFETCH_TRIAL) one->noted = one->good = one->settled = 0;
+  }
+  p->requests = old->requests;
+  p->tokens = old->tokens, p->second_tokens = old->second_tokens;
+  p->now_ms = old->now_ms;
+  p->delay = old->delay, p->wait = old->wait, p->size = old->size;
+  adopt_notes(p, old, numbers);
+  neap_prefetcher_destroy(from);
+}
+
 /* --- seeing --- */
 
 int neap_prefetcher_count(const neap_prefetcher *p) {
   return p->issuer_count;
+}
+
+uint32_t neap_prefetcher_in_flight(const neap_prefetcher *p) {
+  return p->in_flight;
+}
+
+double neap_prefetcher_waiting(const neap_prefetcher *p) {
+  return p->waiting;
+}
+
+neap_policy *neap_prefetcher_policy(const neap_prefetcher *p, int number) {
+  return p->issuers[number].policy;
 }
 
 const char *neap_prefetcher_name(const neap_prefetcher *p, int number) {
@@ -430,6 +566,7 @@ void neap_prefetcher_counters_get(const neap_prefetcher *p, int number, neap_pre
     const neap_prefetch_counters *one = &p->issuers[i].counters;
     if (number >= 0 && number != i) continue;
     out->issued += one->issued, out->used += one->used, out->late += one->late, out->wasted += one->wasted;
+    out->held += one->held, out->refused += one->refused;
     out->suppressed += one->suppressed, out->tried += one->tried, out->pauses += one->pauses;
   }
 }

@@ -50,6 +50,7 @@ typedef struct neap_prefetch_options {
   double shelf;        /* most that items may hold which nobody has used yet, in the cache's unit */
   double share;        /* fetches issued per request, 0..1000 */
   uint32_t burst;      /* fetches that may be saved up */
+  uint32_t saved;      /* of these, at the beginning */
   uint32_t in_flight;  /* most at once */
   double precision;    /* used of settled, 0..1: below it an issuer is paused */
   uint32_t trial;      /* wishes of a trial, and settled ones that a verdict needs */
@@ -58,6 +59,7 @@ typedef struct neap_prefetch_options {
   uint64_t pause_most; /* requests */
   uint64_t horizon;    /* requests after which nobody will use it */
   uint64_t delay;      /* requests that pass during a fetch, until it is known better */
+  double rate;         /* fetches per second, by the time that _turn is told; 0: any */
 } neap_prefetch_options;
 
 /* The defaults for a cache of that limit (bytes, or objects where it counts them). */
@@ -72,7 +74,9 @@ typedef enum neap_prefetch_state {
 typedef struct neap_prefetch_counters {
   uint64_t issued;
   uint64_t used, late, wasted; /* how they ended; the rest is under way */
+  uint64_t held;               /* or so: it was there already, which nobody knew */
   uint64_t suppressed;         /* wishes for what could have been fetched: paused, or over the budget */
+  uint64_t refused;            /* of these: over the budget */
   uint64_t tried;              /* wishes of trials, not fetched */
   uint64_t pauses;
 } neap_prefetch_counters;
@@ -97,8 +101,19 @@ int neap_prefetcher_add(neap_prefetcher *prefetcher, const char *name);
 bool neap_prefetcher_allow(neap_prefetcher *prefetcher, int issuer, uint64_t size);
 void neap_prefetcher_settle(neap_prefetcher *prefetcher, int issuer, uint64_t size, int32_t kind);
 
+/* What such an issuer wants fetched, as if a policy had wished for it: host.fetch is called, and its standing
+ * is that of a policy which begins as open. 0: it is under way, or noted where the issuer is on trial;
+ * NEAP_EEXIST: it was before, or it is held; NEAP_EBUSY: over the budget; NEAP_EREFUSED: it is paused;
+ * NEAP_EIO: the fetch could not begin. */
+int neap_prefetcher_wish(neap_prefetcher *prefetcher, int issuer, const neap_prefetch_item *item);
+/* The issuer is never paused and needs no requests to pay for it: such as an operator, who is held only to
+ * what there is of time, room and connections. */
+void neap_prefetcher_trust(neap_prefetcher *prefetcher, int issuer);
+
 /* One request has come, hit or not. hot: */
 void neap_prefetcher_request(neap_prefetcher *prefetcher);
+/* So many have come. */
+void neap_prefetcher_requests(neap_prefetcher *prefetcher, uint64_t count);
 /* It missed. `event` is a WANT, `hash` the whole one. True: it is being prefetched, and late. */
 bool neap_prefetcher_miss(neap_prefetcher *prefetcher, uint64_t hash, const neap_prefetch_event *event);
 /* It was the first to use what had been prefetched. */
@@ -108,12 +123,29 @@ void neap_prefetcher_hint(neap_prefetcher *prefetcher, const neap_prefetch_event
 /* A fetch has ended. False: nobody waits for it any more, and it is not to be kept. */
 bool neap_prefetcher_landed(neap_prefetcher *prefetcher, uint64_t hash);
 void neap_prefetcher_failed(neap_prefetcher *prefetcher, uint64_t hash);
+/* A fetch turned out to be none, since it is there already: nobody is blamed. */
+void neap_prefetcher_held(neap_prefetcher *prefetcher, uint64_t hash);
+/* How large it really is; before landed. */
+void neap_prefetcher_weigh(neap_prefetcher *prefetcher, uint64_t hash, uint64_t size);
+
+/* Other options from now on, valid ones; what is under way stays. NEAP_EINVAL. */
+int neap_prefetcher_set_options(neap_prefetcher *prefetcher, const neap_prefetch_options *options);
+/* Takes over from `old`, which is destroyed: what is under way, the figures and the standing of issuers of
+ * the same name, what their policies learned. What other issuers had under way is dropped. */
+void neap_prefetcher_adopt(neap_prefetcher *prefetcher, neap_prefetcher **old);
+/* Has all dropped that nobody has used; what is in flight will be let go of as it lands. */
+void neap_prefetcher_drop_all(neap_prefetcher *prefetcher);
 
 /* Lets the policies hear what waits and carries out their wishes. Costs nothing where there was no miss,
  * first use or hint since the last turn: then only how wishes ended can wait, and that is in no hurry. */
 void neap_prefetcher_turn(neap_prefetcher *prefetcher, double now_ms);
 
 int neap_prefetcher_count(const neap_prefetcher *prefetcher); /* of issuers */
+uint32_t neap_prefetcher_in_flight(const neap_prefetcher *prefetcher);
+/* What is under way or waits for its use, in the cache's unit. */
+double neap_prefetcher_waiting(const neap_prefetcher *prefetcher);
+/* Of an issuer's policy; NULL: it has none. */
+neap_policy *neap_prefetcher_policy(const neap_prefetcher *prefetcher, int issuer);
 const char *neap_prefetcher_name(const neap_prefetcher *prefetcher, int issuer);
 neap_prefetch_state neap_prefetcher_state(const neap_prefetcher *prefetcher, int issuer);
 /* Of one issuer, or of all (-1). */

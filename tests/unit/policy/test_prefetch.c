@@ -476,6 +476,165 @@ static void test_wrong_options_are_refused(void **state) {
   }
 }
 
+/* --- issuers without a policy, and changes while it runs */
+
+static neap_prefetch_item item_of(int key) {
+  return (neap_prefetch_item){.hash = hash_of(key), .size = 1, .id = (uint64_t)key};
+}
+
+static int wish(world *w, int issuer, int key) {
+  const neap_prefetch_item item = item_of(key);
+  return neap_prefetcher_wish(w->prefetcher, issuer, &item);
+}
+
+static neap_prefetch_options live_options(void) {
+  neap_prefetch_options options;
+  neap_prefetch_options_init(&options, 1000);
+  options.saved = options.burst;
+  return options;
+}
+
+static void test_an_issuer_of_the_engine_is_open_and_paused_by_its_precision(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  options.share = 1;
+  options.horizon = 10;
+  begin(&w, &options);
+  int links = neap_prefetcher_add(w.prefetcher, "links"), code = 0, key = 0;
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, links), NEAP_PREFETCH_OPEN);
+  assert_int_equal(wish(&w, links, 0), 0);
+  assert_int_equal(wish(&w, links, 0), NEAP_EEXIST); /* it is under way */
+  for (key = 1; key < 1000 && code != NEAP_EREFUSED; key++) {
+    code = wish(&w, links, key);
+    land(&w);
+    request(&w, 3000);
+  }
+  assert_int_equal(code, NEAP_EREFUSED);
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, links), NEAP_PREFETCH_PAUSED);
+  neap_prefetch_counters c = counters(&w, links);
+  assert_int_equal(c.used, 0);
+  assert_true(c.wasted >= options.trial && c.wasted <= options.trial + 2); /* some were under way */
+  assert_true(c.suppressed >= 1);
+  assert_int_equal(c.refused, 0); /* it was not the budget */
+  for (uint64_t i = 0; i < options.pause; i++) neap_prefetcher_request(w.prefetcher);
+  assert_int_equal(wish(&w, links, key), 0); /* noted: it is on trial */
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, links), NEAP_PREFETCH_TRIAL);
+  end(&w);
+}
+
+static void test_a_trusted_issuer_is_not_paused_and_stays_within_the_budget(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  options.saved = 0;
+  options.share = 0;
+  options.horizon = 10;
+  options.in_flight = 3;
+  begin(&w, &options);
+  int asked = neap_prefetcher_add(w.prefetcher, "asked");
+  assert_int_equal(wish(&w, asked, 500), NEAP_EBUSY);
+  neap_prefetcher_trust(w.prefetcher, asked);
+  for (int key = 0; key < 3; key++) assert_int_equal(wish(&w, asked, key), 0);
+  assert_int_equal(wish(&w, asked, 3), NEAP_EBUSY);
+  assert_int_equal(counters(&w, asked).refused, 2);
+  for (int key = 4; key < 200; key++) {
+    land(&w);
+    request(&w, 3000);
+    assert_int_equal(wish(&w, asked, key), 0);
+  }
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, asked), NEAP_PREFETCH_OPEN);
+  end(&w);
+}
+
+static void test_so_many_fetches_a_second_and_no_more(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  options.rate = 5;
+  begin(&w, &options);
+  int links = neap_prefetcher_add(w.prefetcher, "links"), key = 0;
+  for (uint64_t second = 1; second <= 4; second++) {
+    neap_prefetcher_turn(w.prefetcher, (double)(second * 1000));
+    for (int i = 0; i < 5; i++) assert_int_equal(wish(&w, links, key++), 0);
+    assert_int_equal(wish(&w, links, key), NEAP_EBUSY);
+    neap_prefetcher_turn(w.prefetcher, (double)(second * 1000 + 100)); /* half a fetch */
+    assert_int_equal(wish(&w, links, key), NEAP_EBUSY);
+    neap_prefetcher_turn(w.prefetcher, 0); /* a clock that goes back gives nothing */
+    assert_int_equal(wish(&w, links, key), NEAP_EBUSY);
+    neap_prefetcher_turn(w.prefetcher, (double)(second * 1000));
+  }
+  assert_int_equal(counters(&w, links).issued, 20);
+  end(&w);
+}
+
+static void test_what_was_there_already_is_nobodys_fault(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  begin(&w, &options);
+  int links = neap_prefetcher_add(w.prefetcher, "links");
+  for (int key = 0; key < 60; key++) {
+    assert_int_equal(wish(&w, links, key), 0);
+    neap_prefetcher_held(w.prefetcher, hash_of(key));
+    neap_prefetcher_held(w.prefetcher, hash_of(key));
+  }
+  neap_prefetch_counters c = counters(&w, links);
+  assert_int_equal(c.issued, 60);
+  assert_int_equal(c.held, 60);
+  assert_int_equal(c.wasted, 0);
+  assert_int_equal(neap_prefetcher_in_flight(w.prefetcher), 0);
+  assert_true(neap_prefetcher_waiting(w.prefetcher) == 0);
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, links), NEAP_PREFETCH_OPEN);
+  end(&w);
+}
+
+static void test_what_lands_weighs_what_it_is(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options(); /* a shelf of 50 */
+  begin(&w, &options);
+  int links = neap_prefetcher_add(w.prefetcher, "links");
+  assert_int_equal(wish(&w, links, 0), 0);
+  neap_prefetcher_weigh(w.prefetcher, hash_of(0), 50);
+  assert_true(neap_prefetcher_landed(w.prefetcher, hash_of(0)));
+  assert_int_equal(wish(&w, links, 1), NEAP_EBUSY);
+  neap_prefetcher_drop_all(w.prefetcher);
+  assert_int_equal(w.dropped, 1);
+  assert_int_equal(wish(&w, links, 1), 0);
+  end(&w);
+}
+
+static void test_a_successor_knows_what_is_under_way(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  begin(&w, &options);
+  int links = neap_prefetcher_add(w.prefetcher, "links"), gone = neap_prefetcher_add(w.prefetcher, "gone");
+  for (int key = 0; key < 4; key++) assert_int_equal(wish(&w, key < 3 ? links : gone, key), 0);
+  neap_prefetcher_landed(w.prefetcher, hash_of(0));
+  neap_prefetcher_landed(w.prefetcher, hash_of(3));
+  neap_prefetcher *old = w.prefetcher;
+  assert_int_equal(neap_prefetcher_create(&options, &w.asked, &w.prefetcher), 0);
+  neap_prefetcher_add(w.prefetcher, "first");
+  links = neap_prefetcher_add(w.prefetcher, "links");
+  neap_prefetcher_adopt(w.prefetcher, &old);
+  assert_null(old);
+  assert_int_equal(w.dropped, 1); /* what was of the one that is gone */
+  assert_int_equal(neap_prefetcher_in_flight(w.prefetcher), 2);
+  assert_true(neap_prefetcher_waiting(w.prefetcher) == 3);
+  assert_int_equal(wish(&w, links, 1), NEAP_EEXIST);
+  assert_true(neap_prefetcher_landed(w.prefetcher, hash_of(1)));
+  const neap_prefetch_event want = {.kind = NEAP_PREFETCH_WANT, .hash = 1};
+  neap_prefetcher_used(w.prefetcher, hash_of(0), &want);
+  assert_true(neap_prefetcher_miss(w.prefetcher, hash_of(2), &want)); /* late */
+  neap_prefetch_counters c = counters(&w, links);
+  assert_int_equal(c.issued, 3);
+  assert_int_equal(c.used, 1);
+  assert_int_equal(c.late, 1);
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_trial_fetches_nothing_and_opens_for_who_is_right),
@@ -492,6 +651,12 @@ int main(void) {
       cmocka_unit_test(test_a_lie_about_the_number_of_wishes_is_a_fault),
       cmocka_unit_test(test_code_of_the_engine_shares_the_budget),
       cmocka_unit_test(test_wrong_options_are_refused),
+      cmocka_unit_test(test_an_issuer_of_the_engine_is_open_and_paused_by_its_precision),
+      cmocka_unit_test(test_a_trusted_issuer_is_not_paused_and_stays_within_the_budget),
+      cmocka_unit_test(test_so_many_fetches_a_second_and_no_more),
+      cmocka_unit_test(test_what_was_there_already_is_nobodys_fault),
+      cmocka_unit_test(test_what_lands_weighs_what_it_is),
+      cmocka_unit_test(test_a_successor_knows_what_is_under_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
