@@ -32,7 +32,9 @@
   X(END, TRUNCATED, response_truncated, 502, "the backend's response ended early")                           \
   X(END, TOO_LARGE, too_large, 502, "a head does not fit into its buffer")                                   \
   X(END, CLIENT_GONE, client_gone, 0, "the client went away")                                                \
-  X(END, NO_MEMORY, no_memory, 502, "out of memory")
+  X(END, NO_MEMORY, no_memory, 502, "out of memory")                                                         \
+  X(END, NOT_PREFETCHED, not_prefetched, 0,                                                                  \
+    "a prefetch that was not needed, is not to be stored, or was not welcome in its pool")
 
 /* Why a request was refused as it is, and the status for that. From a backend, the same is a bad response. */
 #define NEAP_REASONS_REFUSED(X)                                                                              \

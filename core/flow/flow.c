@@ -1,4 +1,5 @@
 /* The one loop over the steps, and the life of exchanges. */
+#include "flow/prefetch.h"
 #include "flow/steps.h"
 #include "flow/tiers.h"
 
@@ -73,6 +74,7 @@ void neap_exchange_client_gone(neap_exchange *exchange) {
   if (exchange->client_gone) return;
   exchange->client_gone = true;
   neap_tiers_leave(exchange);
+  neap_prefetch_leave(exchange);
   if (exchange->end == NEAP_END_OK || exchange->status == 0) exchange->end = NEAP_END_CLIENT_GONE;
   neap_exchange_resume(exchange, NEAP_STEP_FINISH);
 }
@@ -140,6 +142,11 @@ void neap_exchange_show_client(neap_exchange *exchange) {
 static void on_timeout(neap_timer *timer) {
   neap_exchange *exchange = NEAP_CONTAINER_OF(timer, neap_exchange, timer);
   if (exchange->client_busy) return;
+  if (exchange->joined) { /* a client waits for no prefetch longer than that */
+    neap_prefetch_leave(exchange);
+    neap_exchange_resume(exchange, NEAP_STEP_LOOKUP);
+    return;
+  }
   if (exchange->connection == NULL && exchange->awaiting != NEAP_STEP_BALANCE) return;
   exchange->event = EVENT_TIMEOUT;
   neap_exchange_resume(exchange, exchange->awaiting);

@@ -14,6 +14,7 @@
 #include "base/match.h"
 #include "base/random.h"
 #include "flow/exchange.h"
+#include "flow/feed.h"
 #include "flow/trial.h"
 #include "http/http.h"
 #include "loop/loop.h"
@@ -27,6 +28,8 @@
 /* --- what an exchange decides with */
 
 typedef enum neap_flow_action { NEAP_FLOW_POOL, NEAP_FLOW_ANSWER } neap_flow_action;
+
+enum { NEAP_FLOW_PREFETCH = 1, NEAP_FLOW_PREFETCH_LINKS = 2 };
 
 /* Changes to a head: `remove` first, then `set`, which replaces all of that name, then `add`, which does not.
  */
@@ -52,6 +55,7 @@ typedef struct neap_flow_route {
   neap_flow_action action;
   int32_t pool; /* POOL */
   bool cache;
+  uint8_t prefetch;        /* bits NEAP_FLOW_PREFETCH..., 0: nobody is told of its requests */
   uint8_t tiers;           /* below memory, where its responses lie, too: bits 1 << neap_flow_tier_kind */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   neap_view cache_space;   /* first part of the cache key; empty: the pool's name */
@@ -64,6 +68,7 @@ typedef struct neap_flow_route {
 
 /* One worker's part of a generation: what may not be shared between threads, and how many exchanges use it.
  */
+typedef struct neap_flow neap_flow;
 typedef struct neap_generation {
   uint64_t number;
   const neap_routes *routes; /* shared by the workers, as the next */
@@ -111,6 +116,25 @@ typedef struct neap_flow_tiers {
   neap_flow_tier tiers[NEAP_FLOW_TIERS];
 } neap_flow_tiers;
 
+/* --- prefetching */
+
+/* A request without a client, for a response to be stored before somebody asks. Made and freed by whoever
+ * wants it, who hears of its end by the worker's feed; until then it is the worker's. */
+typedef struct neap_prefetch_order {
+  neap_task task;
+  neap_flow *flow;
+  uint64_t hash;       /* of the target, for whoever made it */
+  uint64_t most_bytes; /* of the body; a larger one is not stored */
+  size_t head_size;
+  char head[]; /* of the request, complete */
+} neap_prefetch_order;
+
+/* Sends it: through all steps, as a request of a client would go, but it is not counted as one, does not wait
+ * for a backend, is not tried twice, and ends where its response is not stored. */
+void neap_flow_prefetch(neap_flow *flow, neap_prefetch_order *order);
+/* A GET of that, for free(). NULL: out of memory, or nothing that can be asked for. Any thread. */
+neap_prefetch_order *neap_prefetch_order_create(neap_view host, neap_view target, neap_view encoding);
+
 /* --- one worker's flow */
 
 enum { NEAP_BLOCK = 65536 }; /* bytes of a block: what is read from a client or a backend lies in one */
@@ -133,7 +157,7 @@ typedef struct neap_recent {
   char method[8], host[32], target[85];
 } neap_recent;
 
-typedef struct neap_flow {
+struct neap_flow {
   neap_loop *loop;
   uint32_t worker; /* index of generation_set.of_worker */
   _Atomic(neap_generation_set *) *current;
@@ -155,7 +179,9 @@ typedef struct neap_flow {
   neap_random random;
   neap_recent *recent; /* a ring; NULL: nothing is remembered */
   uint64_t recent_count;
-} neap_flow;
+  neap_feed *feed;       /* of the prefetcher; NULL: nothing is prefetched */
+  neap_exchange *aheads; /* prefetches, under way */
+};
 
 /* `flow` is zeroed memory; the pointers are borrowed until fini. */
 void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
@@ -166,7 +192,7 @@ void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
 void neap_flow_set_tiers(neap_flow *flow, const neap_flow_tiers *tiers);
 /* Ends the load probes that are under way; to be called before the connections go. */
 void neap_flow_stop_probes(neap_flow *flow);
-/* Ends the copies of requests that are under way. */
+/* Ends the copies of requests that are under way, and prefetches. */
 void neap_flow_drop_mirrors(neap_flow *flow);
 /* No exchange may be under way. */
 void neap_flow_fini(neap_flow *flow);

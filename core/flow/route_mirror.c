@@ -40,6 +40,7 @@ static const neap_client_vt mirror_vt = {.name = "mirror",
 
 void neap_flow_drop_mirrors(neap_flow *flow) {
   while (flow->mirrors) neap_exchange_client_gone(flow->mirrors);
+  while (flow->aheads) neap_exchange_client_gone(flow->aheads);
 }
 
 /* --- the copy */
@@ -120,7 +121,7 @@ static void start(neap_exchange *copy, const neap_exchange *from, int32_t pool) 
 
 void neap_acts_mirror(neap_exchange *exchange, const neap_mirror *mirror) {
   neap_flow *flow = exchange->flow;
-  if (neap_random_next(&flow->random) % 1000000 >= mirror->ppm) return;
+  if (exchange->ahead || neap_random_next(&flow->random) % 1000000 >= mirror->ppm) return;
   neap_pool_tally *tally = neap_exchange_tally_of(exchange, mirror->pool);
   if (!neap_body_is_over(exchange)) {
     neap_count_add(&tally->mirrors_skipped, 1);

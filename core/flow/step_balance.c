@@ -2,12 +2,13 @@
  *
  * Who waits is asked again when a request ends, and leaves the queue when it has a backend, when its time is
  * over, or when its client goes away (neap_balance_leave). */
+#include "flow/prefetch.h"
 #include "flow/steps.h"
 
 /* Whether a failed try may be followed by another; pays for it. */
 static bool may_try_again(neap_exchange *exchange) {
   uint32_t most = NEAP_MIN(neap_pool_options_of(exchange->pool)->max_retries + 1, (uint32_t)NEAP_TRIES_MAX);
-  return (uint32_t)exchange->tried_count < most &&
+  return exchange->ahead == NULL && (uint32_t)exchange->tried_count < most &&
          neap_pool_may_retry(exchange->pool, neap_loop_now_ms(exchange->flow->loop));
 }
 
@@ -53,6 +54,7 @@ static void on_wake(neap_pool_waiter *waiter) {
 /* One that has tried some and finds the queue full has failed for the reason that it had before. */
 static neap_step wait(neap_exchange *exchange) {
   if (exchange->waiter.waiting) return NEAP_STEP_WAIT;
+  if (exchange->ahead) return neap_prefetch_end(exchange); /* it is in no hurry, and others are */
   exchange->waiter.wake = on_wake;
   if (neap_pool_wait(exchange->pool, &exchange->waiter, exchange->tried_count == 0))
     return exchange->tries > 0 ? give_up(exchange) : neap_answer_error(exchange, 503, NEAP_END_QUEUE_FULL);
@@ -67,7 +69,7 @@ static neap_step wait(neap_exchange *exchange) {
 static int32_t pick(neap_exchange *exchange) {
   neap_pool *pool = exchange->pool;
   uint64_t now_ms = neap_loop_now_ms(exchange->flow->loop);
-  int32_t member = neap_session_pick(exchange, now_ms);
+  int32_t member = exchange->ahead ? -1 : neap_session_pick(exchange, now_ms);
   if (member >= 0) {
     neap_pool_hold(pool, member);
     return member;
@@ -115,6 +117,8 @@ neap_step neap_step_balance(neap_exchange *exchange) {
     exchange->tries++;
     return NEAP_STEP_FETCH;
   }
+  if (NEAP_UNLIKELY(exchange->ahead != NULL) && neap_prefetch_is_unwelcome(exchange))
+    return neap_prefetch_end(exchange);
   switch (admit(exchange)) {
   case ADMITTED: break;
   case PAUSED: return NEAP_STEP_WAIT;

@@ -1,6 +1,8 @@
 /* deliver: hands the response to the client, piece by piece where it or the client is slow. */
 #include "flow/acts.h"
+#include "flow/prefetch.h"
 #include "flow/tiers.h"
+#include "store/store.h"
 
 enum { PAYLOADS_MAX = 16 }; /* of one send: many small chunks of a backend become one */
 
@@ -115,7 +117,8 @@ static neap_step break_off(neap_exchange *exchange, neap_end end) {
 
 static void append(neap_exchange *exchange, neap_view payload) {
   if (exchange->fill == NULL) return;
-  int code = neap_fill_append(exchange->fill, payload);
+  bool much = exchange->ahead && exchange->body_bytes + payload.size > exchange->ahead->most_bytes;
+  int code = much ? NEAP_ETOOLARGE : neap_fill_append(exchange->fill, payload);
   if (code == 0) return;
   exchange->stored_as = neap_reason_not_stored(code);
   neap_fill_abort(&exchange->fill);
@@ -128,10 +131,15 @@ static void complete(neap_exchange *exchange) {
   if (exchange->fill == NULL) return;
   bool shares = exchange->flow->tiers && exchange->route->tiers;
   neap_entry *entry = NULL;
-  int code = neap_fill_commit(&exchange->fill, shares ? &entry : NULL);
+  int code = neap_fill_commit(&exchange->fill, shares || exchange->ahead ? &entry : NULL);
   if (code) exchange->stored_as = neap_reason_not_stored(code);
   if (entry == NULL) return;
-  neap_tiers_share(exchange, entry);
+  if (exchange->ahead) {
+    neap_entry_info info;
+    neap_entry_info_get(exchange->cache, entry, &info);
+    exchange->kept_bytes = info.charged;
+  }
+  if (shares) neap_tiers_share(exchange, entry);
   neap_entry_unref(exchange->cache, entry);
 }
 
@@ -177,6 +185,8 @@ static neap_step pass_on(neap_exchange *exchange) {
     size_t bytes = 0;
     int payloads = cut(exchange, pieces + 2, &bytes);
     if (payloads < 0) return break_off(exchange, NEAP_END_BAD_RESPONSE);
+    if (exchange->ahead && exchange->fill == NULL && exchange->kept_bytes == 0)
+      return neap_prefetch_end(exchange);
     bool last = exchange->body.done;
     if (last) complete(exchange);
     int count = frame(exchange, pieces, payloads, bytes, last);

@@ -63,7 +63,7 @@ static neap_step send_request(neap_exchange *exchange) {
   exchange->sent_ns = neap_clock_now_ns(NULL);
   switch (neap_backend_send(exchange)) {
   case 0:
-    if (is_idempotent(exchange->request.method_id)) neap_hedge_arm(exchange);
+    if (is_idempotent(exchange->request.method_id) && !exchange->ahead) neap_hedge_arm(exchange);
     return NEAP_STEP_WAIT;
   case NEAP_ETOOLARGE: return fail(exchange, NEAP_END_TOO_LARGE);
   case NEAP_ENOMEM: return fail(exchange, NEAP_END_NO_MEMORY);

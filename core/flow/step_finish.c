@@ -1,5 +1,6 @@
 /* finish: accounts, logs, gives everything back. Every path ends here. */
 #include "flow/acts.h"
+#include "flow/prefetch.h"
 
 static neap_view view_of(neap_http_slice slice) {
   return (neap_view){slice.ptr ? slice.ptr : "", (size_t)slice.size};
@@ -87,12 +88,14 @@ static void log_line(neap_exchange *exchange, uint64_t now_ns) {
       .reason = neap_reason_code(neap_exchange_reason(exchange)),
       .steps = steps,
       .tries = (uint32_t)exchange->tries,
+      .purpose = exchange->ahead ? "prefetch" : NULL,
   };
   neap_access_log_add(exchange->flow->log, &record);
 }
 
 static void give_back(neap_exchange *exchange) {
   neap_timer_clear(&exchange->timer);
+  neap_prefetch_leave(exchange);
   neap_backend_release(exchange, false);
   neap_balance_let_go(exchange);
   if (exchange->fill) neap_fill_abort(&exchange->fill);
@@ -103,12 +106,15 @@ static void give_back(neap_exchange *exchange) {
 
 neap_step neap_step_finish(neap_exchange *exchange) {
   uint64_t now_ns = neap_clock_now_ns(NULL);
-  if (NEAP_LIKELY(!exchange->explained && !exchange->mirror)) {
+  if (NEAP_LIKELY(!exchange->explained && !exchange->mirror && !exchange->ahead)) {
     count(exchange, now_ns);
     neap_exchange_remember(exchange, now_ns);
     if (exchange->flow->log) log_line(exchange, now_ns);
     if (NEAP_UNLIKELY(exchange->flow->trial)) neap_trial_finish(exchange, now_ns);
+  } else if (exchange->ahead && exchange->flow->log) {
+    log_line(exchange, now_ns);
   }
+  if (NEAP_UNLIKELY(exchange->has_missed)) neap_prefetch_ended(exchange);
   give_back(exchange);
   neap_generation *generation = exchange->generation;
   exchange->generation = NULL;

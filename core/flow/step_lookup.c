@@ -2,6 +2,7 @@
  * sent it or made a reference of it: the cache is entered here and left there, in the same turn of the loop.
  */
 #include "flow/acts.h"
+#include "flow/prefetch.h"
 #include "store/store.h"
 
 enum { KEY_EXTRA = 128 };
@@ -64,7 +65,8 @@ static const neap_http_request *as_sent(neap_exchange *exchange, neap_http_reque
 
 /* Who only wants to know what would be found is no access. */
 static int get(const neap_exchange *exchange, neap_view key, const neap_entry **out) {
-  if (NEAP_UNLIKELY(exchange->explained)) return neap_store_find(exchange->cache, key, out);
+  if (NEAP_UNLIKELY(exchange->explained || exchange->ahead))
+    return neap_store_find(exchange->cache, key, out);
   return neap_cache_get(exchange->cache, key, out);
 }
 
@@ -90,8 +92,15 @@ static neap_http_fwd find(neap_exchange *exchange) {
   return exchange->stored.marker ? find_variant(exchange) : NEAP_HTTP_FWD_HIT;
 }
 
+/* Where the route prefetches: who asks is told of, and may find that it is on its way. */
+static neap_step tell_miss(neap_exchange *exchange, neap_step next) {
+  if (exchange->has_joined) return next;
+  neap_prefetch_missed(exchange);
+  return neap_prefetch_join(exchange) ? NEAP_STEP_WAIT : next;
+}
+
 /* hot: */
-neap_step neap_step_lookup(neap_exchange *exchange) {
+static neap_step look_up(neap_exchange *exchange) {
   neap_flow *flow = exchange->flow;
   exchange->cache = atomic_load_explicit(flow->cache, memory_order_acquire);
   bool bypass = exchange->acts && exchange->acts->bypass;
@@ -116,7 +125,9 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
     if (exchange->serve != NEAP_HTTP_SERVE_FORWARD) {
       exchange->fwd = NEAP_HTTP_FWD_HIT;
       exchange->source = FROM_CACHE;
-      if (NEAP_UNLIKELY(flow->trial)) neap_trial_hit(exchange);
+      if (NEAP_UNLIKELY(flow->trial && !exchange->ahead)) neap_trial_hit(exchange);
+      if (NEAP_UNLIKELY(neap_store_is_unused(exchange->entry)) && !exchange->explained && !exchange->ahead)
+        neap_prefetch_used(exchange);
       return NEAP_STEP_DELIVER;
     }
     found = NEAP_HTTP_FWD_REQUEST;
@@ -126,5 +137,17 @@ neap_step neap_step_lookup(neap_exchange *exchange) {
   neap_cache_leave(exchange->cache);
   bool missed = found == NEAP_HTTP_FWD_URI_MISS || found == NEAP_HTTP_FWD_VARY_MISS;
   neap_step next = pass_by(exchange, found, NEAP_REASON_NONE);
-  return missed && flow->tiers && exchange->route->tiers ? NEAP_STEP_TIERS : next;
+  if (missed && flow->tiers && exchange->route->tiers) next = NEAP_STEP_TIERS;
+  bool told = missed && exchange->route->prefetch && flow->feed && !exchange->ahead && !exchange->explained;
+  return NEAP_UNLIKELY(told) ? tell_miss(exchange, next) : next;
+}
+
+neap_step neap_step_lookup(neap_exchange *exchange) {
+  neap_flow *flow = exchange->flow;
+  if (exchange->route->prefetch && flow->feed && !exchange->ahead && !exchange->has_joined)
+    neap_count_add(&flow->feed->requests, 1);
+  neap_step next = look_up(exchange);
+  if (NEAP_LIKELY(!exchange->ahead)) return next;
+  bool wanted = exchange->route->prefetch && exchange->cache && !neap_exchange_is_unasked(exchange);
+  return wanted && next != NEAP_STEP_DELIVER ? next : neap_prefetch_end(exchange);
 }

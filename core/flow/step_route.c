@@ -84,6 +84,6 @@ neap_step neap_step_route(neap_exchange *exchange) {
   neap_exchange_read_tables(exchange, true);
   neap_step next = route(exchange);
   neap_exchange_read_tables(exchange, false);
-  if (NEAP_UNLIKELY(exchange->flow->trial)) neap_trial_route(exchange);
+  if (NEAP_UNLIKELY(exchange->flow->trial && !exchange->ahead)) neap_trial_route(exchange);
   return next;
 }

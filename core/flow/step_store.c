@@ -1,6 +1,8 @@
 /* store: decides whether the response may be stored, opens the fill, and writes the head for the client. */
 #include "flow/acts.h"
+#include "flow/prefetch.h"
 #include "flow/tiers.h"
+#include "store/store.h"
 
 enum { META_EXTRA = 512, MARKER_MAX = 4096 };
 
@@ -74,7 +76,10 @@ static int open_fill(neap_exchange *exchange, const neap_http_head *plain,
     exchange->variant = exchange->key;
   }
   uint64_t length = head->has_length ? head->content_length : NEAP_LENGTH_UNKNOWN;
+  if (exchange->ahead && head->has_length && length > exchange->ahead->most_bytes) return NEAP_ETOOLARGE;
   neap_put_options options = {.ttl_ms = decision->ttl_ms, .meta = {meta, (size_t)size}};
+  if (exchange->ahead)
+    return neap_store_shelve_begin(exchange->cache, exchange->variant, length, &options, &exchange->fill);
   return neap_cache_put_begin(exchange->cache, exchange->variant, length, &options, &exchange->fill);
 }
 
@@ -156,8 +161,12 @@ neap_step neap_step_store(neap_exchange *exchange) {
   if (plain.fields == NULL || neap_edits_apply(&exchange->route->response, head)) return refuse(exchange);
   invalidate(exchange);
   decide(exchange, &plain);
+  if (exchange->ahead && exchange->fill == NULL) return neap_prefetch_end(exchange);
+  if (exchange->fill && exchange->route->prefetch & NEAP_FLOW_PREFETCH_LINKS)
+    neap_prefetch_links(exchange, head);
   if (own && neap_edits_apply(own, head)) return refuse(exchange);
-  neap_session_tell(exchange); /* after what is stored was decided: the cookie is this client's alone */
+  if (exchange->ahead == NULL)
+    neap_session_tell(exchange); /* after what is stored was decided: the cookie is this client's alone */
   neap_http_body_init(&exchange->body, head);
   return write_head(exchange);
 }

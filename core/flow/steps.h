@@ -52,6 +52,12 @@ struct neap_exchange {
   bool client_gone, client_wants_keep_alive, kept_alive;
   bool mirror; /* a copy of another's request: neither logged nor counted, and the cache has no part in it */
   neap_exchange *next_mirror;
+  neap_prefetch_order *ahead; /* it is a prefetch: in the log alone, and for nobody; NULL: it is none */
+  neap_exchange *next_ahead, *joiners; /* of prefetches; of those who wait for it, the first */
+  neap_exchange *joined, *next_joiner; /* the prefetch that it waits for; NULL: none */
+  bool has_joined;                     /* at most once */
+  bool has_missed;                     /* the prefetcher was told so */
+  uint64_t kept_bytes;                 /* of a prefetch: what is stored is charged; 0: nothing is */
   uint8_t trace[TRACE_MAX], trace_count;
   neap_end end;
   neap_reason refusal; /* recv */

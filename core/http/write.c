@@ -29,6 +29,7 @@ static void put_forwarded_for(neap_http_out *out, const neap_http_head *head,
                               const neap_http_forward *forward) {
   const neap_http_field *field =
       forward->trust_client ? neap_http_field_first(head, NEAP_HTTP_ID_X_FORWARDED_FOR) : NULL;
+  if (field == NULL && forward->client.size == 0) return; /* nobody asked: it is fetched ahead */
   NEAP_HTTP_PUT(out, "X-Forwarded-For: ");
   for (; field; field = neap_http_field_next(head, field)) {
     neap_http_put_slice(out, field->value);

@@ -23,7 +23,7 @@
 enum {
   TARGET_MAX = 2048,
   TEXT_MAX = 256,
-  TEXTS = 14,  /* beside the target */
+  TEXTS = 15,  /* beside the target */
   ESCAPED = 6, /* bytes that one byte becomes at most */
   LINE_WORST = ESCAPED * (TARGET_MAX + TEXTS * TEXT_MAX) + 1024,
   BUFFER = 128 << 10
@@ -180,6 +180,7 @@ static char *put_line(neap_access_log *log, char *at, const neap_access_record *
   at = put_text(at, ",\"stored\":", record->stored);
   at = put_text(at, ",\"reason\":", record->reason);
   at = put_text(at, ",\"steps\":", record->steps);
+  at = put_text(at, ",\"purpose\":", record->purpose);
   return put(at, "}\n");
 }
 

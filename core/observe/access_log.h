@@ -35,6 +35,7 @@ typedef struct neap_access_record {
   const char *reason;  /* code: "ok", "no_route", "client_gone", ... */
   const char *steps;   /* "recv,route,lookup,deliver,finish" */
   uint32_t tries;      /* of backends */
+  const char *purpose; /* "prefetch"; NULL: somebody asked */
 } neap_access_record;
 
 /* One worker's side of the log: a buffer that lines are put into without allocation, handed to a thread of
