@@ -122,6 +122,28 @@
     "1 for the state that its circuit breaker is in: closed, open or half-open.")                            \
   X(TIER_CALL, neap_tier_call_seconds, GAUGE, "tier,share",                                                  \
     "Time of calls to it since the start: what that share of calls does not exceed.")                        \
+  X(PREFETCH_ISSUED, neap_prefetch_issued_total, COUNTER, "issuer", "Prefetches sent, by who wanted them.")  \
+  X(PREFETCH_USED, neap_prefetch_used_total, COUNTER, "issuer",                                              \
+    "Of these, that a client asked for in time.")                                                            \
+  X(PREFETCH_LATE, neap_prefetch_late_total, COUNTER, "issuer",                                              \
+    "Of these, that a client asked for before they were there.")                                             \
+  X(PREFETCH_WASTED, neap_prefetch_wasted_total, COUNTER, "issuer",                                          \
+    "Of these, that failed or that nobody asked for.")                                                       \
+  X(PREFETCH_HELD, neap_prefetch_held_total, COUNTER, "issuer", "Of these, that were in the cache already.") \
+  X(PREFETCH_REFUSED, neap_prefetch_refused_total, COUNTER, "issuer",                                        \
+    "Wishes that the budget had nothing left for.")                                                          \
+  X(PREFETCH_PAUSED, neap_prefetch_paused_total, COUNTER, "issuer",                                          \
+    "Wishes of issuers that are paused for their precision.")                                                \
+  X(PREFETCH_TRIED, neap_prefetch_tried_total, COUNTER, "issuer",                                            \
+    "Wishes of issuers on trial: noted, not sent.")                                                          \
+  X(PREFETCH_PAUSES, neap_prefetch_pauses_total, COUNTER, "issuer", "Times that an issuer was paused.")      \
+  X(PREFETCH_OPEN, neap_prefetch_open, GAUGE, "issuer", "1 while its wishes are fetched.")                   \
+  X(PREFETCH_IN_FLIGHT, neap_prefetch_in_flight, GAUGE, "", "Prefetches under way.")                         \
+  X(PREFETCH_WAITING, neap_prefetch_waiting_bytes, GAUGE, "",                                                \
+    "Bytes under way or waiting for their first use.")                                                       \
+  X(PREFETCH_MEMORY, neap_prefetch_targets_bytes, GAUGE, "", "Memory for targets of past requests.")         \
+  X(PREFETCH_LOST, neap_prefetch_events_lost_total, COUNTER, "",                                             \
+    "Events that the policies were not told of.")                                                            \
   X(POLICY_CALLS, neap_policy_calls_total, COUNTER, "kind,name,policy,generation",                           \
     "Questions to policies in force. name: of the pool or the cache.")                                       \
   X(POLICY_FAULTS, neap_policy_faults_total, COUNTER, "kind,name,policy,generation,reason",                  \

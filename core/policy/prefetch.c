@@ -402,6 +402,16 @@ static void note_dry(neap_prefetcher *p, int number, const neap_prefetch_item *i
   one->counters.tried++;
 }
 
+/* The host has too many under way, such as came late and go on. */
+static int take_back(neap_prefetcher *p, issuer *one, uint64_t hash) {
+  neap_prefetcher_held(p, hash);
+  one->counters.held--;
+  one->counters.issued--;
+  one->counters.suppressed++;
+  one->counters.refused++;
+  return NEAP_EBUSY;
+}
+
 static int issue(neap_prefetcher *p, int number, const neap_prefetch_item *item) {
   issuer *one = &p->issuers[number];
   neap_ledger_note *note = affordable(p, one, item->size) ? neap_ledger_add(&p->real, item) : NULL;
@@ -416,7 +426,9 @@ static int issue(neap_prefetcher *p, int number, const neap_prefetch_item *item)
   p->in_flight++;
   p->waiting += (double)item->size;
   one->counters.issued++;
-  if (p->host.fetch(p->host.user, item) == 0) return 0;
+  int code = p->host.fetch(p->host.user, item);
+  if (code == 0) return 0;
+  if (code == NEAP_EBUSY) return take_back(p, one, item->hash);
   neap_prefetcher_failed(p, item->hash);
   return NEAP_EIO;
 }

@@ -42,7 +42,8 @@ typedef struct neap_prefetch_host {
   /* What a wish means. False: nothing that could be fetched. A wish may hold any number. */
   bool (*resolve)(void *user, const neap_wish *wish, neap_prefetch_item *out);
   bool (*holds)(void *user, const neap_prefetch_item *item); /* it is in the cache */
-  int (*fetch)(void *user, const neap_prefetch_item *item);  /* begins; 0, or NEAP_E...: it cannot */
+  int (*fetch)(void *user,
+               const neap_prefetch_item *item); /* begins; 0, NEAP_EBUSY: too many; else it cannot */
   void (*drop)(void *user, const neap_prefetch_item *item); /* it was for nothing: out of the cache with it */
 } neap_prefetch_host;
 

@@ -290,6 +290,10 @@ static int check_configuration(check *c, const neap_script_text *text) {
   }
   check_named(c, config->cache.evict, config->cache_source, config->cache.params, config->cache.param_count,
               check_evict);
+  for (size_t i = 0; i < config->prefetch.policy_count; i++) {
+    const neap_config_prefetch_policy *policy = &config->prefetch.policies[i];
+    check_named(c, policy->name, policy->source, policy->params, policy->param_count, check_prefetch);
+  }
   for (size_t i = 0; i < config->pool_count; i++)
     check_named(c, config->pools[i].balance, config->pools[i].source, config->pools[i].params,
                 config->pools[i].param_count, check_balance);

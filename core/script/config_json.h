@@ -52,6 +52,12 @@ static inline const neap_match_field *fields_of(neap_config_box *box, const json
   return fields;
 }
 
+/* config_read.c: the parameters of a policy, in the box (NULL: out of memory); the text of its file (NULL: it
+ * is none). */
+const neap_param *neap_config_params_of(neap_config_box *box, const json_t *list, size_t *count);
+const char *neap_config_policy_text(const neap_config_box *box, const char *spec);
+/* config_prefetch.c: False when out of memory. */
+bool neap_config_read_prefetch(neap_config_box *box, const json_t *from);
 /* config_tiers.c: the tiers of the cache. False when out of memory. */
 bool neap_config_read_tiers(neap_config_box *box, const json_t *from);
 void neap_config_read_keys(neap_config_box *box, const json_t *from);

@@ -9,7 +9,7 @@
 #include "base/base.h"
 #include "base/hash.h"
 
-static const neap_param *params_of(neap_config_box *box, const json_t *list, size_t *count) {
+const neap_param *neap_config_params_of(neap_config_box *box, const json_t *list, size_t *count) {
   neap_param *params = array_for(box, list, sizeof *params, count);
   for (size_t i = 0; params && i < *count; i++) {
     const json_t *from = json_array_get(list, i), *value = json_object_get(from, "value");
@@ -44,7 +44,7 @@ static bool read_listeners(neap_config_box *box, const json_t *list) {
 }
 
 /* The text of a policy file, NULL for what is none. */
-static const char *source_of(const neap_config_box *box, const char *spec) {
+const char *neap_config_policy_text(const neap_config_box *box, const char *spec) {
   for (size_t i = 0; i < box->record->files.count; i++)
     if (strcmp(box->record->files.list[i].path, spec) == 0) return box->record->files.list[i].text;
   return NULL;
@@ -58,8 +58,8 @@ static bool read_cache(neap_config_box *box, const json_t *from, neap_cache_opti
   out->max_object_size = number_at(from, "max_object_size");
   out->default_ttl_ms = number_at(from, "default_ttl");
   out->evict = text_at(from, "evict");
-  *source = source_of(box, out->evict);
-  out->params = params_of(box, json_object_get(from, "params"), &out->param_count);
+  *source = neap_config_policy_text(box, out->evict);
+  out->params = neap_config_params_of(box, json_object_get(from, "params"), &out->param_count);
   return out->params != NULL;
 }
 
@@ -67,6 +67,7 @@ static bool read_caches(neap_config_box *box) {
   neap_config *config = &box->config;
   const json_t *cache = json_object_get(box->tree, "cache");
   config->cache_enabled = true_at(cache, "enabled");
+  if (!neap_config_read_prefetch(box, json_object_get(cache, "prefetch"))) return false;
   if (!neap_config_read_tiers(box, json_object_get(box->tree, "tiers"))) return false;
   neap_config_read_keys(box, json_object_get(box->tree, "keys"));
   return read_cache(box, cache, &config->cache, &config->cache_source) &&
@@ -123,7 +124,7 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
   const json_t *key = json_object_get(from, "key");
   *pool = (neap_config_pool){.name = text_at(from, "name"),
                              .balance = text_at(from, "balance"),
-                             .source = source_of(box, text_at(from, "balance")),
+                             .source = neap_config_policy_text(box, text_at(from, "balance")),
                              .key = key_of(key),
                              .key_name = text_at(key, "name"),
                              .connect_timeout_ms = number_at(from, "connect_timeout"),
@@ -138,7 +139,7 @@ static bool read_pool(neap_config_box *box, const json_t *from, neap_config_pool
   read_retries(from, pool);
   if (!read_session(box, json_object_get(from, "session"), &pool->session)) return false;
   neap_config_read_care(from, &pool->care);
-  pool->params = params_of(box, json_object_get(from, "params"), &pool->param_count);
+  pool->params = neap_config_params_of(box, json_object_get(from, "params"), &pool->param_count);
   pool->backends = backends_of(box, json_object_get(from, "backends"), &pool->backend_count);
   pool->sources = texts_of(box, json_object_get(from, "discover"), &pool->source_count);
   pool->source_refresh_ms = number_at(from, "discover_refresh");
@@ -194,6 +195,7 @@ static bool read_route(neap_config_box *box, const json_t *from, neap_config_rou
       .cache = true_at(cache, "enabled"),
       .cache_ttl_ms = number_at(cache, "ttl"),
       .cache_space = text_at(cache, "space"),
+      .cache_prefetch = true_at(cache, "prefetch"),
       .cache_tiers = (uint32_t)number_at(cache, "tiers"),
       .status = (int32_t)number_at(respond ? respond : redirect, "status"),
       .body = text_at(respond, "body"),

@@ -146,6 +146,8 @@ static void push_input(lua_State *L, session *s) {
   lua_setfield(L, -2, "evict");
   push_shipped(L, "balance", NEAP_BALANCE);
   lua_setfield(L, -2, "balance");
+  push_shipped(L, "prefetch", NEAP_PREFETCH);
+  lua_setfield(L, -2, "prefetch");
   lua_setfield(L, -2, "shipped");
   neap_script_push(L, nearest_word, s);
   lua_setfield(L, -2, "nearest");

@@ -144,6 +144,7 @@ typedef struct neap_config_route {
   bool cache;              /* may its responses be stored and served from the cache */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   const char *cache_space; /* part of the cache key; "": the name of the pool that is taken */
+  bool cache_prefetch;     /* what is prefetched may go there */
   uint32_t cache_tiers;    /* NEAP_TIER_FLAG_...: where they lie beside memory */
 
   int32_t status;           /* RESPOND, REDIRECT */
@@ -235,15 +236,34 @@ typedef struct neap_config_keys {
 
 enum { NEAP_TIER_FLAG_REDIS = 1, NEAP_TIER_FLAG_CDN = 2 };
 
+typedef struct neap_config_prefetch_policy {
+  const char *name;
+  const char *source; /* text of the file that it names; NULL: a shipped one */
+  const neap_param *params;
+  size_t param_count;
+} neap_config_prefetch_policy;
+
+/* What is fetched before it is asked for. */
+typedef struct neap_config_prefetch {
+  bool enabled, links;
+  double precision, per_second, share, shelf;
+  uint32_t in_flight;
+  uint64_t memory; /* bytes, for targets */
+  const neap_config_prefetch_policy *policies;
+  size_t policy_count;
+  uint64_t hash; /* of names and parameters of the policies */
+} neap_config_prefetch;
+
 typedef struct neap_config {
   const neap_config_listener *listeners;
   size_t listener_count; /* at least 1 */
   bool cache_enabled;    /* neap.cache{} was called, or a route caches */
   neap_cache_options cache;
-  const char *cache_source; /* text of the file that cache.evict names, as in neap_config_pool.source */
-  neap_config_tiers tiers;  /* of that cache */
-  bool keys_enabled;        /* there is a RESP port */
-  neap_cache_options keys;  /* what it serves */
+  const char *cache_source;      /* text of the file that cache.evict names, as in neap_config_pool.source */
+  neap_config_prefetch prefetch; /* into that cache */
+  neap_config_tiers tiers;       /* of that cache */
+  bool keys_enabled;             /* there is a RESP port */
+  neap_cache_options keys;       /* what it serves */
   const char *keys_source;
   neap_config_keys keys_tiers;
   const neap_config_pool *pools;

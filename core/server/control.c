@@ -48,6 +48,8 @@ static const control_row verbs[] = {
     {{"log", "[LEVEL]", "Shows or sets the log level: debug, info, warn or error."}, neap_control_log},
     {{"metrics", "", "Prints all figures, as Prometheus reads them."}, neap_control_metrics},
     {{"policies", "", "Shows the policies in force with their calls and faults."}, neap_control_policies},
+    {{"prefetch", "URL [HOST]", "Fetches what is going to be asked for into the cache."},
+     neap_control_prefetch},
     {{"promote", "", "Makes the candidate of a shadow or a canary the one in force."}, neap_control_promote},
     {{"reload", "", "Loads the configuration anew, or refuses it whole."}, neap_control_reload},
     {{"remove", "POOL BACKEND", "Takes a backend out of a pool, over reloads too."}, neap_control_remove},

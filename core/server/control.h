@@ -96,6 +96,7 @@ void neap_control_policies(neap_gateway *gateway, neap_control_args *args, neap_
 void neap_control_add(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_drain(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_canary(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
+void neap_control_prefetch(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_promote(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_shadow(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);
 void neap_control_remove(neap_gateway *gateway, neap_control_args *args, neap_control_reply *reply);

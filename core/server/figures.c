@@ -95,17 +95,34 @@ static size_t look_at_checks(const neap_loaded *loaded, neap_policy_view *views)
   return count;
 }
 
+static size_t look_at_prefetch(const neap_gateway *gateway, neap_policy_view *views) {
+  const neap_prefetcher *prefetcher = neap_prefetching_prefetcher(gateway->prefetching);
+  size_t count = 0;
+  for (int i = 0; prefetcher && i < neap_prefetcher_count(prefetcher); i++) {
+    const neap_policy *policy = neap_prefetcher_policy(prefetcher, i);
+    if (policy == NULL) continue;
+    neap_policy_view *view = &views[count++];
+    begin(view, "prefetch", "cache", neap_prefetcher_name(prefetcher, i),
+          gateway->loaded->config->generation);
+    neap_policy_counters_peek(policy, &view->counters);
+    if (!neap_policy_fault_peek(policy, &view->fault_ms, view->fault)) view->fault[0] = '\0';
+  }
+  return count;
+}
+
 size_t neap_policy_views_get(neap_gateway *gateway, neap_policy_view **out) {
   const neap_loaded *loaded = gateway->loaded;
   neap_cache *cache = atomic_load(&gateway->cache);
   size_t pools = loaded->config->pool_count, count = 0;
-  neap_policy_view *views = *out = calloc(2 * pools + 2, sizeof *views); /* a policy and a check of each */
+  neap_policy_view *views = *out =
+      calloc(2 * pools + 2 + NEAP_ISSUERS_MAX, sizeof *views); /* a policy and a check of each */
   if (views == NULL) return 0;
   look_at_pools(loaded, views);
   count = pools;
   look_at_predicates(loaded, &views[count++]);
   count += look_at_checks(loaded, &views[count]);
   if (cache) look_at_evict(cache, &views[count++]);
+  count += look_at_prefetch(gateway, &views[count]);
   return count;
 }
 

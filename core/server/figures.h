@@ -6,8 +6,9 @@
 
 /* A policy in force, summed over the workers. Texts are borrowed from the generation. */
 typedef struct neap_policy_view {
-  const char *kind; /* "balance", "route", "health", "evict" */
-  const char *name; /* of the pool; "cache"; "" for the predicates and actions of routes, counted together */
+  const char *kind; /* "balance", "route", "health", "evict", "prefetch" */
+  const char *name; /* of the pool; "cache"; the issuer; "" for the predicates and actions of routes, counted
+                       together */
   char policy[128];
   char generation[24]; /* of the cache's own count for "evict" */
   uint64_t refused;    /* values of actions, "route" alone */

@@ -44,6 +44,7 @@ static void on_worker_done(neap_task *task) {
   neap_gateway *gateway = done->gateway;
   uint32_t place = neap_worker_place(done->worker);
   neap_worker_destroy(&gateway->workers[place]);
+  neap_prefetching_worker_gone(gateway->prefetching, place);
   neap_candidate_worker_gone(gateway, place);
   neap_loaded_close_part(gateway->loaded, place);
   if (!gateway->stopping) neap_gateway_log(gateway, NEAP_LOG_INFO, "server worker_ended place=%u", place);
@@ -137,6 +138,7 @@ static int make(neap_engine *engine, const neap_gateway_options *options, neap_g
   if (code == 0) code = make_sessions(gateway);
   if (code == 0) code = neap_spares_create(gateway->host, &gateway->spares);
   if (code == 0) code = neap_tables_create(gateway, &gateway->tables);
+  if (code == 0) code = neap_prefetching_create(gateway, &gateway->prefetching);
   if (code) {
     neap_gateway_destroy(&gateway);
     return neap_fail(err, code, "%s", neap_strerror(code));
@@ -182,6 +184,7 @@ void neap_gateway_destroy(neap_gateway **gateway_ptr) {
   neap_names_destroy(&gateway->names);
   neap_tables_stop(gateway->tables);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++) neap_worker_destroy(&gateway->workers[i]);
+  neap_prefetching_destroy(&gateway->prefetching);
   neap_keeper_destroy(&gateway->keeper);
   neap_candidate_close(gateway);
   neap_loaded_destroy(&gateway->loaded);

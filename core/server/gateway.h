@@ -8,6 +8,7 @@
  *   member_edits.c    changing them; member_changes.c  what was changed
  *   discover.c        those that sources find
  *   tiers.c           what lies below the HTTP cache
+ *   prefetch.c        what is fetched before it is asked for; prefetch_show.c  the figures and the verb
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   candidate.c       a generation beside the one in force: shadow.c, shadow_cache.c, canary.c
@@ -30,6 +31,7 @@
 #include "server/discover.h"
 #include "server/members.h"
 #include "server/names.h"
+#include "server/prefetch.h"
 #include "server/server.h"
 #include "server/tiers.h"
 #include "store/store.h"
@@ -263,6 +265,7 @@ struct neap_reload_plan {
   bool tiers_change;
   neap_keyspace *keys; /* the same */
   neap_cascade *keys_cascade;
+  neap_prefetching_change prefetching;
   bool control_changes, admin_changes;
   int admin_socket;   /* bound anew; -1: none */
   neap_local control; /* made new; socket -1: none */
@@ -333,9 +336,10 @@ struct neap_gateway {
   neap_sessions *sessions;
   neap_spares *spares; /* of VMs, for the next generation */
   _Atomic(neap_cache *) cache;
-  neap_cascade *cascade;  /* below it; NULL: none */
-  neap_cascade *cascades; /* those that are left, too */
-  neap_cache *keys_cache; /* of the RESP ports; NULL: there has been none. Both stay, once made */
+  neap_prefetching *prefetching; /* into it */
+  neap_cascade *cascade;         /* below it; NULL: none */
+  neap_cascade *cascades;        /* those that are left, too */
+  neap_cache *keys_cache;        /* of the RESP ports; NULL: there has been none. Both stay, once made */
   neap_keyspace *keys;
   neap_cascade *keys_cascade; /* of tiers below them; NULL: none */
   uint32_t flushes;           /* of cascades, under way before the end */

@@ -84,7 +84,12 @@ static neap_flow_edits edits_of(const neap_config_edits *from) {
 _Static_assert(NEAP_TIER_FLAG_REDIS == 1 << NEAP_FLOW_REDIS && NEAP_TIER_FLAG_CDN == 1 << NEAP_FLOW_CDN,
                "the flags of the configuration are those of the routes");
 
-static neap_flow_route rule_of(const neap_config_route *from) {
+static uint8_t prefetch_of(const neap_config *config, const neap_config_route *route) {
+  if (!config->prefetch.enabled || !route->cache || !route->cache_prefetch) return 0;
+  return NEAP_FLOW_PREFETCH | (config->prefetch.links ? NEAP_FLOW_PREFETCH_LINKS : 0);
+}
+
+static neap_flow_route rule_of(const neap_config *config, const neap_config_route *from) {
   return (neap_flow_route){
       .name = from->name,
       .conditional = from->match.conditional,
@@ -92,6 +97,7 @@ static neap_flow_route rule_of(const neap_config_route *from) {
       .action = from->action == NEAP_ACTION_POOL ? NEAP_FLOW_POOL : NEAP_FLOW_ANSWER,
       .pool = from->pool,
       .cache = from->cache,
+      .prefetch = prefetch_of(config, from),
       .cache_ttl_ms = from->cache_ttl_ms,
       .cache_space = neap_view_of(from->cache_space),
       .tiers = (uint8_t)from->cache_tiers,
@@ -118,7 +124,7 @@ static int compile_routes(neap_loaded *loaded, neap_err *err) {
   if (matches && loaded->rules) {
     for (size_t i = 0; i < config->route_count; i++) {
       matches[i] = &config->routes[i].match;
-      loaded->rules[i] = rule_of(&config->routes[i]);
+      loaded->rules[i] = rule_of(config, &config->routes[i]);
       loaded->rules[i].series = series_of(loaded, &config->routes[i]);
     }
     code = neap_routes_create(matches, config->route_count, &loaded->routes);

@@ -344,6 +344,7 @@ char *neap_gateway_metrics(neap_gateway *gateway, bool open_metrics, size_t *siz
   expose_backends(gateway, &out);
   if (cache) expose_cache(cache, &out);
   neap_cascade_expose(gateway, &out);
+  neap_prefetching_expose(gateway->prefetching, &out);
   expose_policies(gateway, &out);
   expose_candidate(gateway, &out);
   return neap_expose_end(&out, size);

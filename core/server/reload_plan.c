@@ -151,7 +151,10 @@ static int prepare_tiers(neap_reload_plan *plan, neap_err *err) {
 static int prepare_caches(neap_reload_plan *plan, neap_err *err) {
   int code = prepare_tiers(plan, err);
   if (code == 0) code = prepare_cache(plan, err);
-  return code ? code : prepare_keys(plan, err);
+  if (code == 0) code = prepare_keys(plan, err);
+  if (code) return code;
+  return neap_prefetching_prepare(plan->gateway->prefetching, plan->loaded->config, registry_of(plan),
+                                  &plan->prefetching, err);
 }
 
 static void set_limits(const neap_gateway *gateway, neap_cache *cache, const neap_cache_options *options) {
@@ -326,6 +329,7 @@ void neap_plan_undo(neap_reload_plan *plan) {
   undo_control(plan);
   if (plan->admin_socket >= 0) neap_socket_close(plan->admin_socket);
   neap_config_record_unref(&plan->record);
+  neap_prefetching_undo(&plan->prefetching);
   neap_cascade_destroy(&plan->cascade);
   neap_cache_destroy(&plan->cache);
   neap_keyspace_destroy(&plan->keys);
@@ -379,6 +383,7 @@ void neap_plan_commit(neap_reload_plan *plan) {
   neap_listener_change *changes = calloc(neap_listeners_most_changes(plan) + 1, sizeof *changes);
   neap_assert(changes != NULL);
   commit_caches(plan);
+  neap_prefetching_commit(gateway->prefetching, plan->loaded->config, &plan->prefetching);
   commit_control(plan);
   commit_admin(plan);
   for (uint32_t i = 0; i < NEAP_WORKERS_MAX; i++)

@@ -145,6 +145,7 @@ void neap_control_status(neap_gateway *gateway, neap_control_args *args, neap_co
   json_object_set_new(body, "listeners", listeners_of(gateway));
   json_object_set_new(body, "sources", sources_of(gateway));
   json_object_set_new(body, "tiers", neap_cascade_status(gateway));
+  json_object_set_new(body, "prefetch", neap_prefetching_status(gateway->prefetching));
   json_object_set_new(body, "tables", neap_tables_status(gateway->tables));
   neap_control_done(reply, body);
 }

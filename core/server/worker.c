@@ -328,6 +328,7 @@ int neap_worker_create(neap_gateway *gateway, uint32_t place, neap_worker **out,
   neap_flow_init(&worker->flow, worker->loop, place, &gateway->current, worker->connections, &gateway->cache,
                  tally, gateway->host->seed ^ ((uint64_t)place << 48));
   worker->flow.queues = worker->queues;
+  worker->flow.feed = neap_prefetching_feed(gateway->prefetching, place);
   neap_loop_on_turn(worker->loop, on_turn, worker);
   if (start(worker)) goto fail_thread;
   *out = worker;

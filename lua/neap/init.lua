@@ -48,6 +48,20 @@ end
 ---@param options neap.Listen
 function M.listen(options) declare("listen", options) end
 
+---@class neap.PrefetchBudget
+---@field in_flight? integer prefetches at once (16)
+---@field per_second? number prefetches a second (50)
+---@field share? number prefetches per request; 64 may be saved up (1)
+---@field shelf? number of the cache, for what is under way or waits for its first use (0.05)
+
+---@class neap.Prefetch
+---@field policy? false|string|table "default", a policy, or a list of names and { policy, params } ("default")
+---@field params? table<string, number|string|boolean> parameters of that policy, where there is one
+---@field links? boolean fetch what stored responses name as preload, prefetch or next in Link (true)
+---@field precision? string|number who has less of his prefetches used is not believed for a while ("40%")
+---@field budget? neap.PrefetchBudget
+---@field memory? string|integer for targets of past requests (4MB)
+
 ---@class neap.Cache
 ---@field max_memory? string|integer most memory, everything included (64MB)
 ---@field max_entries? integer most entries (bounded by memory alone)
@@ -55,6 +69,7 @@ function M.listen(options) declare("listen", options) end
 ---@field default_ttl? string|number of what is put without a time to live (none)
 ---@field evict? string policy that evicts: "sieve", "LRU", neap.custom("file"), "file.lua", "native:lru"
 ---@field params? table<string, number|string|boolean> its parameters
+---@field prefetch? boolean|string|neap.Prefetch what is fetched before it is asked for (nothing)
 
 --- The cache.
 ---@param options neap.Cache
@@ -227,6 +242,7 @@ function M.pool(options) declare("pool", options) end
 ---@field key? neap.Part[]|fun(req: neap.Request): string? what they are stored under ({ "host", "path", "query" })
 ---@field keep_query? string[] the only parameters of the query that count
 ---@field drop_query? string[] parameters of the query that do not count
+---@field prefetch? boolean whether neap.cache { prefetch } has a part in its responses (true)
 ---@field tiers? boolean|string|string[] whether they lie in the tiers of neap.tiers, too, or which ones (true)
 
 ---@class neap.Route

@@ -6,6 +6,7 @@ local actions = require "neap.actions"
 local access = require "neap.access"
 local care = require "neap.care"
 local tiers = require "neap.tiers"
+local prefetching = require "neap.prefetching"
 
 local M = {}
 
@@ -26,6 +27,7 @@ local ALIASES = {
   balance = { leastconn = "least_connections", wrr = "weighted_round_robin",
               poweroftwochoices = "p2c",
               maglev = "consistent_hash", rendezvous = "consistent_hash" },
+  prefetch = {},
 }
 
 local function plain_name(name) return (gsub(lower(name), "[_-]", "")) end
@@ -142,6 +144,8 @@ local CACHE_RULE = record {
     text = 'what they are stored under, or function(req) that makes it; default: { "host", "path", "query" }' },
   { name = "keep_query", kind = actions.PARAMETERS, text = "the only parameters of the query that count" },
   { name = "drop_query", kind = actions.PARAMETERS, text = "parameters of the query that do not count" },
+  { name = "prefetch", kind = boolean, default = true,
+    text = "whether neap.cache { prefetch } has a part in its responses" },
   { name = "tiers", kind = tiers.of_route,
     text = 'whether they lie in the tiers of neap.tiers, too: true, false, "redis", "cdn"; default: true' },
 }
@@ -298,6 +302,8 @@ M.keys = {
 for i, field in ipairs(KEPT) do table.insert(M.keys, i, field) end
 
 M.cache = {
+  { name = "prefetch", kind = prefetching.kind(policy "prefetch", PARAMS),
+    text = 'fetch what is likely to be asked for: true, "default", or a table: see below; default: nothing is' },
   { name = "enable_compression", kind = check.unsupported, text = "not yet: only false is accepted" },
   { name = "enable_encryption", kind = check.unsupported, text = "not yet: only false is accepted" },
 }
@@ -386,7 +392,7 @@ M.route = {
   { name = "respond", kind = RESPOND, text = "answer: { status, body, content_type }, or a status" },
   { name = "redirect", kind = REDIRECT, text = "redirect: a URL or path, or { to, status }" },
   { name = "cache", kind = cache_rule, default = { enabled = false, ttl = 0 },
-    text = "true, or { ttl, space, key, keep_query, drop_query, tiers }" },
+    text = "true, or { ttl, space, key, keep_query, drop_query, prefetch, tiers }" },
   { name = "rewrite", kind = actions.rewrite,
     text = "what the backend is asked for: a template, { to }, or { strip, prefix }" },
   { name = "limit", kind = actions.limit, text = '"10/s", or { rate, burst, by, rates, name, status }' },

@@ -568,6 +568,29 @@ static void test_so_many_fetches_a_second_and_no_more(void **state) {
   end(&w);
 }
 
+static int busy_fetch(void *user, const neap_prefetch_item *item) {
+  (void)user, (void)item;
+  return NEAP_EBUSY;
+}
+
+static void test_a_host_with_too_much_under_way_refuses(void **state) {
+  (void)state;
+  world w;
+  neap_prefetch_options options = live_options();
+  begin(&w, &options);
+  neap_prefetcher_destroy(&w.prefetcher);
+  w.asked.fetch = busy_fetch;
+  assert_int_equal(neap_prefetcher_create(&options, &w.asked, &w.prefetcher), 0);
+  int links = neap_prefetcher_add(w.prefetcher, "links");
+  for (int key = 0; key < 50; key++) assert_int_equal(wish(&w, links, key), NEAP_EBUSY);
+  neap_prefetch_counters c = counters(&w, links);
+  assert_int_equal(c.issued + c.wasted + c.held, 0);
+  assert_int_equal(c.refused, 50);
+  assert_int_equal(neap_prefetcher_in_flight(w.prefetcher), 0);
+  assert_int_equal(neap_prefetcher_state(w.prefetcher, links), NEAP_PREFETCH_OPEN);
+  end(&w);
+}
+
 static void test_what_was_there_already_is_nobodys_fault(void **state) {
   (void)state;
   world w;
@@ -654,6 +677,7 @@ int main(void) {
       cmocka_unit_test(test_an_issuer_of_the_engine_is_open_and_paused_by_its_precision),
       cmocka_unit_test(test_a_trusted_issuer_is_not_paused_and_stays_within_the_budget),
       cmocka_unit_test(test_so_many_fetches_a_second_and_no_more),
+      cmocka_unit_test(test_a_host_with_too_much_under_way_refuses),
       cmocka_unit_test(test_what_was_there_already_is_nobodys_fault),
       cmocka_unit_test(test_what_lands_weighs_what_it_is),
       cmocka_unit_test(test_a_successor_knows_what_is_under_way),
