@@ -45,7 +45,7 @@ int neap_keyspace_create(neap_cache *cache, const neap_host *host, neap_keyspace
 /* Every front must be gone. */
 void neap_keyspace_destroy(neap_keyspace **keys);
 
-/* Puts the keyspace over tiers whose memory is its cache. Before any front. */
+/* Puts the keyspace over tiers whose memory is its cache. Before any front, and any port of theirs. */
 typedef struct neap_keyspace_tiers {
   neap_tiers *cascade;          /* borrowed until the last front is gone */
   neap_consistency consistency; /* of clients that say nothing */

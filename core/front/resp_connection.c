@@ -51,7 +51,7 @@ bool neap_port_client_run(neap_port_client *client, const char *bytes) {
     if (command->flags & NEAP_PORT_WRITE) neap_port_settle(front);
     client->last = command;
     if (client->tracker) neap_port_track(&call);
-    if (NEAP_UNLIKELY(front->port)) return neap_port_run_over_tiers(&call);
+    if (NEAP_UNLIKELY(front->port)) return neap_port_try(&call);
     command->run(&call);
   }
   return true;

@@ -181,7 +181,9 @@ struct neap_port_call {
   neap_port_value value; /* the last that was looked at */
   /* over tiers: resp_tiers.c */
   neap_port_errand *errand; /* has looked for its keys; NULL: memory alone is asked */
+  uint64_t now_ms;          /* when it was begun */
   size_t looked;            /* at so many keys */
+  bool peeks;               /* memory may answer, where it is sure */
   bool missed;              /* memory alone is no answer */
   bool tolerant;            /* of what could not be asked */
   int failed;               /* why there is no answer */
@@ -253,6 +255,8 @@ void neap_port_track(neap_port_call *call);
 /* A key has changed; all have gone. */
 void neap_port_changed(neap_port_call *call, neap_view key);
 void neap_port_changed_all(neap_port_call *call);
+/* What tiers tell of a keyspace: any node has written the key; empty: any key. Any thread. */
+void neap_port_changed_below(void *keyspace, neap_view key);
 void neap_port_untrack(neap_port_client *client);
 uint32_t neap_port_tracker_count(neap_port_tracking *tracking);
 
@@ -281,11 +285,11 @@ bool neap_port_remove(neap_port_call *call, neap_view key);
 /* Lets a key go then, at once where that has passed. Whether it is gone. The lock is held. */
 bool neap_port_expire_at(neap_port_call *call, neap_view key, int64_t expires);
 /* --- over tiers (resp_tiers.c) */
-/* Runs a command, or goes on with the one that waits. False: it waits, and its client's errand holds what it
- * has so far. */
+/* Runs a command. False: it waits, and its client's errand holds what it has so far. */
+bool neap_port_try(neap_port_call *call);
+/* Goes on with the one that waits. False: it still does. */
 bool neap_port_run_over_tiers(neap_port_call *call);
-/* Where it had no keys to look for in memory. */
-const neap_port_value *neap_port_look_over_tiers(neap_port_call *call, neap_view key);
+const neap_port_value *neap_port_look_over_tiers(neap_port_call *call);
 /* Sets a key everywhere, or deletes it where `value` is NULL, if it is still as it was looked at. What
  * they answer counts the last time that the command is run. */
 int neap_port_write(neap_port_call *call, neap_view key, const neap_view *value, uint64_t ttl_ms);
@@ -302,8 +306,14 @@ void neap_port_errand_end(neap_port_client *client);
 
 /* hot: */
 static inline const neap_port_value *neap_port_look(neap_port_call *call, neap_view key, bool read) {
-  if (NEAP_UNLIKELY(call->front->port)) return neap_port_look_over_tiers(call, key);
-  int code = (read ? neap_cache_get : neap_store_find)(call->keys->cache, key, &call->value.entry);
+  int code;
+  if (NEAP_LIKELY(!call->front->port)) {
+    code = (read ? neap_cache_get : neap_store_find)(call->keys->cache, key, &call->value.entry);
+    return code ? NULL : &call->value;
+  }
+  if (!call->peeks) return neap_port_look_over_tiers(call);
+  code = neap_tiers_peek(call->keys->tiers.cascade, key, call->now_ms, &call->value.entry);
+  call->missed |= code != 0;
   return code ? NULL : &call->value;
 }
 

@@ -44,6 +44,7 @@ void neap_keyspace_destroy(neap_keyspace **keys_ptr) {
 
 void neap_keyspace_set_tiers(neap_keyspace *keys, const neap_keyspace_tiers *tiers) {
   keys->tiers = *tiers;
+  neap_tiers_on_written(tiers->cascade, neap_port_changed_below, keys);
 }
 
 /* --- locks. Tiers have their own. */

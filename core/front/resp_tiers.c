@@ -169,7 +169,7 @@ static bool bears(const neap_port_call *call) {
   return !call->keys->tiers.failures_shown;
 }
 
-const neap_port_value *neap_port_look_over_tiers(neap_port_call *call, neap_view key) {
+const neap_port_value *neap_port_look_over_tiers(neap_port_call *call) {
   neap_port_value *value = &call->value;
   if (call->errand) {
     const neap_tier_reply *found = &call->errand->finds[call->looked++].reply;
@@ -185,10 +185,6 @@ const neap_port_value *neap_port_look_over_tiers(neap_port_call *call, neap_view
                                .ttl_ms = found->ttl_ms};
     return value;
   }
-  if (!(call->command->flags & NEAP_PORT_WRITE) && call->client->consistency != NEAP_CONSISTENCY_STRONG &&
-      neap_tiers_peek(call->keys->tiers.cascade, key, neap_loop_now_ms(call->front->loop), &value->entry) ==
-          0)
-    return value;
   call->missed = true;
   return NULL;
 }
@@ -387,19 +383,16 @@ static bool looks_again(neap_port_errand *errand) {
   return true;
 }
 
-static void run(neap_port_call *call) {
+static inline void run(neap_port_call *call) {
   call->looked = 0;
   call->missed = call->tolerant = false;
   call->failed = 0;
   call->command->run(call);
 }
 
-/* Memory alone. True: that was enough. */
-static bool try_memory(neap_port_call *call) {
-  size_t before = call->out->size;
-  run(call);
+/* Memory alone was not enough. True: it is answered. */
+static NEAP_SELDOM bool leave_memory(neap_port_call *call, size_t before) {
   neap_port_errand *errand = call->client->errand;
-  if (!call->missed && errand == NULL) return true;
   neap_port_take_back(call, before);
   if (errand) {
     errand->stage = WRITING; /* it writes what it has not looked at */
@@ -429,10 +422,21 @@ static bool go_on(neap_port_call *call, neap_port_errand *errand) {
   return false;
 }
 
+/* hot: */
+bool neap_port_try(neap_port_call *call) {
+  size_t before = call->out->size;
+  call->errand = NULL;
+  call->now_ms = neap_loop_now_ms(call->front->loop);
+  call->peeks =
+      !(call->command->flags & NEAP_PORT_WRITE) && call->client->consistency != NEAP_CONSISTENCY_STRONG;
+  run(call);
+  if (NEAP_LIKELY(!call->missed && call->client->errand == NULL)) return true;
+  return leave_memory(call, before) || neap_port_run_over_tiers(call);
+}
+
 bool neap_port_run_over_tiers(neap_port_call *call) {
   neap_port_client *client = call->client;
-  call->errand = NULL;
-  if (client->errand == NULL && try_memory(call)) return true;
+  call->peeks = false;
   neap_port_errand *errand = client->errand;
   errand->bytes = call->bytes;
   while (errand->left == 0 && !client->broken) {

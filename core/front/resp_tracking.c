@@ -304,9 +304,8 @@ static bool has_prefix(const neap_port_tracker *tracker, neap_view key) {
   return tracker->prefix_count == 0;
 }
 
-void neap_port_changed(neap_port_call *call, neap_view key) {
-  neap_port_tracking *tracking = call->keys->tracking;
-  uint64_t writer = call->client->id;
+/* `writer`: 0 where it is not known. */
+static void tell_of(neap_port_tracking *tracking, neap_view key, uint64_t writer) {
   if (NEAP_LIKELY(atomic_load_explicit(&tracking->trackers, memory_order_acquire) == 0)) return;
   pthread_mutex_lock(&tracking->lock);
   tracked **place = tracking->keys ? place_of(tracking, key, hash_of(key)) : NULL;
@@ -319,19 +318,34 @@ void neap_port_changed(neap_port_call *call, neap_view key) {
   pthread_mutex_unlock(&tracking->lock);
 }
 
+void neap_port_changed(neap_port_call *call, neap_view key) {
+  tell_of(call->keys->tracking, key, call->client->id);
+}
+
 static void forget_keys(neap_port_tracking *tracking) {
   for (size_t i = 0; tracking->keys && i < KEY_BUCKETS; i++)
     while (tracking->keys[i]) forget_key(tracking, &tracking->keys[i]);
 }
 
-void neap_port_changed_all(neap_port_call *call) {
-  neap_port_tracking *tracking = call->keys->tracking;
+static void tell_of_all(neap_port_tracking *tracking) {
   if (atomic_load(&tracking->trackers) == 0) return;
   pthread_mutex_lock(&tracking->lock);
   for (size_t i = 0; i < TRACKER_BUCKETS; i++)
     for (neap_port_tracker *at = tracking->buckets[i]; at; at = at->next) leave_message(at, NULL);
   forget_keys(tracking);
   pthread_mutex_unlock(&tracking->lock);
+}
+
+void neap_port_changed_all(neap_port_call *call) {
+  tell_of_all(call->keys->tracking);
+}
+
+void neap_port_changed_below(void *user, neap_view key) {
+  neap_keyspace *keys = user;
+  if (key.size > 0)
+    tell_of(keys->tracking, key, 0);
+  else
+    tell_of_all(keys->tracking);
 }
 
 /* --- who tracks */

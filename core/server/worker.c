@@ -349,6 +349,7 @@ void neap_worker_destroy(neap_worker **worker) {
   if (*worker == NULL) return;
   neap_loop_post((*worker)->loop, &(*worker)->stop);
   pthread_join((*worker)->thread, NULL);
+  neap_loop_take_back((*worker)->gateway->loop, &(*worker)->done.task); /* stopped before it was heard */
   if ((*worker)->cascade) neap_cascade_give((*worker)->cascade);
   free(*worker);
   *worker = NULL;

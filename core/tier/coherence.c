@@ -46,14 +46,26 @@ void neap_tiers_tell_deleted(neap_tiers *tiers, neap_view key) {
   if (tiers->deleted) tiers->deleted(tiers->deleted_user, key);
 }
 
+void neap_tiers_on_written(neap_tiers *tiers, void (*written)(void *user, neap_view key), void *user) {
+  tiers->written = written;
+  tiers->written_user = user;
+}
+
+void neap_tiers_tell_written(neap_tiers *tiers, neap_view key) {
+  if (tiers->written) tiers->written(tiers->written_user, key);
+}
+
 void neap_tiers_set_fresh(neap_tiers *tiers, uint64_t until_ms, uint64_t now_ms) {
   neap_check_magic(tiers, NEAP_TIERS_MAGIC);
   bool was_blind = now_ms >= atomic_load(&tiers->fresh_until_ms);
-  if (was_blind && now_ms < until_ms) atomic_fetch_add(&tiers->suspects, 1); /* what came in meanwhile */
+  bool missed = was_blind && now_ms < until_ms;
+  if (missed) atomic_fetch_add(&tiers->suspects, 1); /* what came in meanwhile */
   atomic_store(&tiers->fresh_until_ms, until_ms);
+  if (missed) neap_tiers_tell_written(tiers, (neap_view){"", 0});
 }
 
 void neap_tiers_suspect_all(neap_tiers *tiers) {
   neap_check_magic(tiers, NEAP_TIERS_MAGIC);
   atomic_fetch_add(&tiers->suspects, 1);
+  neap_tiers_tell_written(tiers, (neap_view){"", 0});
 }

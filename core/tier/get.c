@@ -63,11 +63,13 @@ static int answer_nobody(neap_tiers *tiers, uint64_t version, neap_tier_reply *r
 /* hot: */
 int neap_tiers_peek(neap_tiers *tiers, neap_view key, uint64_t now_ms, const neap_entry **entry) {
   if (neap_cache_get(tiers->memory, key, entry)) return NEAP_ENOTFOUND;
-  neap_tier_head head = neap_tier_head_of(*entry);
+  neap_tier_head head;
+  neap_view meta = neap_entry_meta(*entry);
+  if (meta.size < sizeof head) return NEAP_ENOTFOUND;
+  memcpy(&head, meta.ptr, offsetof(neap_tier_head, cost_us));
   bool good = head.suspects == atomic_load_explicit(&tiers->suspects, memory_order_relaxed) &&
-              !neap_store_marked(*entry) &&
               now_ms < atomic_load_explicit(&tiers->fresh_until_ms, memory_order_relaxed) &&
-              now_ms < head.soft_ms;
+              now_ms < head.soft_ms && !neap_store_marked(*entry);
   return good ? 0 : NEAP_ENOTFOUND;
 }
 

@@ -133,6 +133,8 @@ struct neap_tiers {
   uint32_t left_out;                          /* rules: neap_tiers_leave_out */
   void (*deleted)(void *user, neap_view key); /* NULL: nobody wants to know */
   void *deleted_user;
+  void (*written)(void *user, neap_view key); /* the same */
+  void *written_user;
   int count, authority; /* of tiers; the one that gives out versions, 0: none */
   neap_tier tiers[NEAP_TIERS_MAX];
   neap_tier_shard *shards;

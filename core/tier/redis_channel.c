@@ -34,6 +34,7 @@ static void on_key(neap_redis_tier *self, neap_view rest, bool deleted) {
   if (rest.size > NEAP_KEY_MAX) return;
   neap_tiers_invalidate(config->tiers, rest, version);
   if (deleted) neap_tiers_tell_deleted(config->tiers, rest);
+  neap_tiers_tell_written(config->tiers, rest);
 }
 
 static void on_cleared(neap_redis_tier *self, neap_view rest) {

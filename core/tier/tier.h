@@ -146,6 +146,11 @@ void neap_tiers_invalidate(neap_tiers *tiers, neap_view key, uint64_t version);
 void neap_tiers_on_deleted(neap_tiers *tiers, void (*deleted)(void *user, neap_view key), void *user);
 /* Somebody has deleted `key`. Any thread. */
 void neap_tiers_tell_deleted(neap_tiers *tiers, neap_view key);
+/* Has `written` told of every key that a node sets or deletes, as above; an empty key: of any, since messages
+ * may have been lost, or all was cleared. */
+void neap_tiers_on_written(neap_tiers *tiers, void (*written)(void *user, neap_view key), void *user);
+/* Somebody has written `key`. Any thread. */
+void neap_tiers_tell_written(neap_tiers *tiers, neap_view key);
 /* Leaves out rules of coherence, as bits 1 << rule, so that a test can show what each is for. Before any port
  * is attached. */
 typedef enum neap_tier_rule {

@@ -8,8 +8,9 @@ import time
 import unittest
 
 import test_resp_like_redis as like
-from harness import Client, Gateway, Origin, TIMEOUT, wire
+from harness import Client, Origin, TIMEOUT, wire
 from resp import Redis, RespClient, RespGateway, command, config, plain
+from test_tiers import Nginx
 
 PREFIX = b"neap:keys:k:"
 
@@ -31,6 +32,11 @@ class LikeRedisOverTiers(like.LikeRedis):
         cls.gateway = RespGateway(config(listen='client_memory = "256MB"', memory="256MB", keys='tier_timeout = "30s"',
                                          more=tiers(cls.below, max_object='"64MB"')))
         cls.addClassCleanup(cls.gateway.stop)
+
+    def test_changes_are_told_alike(self):
+        """They are told once more by Redis: see Shared."""
+
+    test_tracking_is_refused_alike = test_changes_are_told_alike
 
 
 class StrongLikeRedis(unittest.TestCase):
@@ -143,6 +149,32 @@ class Shared(Case):
             for thread in threads:
                 thread.join()
             self.assertEqual((won.count(b"OK"), won.count(None)), (1, 3))
+
+    def test_changes_of_the_other_are_told_to_who_tracks(self):
+        one, two = self.pair()
+        one.value("SET", "k", "1")
+        two.ask("HELLO", 3)
+        self.assertEqual(two.value("CLIENT", "TRACKING", "ON", "BCAST"), b"OK")
+        told = []
+
+        def reads(expected):
+            """It is told, and reads what is new."""
+            reply = two.send(command("GET", "k")).raw()
+            while reply.startswith(b">"):
+                told.append(reply)
+                reply = two.raw()
+            return reply == expected and told
+
+        key, all_keys = b"*1\r\n$1\r\nk\r\n", b"_\r\n"  # all: where messages were missed, as before it listened
+        for args, expected, messages in ((["SET", "k", "2"], b"$1\r\n2\r\n", [key, all_keys]),
+                                         (["INCR", "k"], b"$1\r\n3\r\n", [key, all_keys]),
+                                         (["DEL", "k"], b"_\r\n", [key, all_keys]),
+                                         (["SET", "k", "4"], b"$1\r\n4\r\n", [key, all_keys]),
+                                         (["FLUSHALL"], b"_\r\n", [all_keys])):
+            told.clear()
+            one.value(*args)
+            wire.wait_until(lambda: reads(expected) and any(b">2\r\n$10\r\ninvalidate\r\n" + message in told
+                                                            for message in messages), "what %s did" % args)
 
     def test_a_flush_empties_all(self):
         one, two = self.pair()
@@ -315,6 +347,42 @@ class Failures(Case):
             client.value("SET", "k:%d" % i, i)
         gateway.stop()
         self.assertEqual(len(self.redis.ask("KEYS", PREFIX + b"k:*")), 50)
+
+
+    def test_what_is_asked_is_answered_before_the_end(self):
+        gateway = self.gateway(timeout="1s")
+        client = self.client(gateway)
+        os.kill(self.redis.process.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, self.redis.process.pid, signal.SIGCONT)
+        client.send(command("GET", "cold"))
+        with RespClient(gateway.port) as other:
+            self.assertEqual(other.value("PING"), b"PONG")  # it has been read, most likely
+        gateway.signal(signal.SIGTERM)
+        self.assertEqual(client.raw(), b"$-1\r\n")
+        self.assertEqual(client.raw(), b"")
+
+
+class Content(Case):
+    """A CDN below Redis."""
+
+    def test_what_redis_has_lost_comes_from_the_cdn(self):
+        cdn = Nginx()
+        self.addCleanup(cdn.close)
+        settings = config(keys='tier_timeout = "30s"', more="""
+neap.tiers { redis = { url = "redis://127.0.0.1:%d", timeout = "10s" },
+             cdn = { url = "http://127.0.0.1:%d/cache", timeout = "10s" } }""" % (self.redis.port, cdn.port))
+        gateways = [RespGateway(settings) for _ in range(2)]
+        for gateway in gateways:
+            self.addCleanup(gateway.stop)
+        one, two = [self.client(gateway) for gateway in gateways]
+        self.assertEqual(one.value("SET", "k", "5", "EX", 1000), b"OK")
+        self.redis.ask("DEL", PREFIX + b"k")
+        self.assertEqual(two.value("GET", "k"), b"5")
+        self.assertTrue(900 < two.value("TTL", "k") <= 1000)
+        wire.wait_until(lambda: self.below(b"k") == b"V", "the value in Redis")
+        self.assertEqual(two.value("INCR", "k"), 6)
+        self.assertEqual(two.value("DEL", "k"), 1)
+        wire.wait_until(lambda: one.value("GET", "k") is None, "the delete")
 
 
 class Modes(Case):
