@@ -156,10 +156,10 @@ static bool strip_origin(neap_http_slice authority, neap_http_slice *reference, 
   return true;
 }
 
-static bool is_visible(neap_http_slice text) {
+static bool is_plain(neap_http_slice text) {
   for (int32_t i = 0; i < text.size; i++)
-    if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f) return false;
-  return true;
+    if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f || text.ptr[i] == '#') return false;
+  return text.size > 0;
 }
 
 static int32_t path_size(neap_http_slice target) {
@@ -191,8 +191,7 @@ ssize_t neap_http_reference(neap_http_slice authority, neap_http_slice target, n
                             char *out, size_t capacity) {
   const char *fragment = memchr(reference.ptr, '#', (size_t)reference.size);
   if (fragment) reference.size = (int32_t)(fragment - reference.ptr);
-  if (reference.size == 0 || target.size == 0 || target.ptr[0] != '/' || !is_visible(reference))
-    return NEAP_EINVAL;
+  if (!is_plain(reference) || !is_plain(target) || target.ptr[0] != '/') return NEAP_EINVAL;
   bool rooted;
   if (!strip_origin(authority, &reference, &rooted)) return NEAP_EINVAL;
   int32_t base = reference.ptr[0] == '/' ? 0 : rooted ? 1 : base_size(target, reference);
