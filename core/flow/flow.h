@@ -29,7 +29,9 @@
 
 typedef enum neap_flow_action { NEAP_FLOW_POOL, NEAP_FLOW_ANSWER } neap_flow_action;
 
-enum { NEAP_FLOW_PREFETCH = 1, NEAP_FLOW_PREFETCH_LINKS = 2 };
+/* What a route has to do with prefetching: its requests are told of, and may be prefetched; so are the links
+ * of its responses; what others have prefetched may be its responses, too. */
+enum { NEAP_FLOW_PREFETCH = 1, NEAP_FLOW_PREFETCH_LINKS = 2, NEAP_FLOW_PREFETCH_SHARED = 4 };
 
 /* Changes to a head: `remove` first, then `set`, which replaces all of that name, then `add`, which does not.
  */
@@ -55,7 +57,7 @@ typedef struct neap_flow_route {
   neap_flow_action action;
   int32_t pool; /* POOL */
   bool cache;
-  uint8_t prefetch;        /* bits NEAP_FLOW_PREFETCH..., 0: nobody is told of its requests */
+  uint8_t prefetch;        /* bits NEAP_FLOW_PREFETCH..., 0: nothing is prefetched */
   uint8_t tiers;           /* below memory, where its responses lie, too: bits 1 << neap_flow_tier_kind */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   neap_view cache_space;   /* first part of the cache key; empty: the pool's name */

@@ -121,7 +121,8 @@ static void stored_links(neap_exchange *exchange) {
 void neap_prefetch_used(neap_exchange *exchange) {
   if (!neap_store_take_unused(exchange->cache, exchange->entry)) return;
   neap_flow *flow = exchange->flow;
-  if (flow->feed == NULL || !is_plain(&exchange->request)) return;
+  if (flow->feed == NULL || !(exchange->route->prefetch & NEAP_FLOW_PREFETCH)) return;
+  if (!is_plain(&exchange->request)) return;
   neap_feed_record record = record_of(exchange, NEAP_FEED_USED);
   neap_entry_info info;
   neap_entry_info_get(exchange->cache, exchange->entry, &info);
@@ -255,6 +256,7 @@ void neap_flow_prefetch(neap_flow *flow, neap_prefetch_order *order) {
   }
   ahead->client = ahead;
   ahead->ahead = order;
+  ahead->mirror = true;
   ahead->next_ahead = flow->aheads;
   flow->aheads = ahead;
   neap_exchange_start(ahead);

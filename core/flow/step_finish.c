@@ -95,7 +95,7 @@ static void log_line(neap_exchange *exchange, uint64_t now_ns) {
 
 static void give_back(neap_exchange *exchange) {
   neap_timer_clear(&exchange->timer);
-  neap_prefetch_leave(exchange);
+  if (NEAP_UNLIKELY(exchange->joined != NULL)) neap_prefetch_leave(exchange);
   neap_backend_release(exchange, false);
   neap_balance_let_go(exchange);
   if (exchange->fill) neap_fill_abort(&exchange->fill);
@@ -106,7 +106,7 @@ static void give_back(neap_exchange *exchange) {
 
 neap_step neap_step_finish(neap_exchange *exchange) {
   uint64_t now_ns = neap_clock_now_ns(NULL);
-  if (NEAP_LIKELY(!exchange->explained && !exchange->mirror && !exchange->ahead)) {
+  if (NEAP_LIKELY(!exchange->explained && !exchange->mirror)) {
     count(exchange, now_ns);
     neap_exchange_remember(exchange, now_ns);
     if (exchange->flow->log) log_line(exchange, now_ns);

@@ -86,21 +86,21 @@ static neap_http_fwd find_variant(neap_exchange *exchange) {
   return NEAP_HTTP_FWD_HIT;
 }
 
-static neap_http_fwd find(neap_exchange *exchange) {
+NEAP_INLINE neap_http_fwd find(neap_exchange *exchange) {
   if (get(exchange, exchange->key, &exchange->entry)) return NEAP_HTTP_FWD_URI_MISS;
   if (neap_http_stored_open(neap_entry_meta(exchange->entry), &exchange->stored)) return NEAP_HTTP_FWD_MISS;
   return exchange->stored.marker ? find_variant(exchange) : NEAP_HTTP_FWD_HIT;
 }
 
 /* Where the route prefetches: who asks is told of, and may find that it is on its way. */
-static neap_step tell_miss(neap_exchange *exchange, neap_step next) {
+static NEAP_SELDOM neap_step tell_miss(neap_exchange *exchange, neap_step next) {
   if (exchange->has_joined) return next;
   neap_prefetch_missed(exchange);
   return neap_prefetch_join(exchange) ? NEAP_STEP_WAIT : next;
 }
 
-/* hot: */
-static neap_step look_up(neap_exchange *exchange) {
+/* hot: in both of its callers, so that where nothing is prefetched that costs two comparisons. */
+NEAP_INLINE neap_step look_up(neap_exchange *exchange) {
   neap_flow *flow = exchange->flow;
   exchange->cache = atomic_load_explicit(flow->cache, memory_order_acquire);
   bool bypass = exchange->acts && exchange->acts->bypass;
@@ -126,7 +126,8 @@ static neap_step look_up(neap_exchange *exchange) {
       exchange->fwd = NEAP_HTTP_FWD_HIT;
       exchange->source = FROM_CACHE;
       if (NEAP_UNLIKELY(flow->trial && !exchange->ahead)) neap_trial_hit(exchange);
-      if (NEAP_UNLIKELY(neap_store_is_unused(exchange->entry)) && !exchange->explained && !exchange->ahead)
+      if (NEAP_UNLIKELY(exchange->route->prefetch) && neap_store_is_unused(exchange->entry) &&
+          !exchange->explained && !exchange->ahead)
         neap_prefetch_used(exchange);
       return NEAP_STEP_DELIVER;
     }
@@ -138,16 +139,24 @@ static neap_step look_up(neap_exchange *exchange) {
   bool missed = found == NEAP_HTTP_FWD_URI_MISS || found == NEAP_HTTP_FWD_VARY_MISS;
   neap_step next = pass_by(exchange, found, NEAP_REASON_NONE);
   if (missed && flow->tiers && exchange->route->tiers) next = NEAP_STEP_TIERS;
-  bool told = missed && exchange->route->prefetch && flow->feed && !exchange->ahead && !exchange->explained;
-  return NEAP_UNLIKELY(told) ? tell_miss(exchange, next) : next;
+  if (NEAP_LIKELY(!missed || !(exchange->route->prefetch & NEAP_FLOW_PREFETCH))) return next;
+  return flow->feed && !exchange->ahead && !exchange->explained ? tell_miss(exchange, next) : next;
 }
 
-neap_step neap_step_lookup(neap_exchange *exchange) {
-  neap_flow *flow = exchange->flow;
-  if (exchange->route->prefetch && flow->feed && !exchange->ahead && !exchange->has_joined)
-    neap_count_add(&flow->feed->requests, 1);
+/* Where something is prefetched. A prefetch goes on where it finds nothing and may store what it gets. */
+static NEAP_SELDOM neap_step look_up_told(neap_exchange *exchange) {
+  neap_feed *feed = exchange->flow->feed;
+  bool prefetches = exchange->route->prefetch & NEAP_FLOW_PREFETCH;
+  if (prefetches && feed && !exchange->ahead && !exchange->explained && !exchange->has_joined)
+    neap_count_add(&feed->requests, 1);
   neap_step next = look_up(exchange);
   if (NEAP_LIKELY(!exchange->ahead)) return next;
-  bool wanted = exchange->route->prefetch && exchange->cache && !neap_exchange_is_unasked(exchange);
+  bool wanted = prefetches && exchange->cache && !neap_exchange_is_unasked(exchange);
   return wanted && next != NEAP_STEP_DELIVER ? next : neap_prefetch_end(exchange);
+}
+
+/* hot: */
+neap_step neap_step_lookup(neap_exchange *exchange) {
+  if (NEAP_LIKELY(!exchange->route->prefetch && !exchange->ahead)) return look_up(exchange);
+  return look_up_told(exchange);
 }

@@ -50,7 +50,7 @@ struct neap_exchange {
   bool running;      /* steps are on the stack */
   neap_step resumed; /* meanwhile somebody ended the wait: goes on here; WAIT: nobody did */
   bool client_gone, client_wants_keep_alive, kept_alive;
-  bool mirror; /* a copy of another's request: neither logged nor counted, and the cache has no part in it */
+  bool mirror; /* a copy of another's request, in which the cache has no part, or a prefetch: not counted */
   neap_exchange *next_mirror;
   neap_prefetch_order *ahead; /* it is a prefetch: in the log alone, and for nobody; NULL: it is none */
   neap_exchange *next_ahead, *joiners; /* of prefetches; of those who wait for it, the first */

@@ -85,7 +85,8 @@ _Static_assert(NEAP_TIER_FLAG_REDIS == 1 << NEAP_FLOW_REDIS && NEAP_TIER_FLAG_CD
                "the flags of the configuration are those of the routes");
 
 static uint8_t prefetch_of(const neap_config *config, const neap_config_route *route) {
-  if (!config->prefetch.enabled || !route->cache || !route->cache_prefetch) return 0;
+  if (!config->prefetch.enabled || !route->cache) return 0;
+  if (!route->cache_prefetch) return NEAP_FLOW_PREFETCH_SHARED;
   return NEAP_FLOW_PREFETCH | (config->prefetch.links ? NEAP_FLOW_PREFETCH_LINKS : 0);
 }
 
