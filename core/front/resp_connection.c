@@ -140,9 +140,16 @@ static bool resize(neap_port_client *client, size_t room) {
   return may;
 }
 
-/* What is not done is kept for later. */
-static void keep_rest(neap_port_client *client, const char *bytes, size_t size) {
-  if (bytes != client->in && size > 0 && client->in_room < size)
+/* What is not done is kept for later. While nothing is read behind it, it stays where it is: a pipeline of
+ * which each request waits is not moved for each. */
+static void keep_rest(neap_port_client *client, bool own, const char *bytes, size_t size) {
+  if (own && size > 0 && !may_go_on(client)) {
+    client->in_from = (size_t)(bytes - client->in);
+    client->in_size = size;
+    return;
+  }
+  client->in_from = 0;
+  if (!own && size > 0 && client->in_room < size)
     client->broken |= !resize(client, NEAP_MAX(size, (size_t)IN_LEAST));
   if (size > 0 && client->in_room >= size) memmove(client->in, bytes, size);
   client->in_size = size;
@@ -152,8 +159,8 @@ static void keep_rest(neap_port_client *client, const char *bytes, size_t size) 
 /* Serves `size` bytes; may close the client. */
 static void serve(neap_port_client *client, char *bytes, size_t size) {
   size_t done = run_all(client, bytes, size);
-  bool own = bytes == client->in;
-  if (!own || done > 0) keep_rest(client, bytes + done, size - done);
+  bool own = bytes == neap_port_client_bytes(client);
+  if (!own || done > 0 || client->in_from > 0) keep_rest(client, own, bytes + done, size - done);
   if (client->front->draining && done > 0) client->ending = true;
   if (client->broken || (client->ending && !client->sending && !client->errand)) {
     neap_port_client_close(client);
@@ -165,7 +172,7 @@ static void serve(neap_port_client *client, char *bytes, size_t size) {
 
 void neap_port_client_resume(neap_port_client *client) {
   if (client->sending) return; /* then, when that is sent */
-  serve(client, client->in, client->in_size);
+  serve(client, neap_port_client_bytes(client), client->in_size);
 }
 
 /* --- what the stream tells */
@@ -200,7 +207,7 @@ static void on_readable(void *user) {
 static void on_sent(void *user) {
   neap_port_client *client = user;
   neap_check_magic(client, NEAP_PORT_CLIENT_MAGIC);
-  if (neap_port_send_rest(client)) serve(client, client->in, client->in_size);
+  if (neap_port_send_rest(client)) serve(client, neap_port_client_bytes(client), client->in_size);
 }
 
 static void on_failed(void *user) {

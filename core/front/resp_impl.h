@@ -125,16 +125,16 @@ struct neap_port_client {
   neap_stream *stream;
   neap_timer timer;
   neap_resp_request request;
-  char *in; /* what has arrived and is not done: NULL but when something waits */
-  size_t in_size, in_room;
-  neap_port_reply unsent; /* what the stream has kept, and what comes behind */
-  size_t unsent_seen;     /* when last looked */
-  bool sending;           /* `unsent` is under way */
-  bool serving;           /* its requests are on the stack */
-  bool ending;            /* is closed when all is sent */
-  bool broken;            /* is closed now */
-  bool lingers;           /* may still send: what it gets last is not to be lost */
-  bool known;             /* has said who it is, or need not */
+  char *in;                         /* what has arrived and is not done: NULL but when something waits */
+  size_t in_from, in_size, in_room; /* from: where in `in` what is not done begins */
+  neap_port_reply unsent;           /* what the stream has kept, and what comes behind */
+  size_t unsent_seen;               /* when last looked */
+  bool sending;                     /* `unsent` is under way */
+  bool serving;                     /* its requests are on the stack */
+  bool ending;                      /* is closed when all is sent */
+  bool broken;                      /* is closed now */
+  bool lingers;                     /* may still send: what it gets last is not to be lost */
+  bool known;                       /* has said who it is, or need not */
   bool version3;
   uint64_t id, since_ms, active_ms;
   const neap_port_command *last;
@@ -209,6 +209,10 @@ void neap_port_client_close(neap_port_client *client);
 /* It is who it says it is; it has to say so again, where anybody has to. */
 void neap_port_client_know(neap_port_client *client);
 void neap_port_client_forget_who(neap_port_client *client);
+/* What has arrived and is not done: `in_size` bytes. */
+static inline char *neap_port_client_bytes(const neap_port_client *client) {
+  return client->in ? client->in + client->in_from : NULL;
+}
 /* Takes or gives bytes of the front's clients; false: that is more than there may be. */
 bool neap_port_client_hold(neap_port_client *client, size_t before, size_t after);
 

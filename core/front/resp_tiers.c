@@ -119,7 +119,7 @@ static void more(neap_port_errand *errand);
 
 /* An answer has come; may close the client. */
 static void step_done(neap_port_errand *errand) {
-  errand->bytes = errand->client->in;
+  errand->bytes = neap_port_client_bytes(errand->client);
   errand->left--;
   if (!errand->client->broken) more(errand);
   if (errand->left == 0) neap_port_client_resume(errand->client);
@@ -355,7 +355,7 @@ int neap_port_clear(neap_port_call *call) {
 static void on_again(neap_timer *timer) {
   neap_port_errand *errand = NEAP_CONTAINER_OF(timer, neap_port_errand, again);
   errand->left--;
-  errand->bytes = errand->client->in;
+  errand->bytes = neap_port_client_bytes(errand->client);
   find_all(errand);
   if (errand->left == 0) neap_port_client_resume(errand->client);
 }

@@ -17,7 +17,13 @@
 
 #include "server/gateway.h"
 
-enum { FLUSH_MS = 2000, STOP_FLUSH_MS = 1000, MEMORY_BYTES = 1 << 20, RECOVERY_MAX = 10000 };
+enum {
+  FLUSH_MS = 2000,
+  STOP_FLUSH_MS = 1000,
+  MEMORY_BYTES = 1 << 20,
+  RECOVERY_MAX = 10000,
+  KEYS_THROTTLE_MS = 1000
+};
 
 struct neap_cascade {
   neap_cascade *next; /* of the gateway's */
@@ -214,6 +220,8 @@ int neap_cascade_create_keys(neap_gateway *gateway, const neap_config *config, n
     options.default_ttl_ms = config->keys.default_ttl_ms;
   else
     options.default_ttl_ms = NEAP_TTL_NEVER;
+  /* clients do not see what is stale: when tiers answer again, it is not served for long */
+  options.fail_safe_throttle_ms = KEYS_THROTTLE_MS;
   options.consistency =
       keys->consistency == NEAP_CONFIG_LOCAL ? NEAP_CONSISTENCY_LOCAL : NEAP_CONSISTENCY_EVENTUAL;
   neap_cascade *cascade = calloc(1, sizeof *cascade);
