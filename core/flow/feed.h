@@ -14,6 +14,7 @@ typedef enum neap_feed_kind {
   NEAP_FEED_MISS,   /* a client asked, and it was not there */
   NEAP_FEED_ENDED,  /* that is over, however it went */
   NEAP_FEED_USED,   /* a client was the first to use what had been prefetched */
+  NEAP_FEED_AGING,  /* a client used what will not be fresh for long; once for each entry */
   NEAP_FEED_LINK,   /* the response to `page` says that it will be wanted */
   NEAP_FEED_LANDED, /* the prefetch `order` is in the cache */
   NEAP_FEED_HELD,   /* it was there already */

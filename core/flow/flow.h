@@ -57,8 +57,10 @@ typedef struct neap_flow_route {
   neap_flow_action action;
   int32_t pool; /* POOL */
   bool cache;
-  uint8_t prefetch;        /* bits NEAP_FLOW_PREFETCH..., 0: nothing is prefetched */
-  uint8_t tiers;           /* below memory, where its responses lie, too: bits 1 << neap_flow_tier_kind */
+  uint16_t refresh; /* in this last part of their lifetime, in 1024ths, responses in use are fetched anew; 0:
+                       none */
+  uint8_t prefetch; /* bits NEAP_FLOW_PREFETCH..., 0: nothing is prefetched */
+  uint8_t tiers;    /* below memory, where its responses lie, too: bits 1 << neap_flow_tier_kind */
   uint64_t cache_ttl_ms;   /* of responses that do not state their freshness; 0: those are not stored */
   neap_view cache_space;   /* first part of the cache key; empty: the pool's name */
   neap_flow_answer answer; /* ANSWER */
@@ -127,6 +129,7 @@ typedef struct neap_prefetch_order {
   neap_flow *flow;
   uint64_t hash;       /* of the target, for whoever made it */
   uint64_t most_bytes; /* of the body; a larger one is not stored */
+  bool refresh;        /* what is in the cache is replaced */
   size_t head_size;
   char head[]; /* of the request, complete */
 } neap_prefetch_order;

@@ -131,6 +131,26 @@ void neap_prefetch_used(neap_exchange *exchange) {
   if (exchange->route->prefetch & NEAP_FLOW_PREFETCH_LINKS) stored_links(exchange);
 }
 
+/* --- what ages */
+
+/* Whose client's request decides by nothing but what a prefetch has, too. */
+static bool is_like_a_prefetch(const neap_exchange *exchange) {
+  return exchange->variant.ptr == exchange->key.ptr || exchange->varies_by_encoding;
+}
+
+void neap_prefetch_look_at_age(neap_exchange *exchange) {
+  const neap_http_stored *stored = &exchange->stored;
+  uint64_t now_ms = neap_loop_now_ms(exchange->flow->loop);
+  uint64_t age_ms = stored->age_ms + (now_ms > stored->response_ms ? now_ms - stored->response_ms : 0);
+  uint64_t left_ms = stored->lifetime_ms > age_ms ? stored->lifetime_ms - age_ms : 0;
+  if (left_ms * 1024 > stored->lifetime_ms * exchange->route->refresh) return;
+  if (neap_store_marked(exchange->entry) || !is_like_a_prefetch(exchange) || !is_plain(&exchange->request))
+    return;
+  neap_store_mark(exchange->entry);
+  neap_feed_record record = record_of(exchange, NEAP_FEED_AGING);
+  neap_feed_add(exchange->flow->feed, &record);
+}
+
 /* --- waiting for one */
 
 bool neap_prefetch_join(neap_exchange *exchange) {

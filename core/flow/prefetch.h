@@ -11,6 +11,7 @@
 void neap_prefetch_missed(neap_exchange *exchange);
 void neap_prefetch_ended(neap_exchange *exchange); /* finish: of one that missed */
 void neap_prefetch_used(neap_exchange *exchange);
+void neap_prefetch_look_at_age(neap_exchange *exchange); /* of a hit, where the route refreshes */
 /* True: its response is on its way, and the exchange waits for it in `lookup`; once. */
 bool neap_prefetch_join(neap_exchange *exchange);
 /* Waits no more. Nothing where it did not. */

@@ -70,12 +70,17 @@ static int get(const neap_exchange *exchange, neap_view key, const neap_entry **
   return neap_cache_get(exchange->cache, key, out);
 }
 
+static bool is_same(neap_view a, neap_view b) {
+  return a.size == b.size && memcmp(a.ptr, b.ptr, a.size) == 0;
+}
+
 /* Under the primary key lies a marker: the response, if there is one, lies under the key of the variant. */
 static neap_http_fwd find_variant(neap_exchange *exchange) {
   neap_http_request copy;
   const neap_http_request *sent = as_sent(exchange, &copy);
   char *key = neap_arena_take(&exchange->arena, NEAP_VARIANT_KEY_MAX);
   if (sent == NULL || key == NULL) return NEAP_HTTP_FWD_MISS;
+  exchange->varies_by_encoding = is_same(exchange->stored.names, NEAP_BYTES("accept-encoding"));
   ssize_t size = neap_http_variant_key(key, NEAP_VARIANT_KEY_MAX, exchange->key, &exchange->stored, sent);
   neap_arena_trim(&exchange->arena, key, NEAP_VARIANT_KEY_MAX, size < 0 ? 0 : (size_t)size);
   if (size < 0) return NEAP_HTTP_FWD_VARY_MISS;
@@ -119,6 +124,8 @@ NEAP_INLINE neap_step look_up(neap_exchange *exchange) {
   neap_cache_enter(exchange->cache);
   exchange->entered = true;
   neap_http_fwd found = find(exchange);
+  if (NEAP_UNLIKELY(exchange->ahead != NULL) && exchange->ahead->refresh && found == NEAP_HTTP_FWD_HIT)
+    found = NEAP_HTTP_FWD_REQUEST; /* it is there, and not wanted */
   if (found == NEAP_HTTP_FWD_HIT) {
     exchange->serve =
         neap_http_stored_match(&exchange->stored, &exchange->request, neap_exchange_wall_s(exchange));
@@ -150,7 +157,11 @@ static NEAP_SELDOM neap_step look_up_told(neap_exchange *exchange) {
   if (prefetches && feed && !exchange->ahead && !exchange->explained && !exchange->has_joined)
     neap_count_add(&feed->requests, 1);
   neap_step next = look_up(exchange);
-  if (NEAP_LIKELY(!exchange->ahead)) return next;
+  if (NEAP_LIKELY(!exchange->ahead)) {
+    bool aging = exchange->route->refresh && next == NEAP_STEP_DELIVER && feed && !exchange->explained;
+    if (aging) neap_prefetch_look_at_age(exchange);
+    return next;
+  }
   bool wanted = prefetches && exchange->cache && !neap_exchange_is_unasked(exchange);
   return wanted && next != NEAP_STEP_DELIVER ? next : neap_prefetch_end(exchange);
 }

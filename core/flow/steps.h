@@ -56,6 +56,7 @@ struct neap_exchange {
   neap_exchange *next_ahead, *joiners; /* of prefetches; of those who wait for it, the first */
   neap_exchange *joined, *next_joiner; /* the prefetch that it waits for; NULL: none */
   bool has_joined;                     /* at most once */
+  bool varies_by_encoding;             /* lookup: what was found does so, and by nothing else */
   bool has_missed;                     /* the prefetcher was told so */
   uint64_t kept_bytes;                 /* of a prefetch: what is stored is charged; 0: nothing is */
   uint8_t trace[TRACE_MAX], trace_count;

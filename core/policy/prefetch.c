@@ -40,6 +40,8 @@ struct neap_prefetcher {
   double size;          /* mean of what is wished for */
   double waiting;       /* sizes of all in `real` */
   uint32_t in_flight;
+  uint32_t allowed; /* of these, by neap_prefetcher_allow */
+  double allowed_size;
   bool due, turning;
 };
 
@@ -374,14 +376,19 @@ bool neap_prefetcher_allow(neap_prefetcher *p, int number, uint64_t size) {
   pay(p, one);
   p->in_flight++;
   p->waiting += (double)size;
+  p->allowed++;
+  p->allowed_size += (double)size;
   one->counters.issued++;
   return true;
 }
 
 void neap_prefetcher_settle(neap_prefetcher *p, int number, uint64_t size, int32_t kind) {
   issuer *one = &p->issuers[number];
+  neap_assert(p->allowed > 0);
   p->in_flight--;
   p->waiting -= (double)size;
+  p->allowed--;
+  p->allowed_size -= (double)size;
   one->counters.used += kind == NEAP_PREFETCH_USED;
   one->counters.late += kind == NEAP_PREFETCH_LATE;
   one->counters.wasted += kind == NEAP_PREFETCH_WASTED;
@@ -543,6 +550,9 @@ void neap_prefetcher_adopt(neap_prefetcher *p, neap_prefetcher **from) {
   p->now_ms = old->now_ms;
   p->delay = old->delay, p->wait = old->wait, p->size = old->size;
   adopt_notes(p, old, numbers);
+  p->allowed = old->allowed, p->allowed_size = old->allowed_size;
+  p->in_flight += old->allowed;
+  p->waiting += old->allowed_size;
   neap_prefetcher_destroy(from);
 }
 

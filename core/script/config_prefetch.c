@@ -20,6 +20,7 @@ bool neap_config_read_prefetch(neap_config_box *box, const json_t *from) {
   const json_t *budget = json_object_get(from, "budget"), *list = json_object_get(from, "policy");
   *prefetch = (neap_config_prefetch){.enabled = from != NULL,
                                      .links = true_at(from, "links"),
+                                     .refresh = real_at(from, "refresh"),
                                      .precision = real_at(from, "precision"),
                                      .in_flight = (uint32_t)number_at(budget, "in_flight"),
                                      .per_second = real_at(budget, "per_second"),

@@ -246,6 +246,7 @@ typedef struct neap_config_prefetch_policy {
 /* What is fetched before it is asked for. */
 typedef struct neap_config_prefetch {
   bool enabled, links;
+  double refresh; /* in this last part of their lifetime; 0: none is */
   double precision, per_second, share, shelf;
   uint32_t in_flight;
   uint64_t memory; /* bytes, for targets */

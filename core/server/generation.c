@@ -90,6 +90,11 @@ static uint8_t prefetch_of(const neap_config *config, const neap_config_route *r
   return NEAP_FLOW_PREFETCH | (config->prefetch.links ? NEAP_FLOW_PREFETCH_LINKS : 0);
 }
 
+static uint16_t refresh_of(const neap_config *config, const neap_config_route *route) {
+  return prefetch_of(config, route) & NEAP_FLOW_PREFETCH ? (uint16_t)(config->prefetch.refresh * 1024 + 0.5)
+                                                         : 0;
+}
+
 static neap_flow_route rule_of(const neap_config *config, const neap_config_route *from) {
   return (neap_flow_route){
       .name = from->name,
@@ -99,6 +104,7 @@ static neap_flow_route rule_of(const neap_config *config, const neap_config_rout
       .pool = from->pool,
       .cache = from->cache,
       .prefetch = prefetch_of(config, from),
+      .refresh = refresh_of(config, from),
       .cache_ttl_ms = from->cache_ttl_ms,
       .cache_space = neap_view_of(from->cache_space),
       .tiers = (uint8_t)from->cache_tiers,

@@ -19,6 +19,8 @@ typedef struct flight {
   struct flight *next;
   neap_prefetch_order *order;
   uint32_t place;
+  uint32_t epoch;               /* of the prefetcher that allowed it */
+  uint64_t began_ms, refreshes; /* bytes that it was allowed as a refresh; 0: it is none */
 } flight;
 
 /* The feed of a worker; stays when the worker ends. */
@@ -35,9 +37,10 @@ struct neap_prefetching {
   neap_targets *targets;
   uint64_t policies_hash;
   bool policies_of_files, hints;
-  int links, asked; /* issuers; links -1: none */
+  int links, refresh, asked; /* issuers; links -1: none */
   flight *flights;
   uint32_t flight_count, flights_max;
+  uint32_t epoch;                               /* how many prefetchers have ended without a successor */
   _Atomic(feed_seat *) seats[NEAP_WORKERS_MAX]; /* by place; made where workers are, read here */
   uint64_t requests;                            /* of all feeds, as far as the prefetcher knows of them */
   uint32_t place;                               /* of the worker that told the newest record */
@@ -140,8 +143,7 @@ static void on_order(neap_task *task) {
   neap_flow_prefetch(order->flow, order);
 }
 
-static int fetch(void *user, const neap_prefetch_item *item) {
-  neap_prefetching *p = user;
+static int send_order(neap_prefetching *p, const neap_prefetch_item *item, uint64_t refreshes) {
   uint32_t place;
   neap_target *target = neap_targets_find(p->targets, item->hash);
   neap_worker *worker = choose_worker(p, &place);
@@ -155,16 +157,26 @@ static int fetch(void *user, const neap_prefetch_item *item) {
     free(order);
     return NEAP_EINVAL;
   }
-  *made = (flight){.next = p->flights, .order = order, .place = place};
+  *made = (flight){.next = p->flights,
+                   .order = order,
+                   .place = place,
+                   .epoch = p->epoch,
+                   .began_ms = now_of(p),
+                   .refreshes = refreshes};
   p->flights = made;
   p->flight_count++;
   target->pins++;
   order->hash = target->hash;
   order->most_bytes = (uint64_t)(p->shelf / SHELF_PART);
+  order->refresh = refreshes > 0;
   order->flow = neap_worker_flow(worker);
   order->task.run = on_order;
   neap_loop_post(neap_worker_loop(worker), &order->task);
   return 0;
+}
+
+static int fetch(void *user, const neap_prefetch_item *item) {
+  return send_order(user, item, 0);
 }
 
 static void drop(void *user, const neap_prefetch_item *item) {
@@ -233,7 +245,37 @@ static void on_link(neap_prefetching *p, const neap_feed_record *record) {
   }
 }
 
+/* Said once of an entry: what there is no budget for now has had its chance. */
+static void on_aging(neap_prefetching *p, const neap_feed_record *record) {
+  neap_target *target = neap_targets_note(p->targets, record->host, record->target, record->encoding);
+  uint64_t now_ms = now_of(p);
+  if (target == NULL || p->refresh < 0 || now_ms < target->barred_ms) return;
+  neap_targets_set_keys(p->targets, target, record->key, NEAP_BYTES(""));
+  neap_prefetch_item item = item_of(target);
+  if (!neap_prefetcher_allow(p->prefetcher, p->refresh, item.size)) return;
+  if (send_order(p, &item, item.size) != 0)
+    neap_prefetcher_settle(p->prefetcher, p->refresh, item.size, NEAP_PREFETCH_WASTED);
+}
+
 /* --- how prefetches end */
+
+/* What was in use and is there anew before it was missed has been of use. */
+static void end_refresh(neap_prefetching *p, const flight *ended, neap_target *target,
+                        const neap_feed_record *record) {
+  bool kept = record->kind == NEAP_FEED_LANDED;
+  bool late = target && target->asked_ms >= ended->began_ms;
+  if (target && kept) {
+    neap_targets_set_keys(p->targets, target, record->key, record->stored);
+    target->size = record->size;
+  }
+  if (kept) let_stay(p, record->stored.size > 0 ? record->stored : record->key);
+  if (target && !kept) target->barred_ms = now_of(p) + BARRED_MS;
+  if (p->prefetcher && ended->epoch == p->epoch)
+    neap_prefetcher_settle(p->prefetcher, p->refresh, ended->refreshes,
+                           !kept  ? NEAP_PREFETCH_WASTED
+                           : late ? NEAP_PREFETCH_LATE
+                                  : NEAP_PREFETCH_USED);
+}
 
 static void on_landed(neap_prefetching *p, neap_target *target, const neap_feed_record *record) {
   neap_view stored = record->stored.size > 0 ? record->stored : record->key;
@@ -261,6 +303,14 @@ static void on_held(neap_prefetching *p, neap_target *target, const neap_feed_re
   if (p->prefetcher) neap_prefetcher_held(p->prefetcher, target->hash);
 }
 
+static void end_plain(neap_prefetching *p, neap_target *target, const neap_feed_record *record) {
+  switch (record->kind) {
+  case NEAP_FEED_LANDED: on_landed(p, target, record); break;
+  case NEAP_FEED_HELD: on_held(p, target, record); break;
+  default: on_failed(p, target); break;
+  }
+}
+
 static void end_flight(neap_prefetching *p, const neap_feed_record *record) {
   flight **at = &p->flights;
   while (*at && (*at)->order != record->order) at = &(*at)->next;
@@ -270,11 +320,10 @@ static void end_flight(neap_prefetching *p, const neap_feed_record *record) {
   p->flight_count--;
   neap_target *target = neap_targets_find(p->targets, ended->order->hash);
   if (target) target->pins--;
-  switch (record->kind) {
-  case NEAP_FEED_LANDED: on_landed(p, target, record); break;
-  case NEAP_FEED_HELD: on_held(p, target, record); break;
-  default: on_failed(p, target); break;
-  }
+  if (ended->refreshes > 0)
+    end_refresh(p, ended, target, record);
+  else
+    end_plain(p, target, record);
   free(ended->order);
   free(ended);
 }
@@ -291,6 +340,7 @@ static void on_record(void *user, const neap_feed_record *record) {
   switch (record->kind) {
   case NEAP_FEED_MISS: on_miss(p, record); break;
   case NEAP_FEED_ENDED: on_ended(p, record); break;
+  case NEAP_FEED_AGING: on_aging(p, record); break;
   case NEAP_FEED_USED: on_used(p, record); break;
   default: on_link(p, record); break;
   }
@@ -363,7 +413,7 @@ int neap_prefetching_create(neap_gateway *gateway, neap_prefetching **out) {
   if (p == NULL) return NEAP_ENOMEM;
   neap_random random = {gateway->host->seed ^ UINT64_C(0x70726566)};
   p->gateway = gateway;
-  p->links = p->asked = -1;
+  p->links = p->refresh = p->asked = -1;
   p->key = (neap_hash_key){neap_random_next(&random), neap_random_next(&random), neap_random_next(&random)};
   *out = p;
   return 0;
@@ -436,6 +486,7 @@ static int make_prefetcher(neap_prefetching *p, const neap_config *config, neap_
     return code;
   }
   neap_prefetcher_add(*out, "links");
+  neap_prefetcher_add(*out, "refresh");
   neap_prefetcher_trust(*out, neap_prefetcher_add(*out, "asked"));
   return 0;
 }
@@ -484,6 +535,7 @@ static void put_in_force(neap_prefetching *p, const neap_config *config, neap_pr
   p->policies_of_files = is_of_file(&config->prefetch);
   p->hints = issuer_named(p->prefetcher, "hints") >= 0;
   p->links = config->prefetch.links ? issuer_named(p->prefetcher, "links") : -1;
+  p->refresh = issuer_named(p->prefetcher, "refresh");
   p->asked = issuer_named(p->prefetcher, "asked");
   *change = (neap_prefetching_change){NULL, NULL};
 }
@@ -494,8 +546,10 @@ void neap_prefetching_commit(neap_prefetching *p, const neap_config *config,
     put_in_force(p, config, change);
     return;
   }
-  if (p->prefetcher) neap_prefetcher_drop_all(p->prefetcher);
+  if (p->prefetcher == NULL) return;
+  neap_prefetcher_drop_all(p->prefetcher);
   neap_prefetcher_destroy(&p->prefetcher);
+  p->epoch++;
 }
 
 /* --- asking and seeing */

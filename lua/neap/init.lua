@@ -58,6 +58,7 @@ function M.listen(options) declare("listen", options) end
 ---@field policy? false|string|table "default", a policy, or a list of names and { policy, params } ("default")
 ---@field params? table<string, number|string|boolean> parameters of that policy, where there is one
 ---@field links? boolean fetch what stored responses name as preload, prefetch or next in Link (true)
+---@field refresh? string|number fetch anew what is asked for in the last part of its lifetime, such as 0.1 (0: do not)
 ---@field precision? string|number who has less of his prefetches used is not believed for a while ("40%")
 ---@field budget? neap.PrefetchBudget
 ---@field memory? string|integer for targets of past requests (4MB)

@@ -33,6 +33,12 @@ end
 
 local function name_alone(value) return type(value) == "table" and value or { policy = value } end
 
+local function refresh(value)
+  local share, hint = care.share(value)
+  if share and share > 0.9 then return nil, "must be at most 0.9" end
+  return share, hint
+end
+
 --- The kind of `prefetch`, by the kinds of a policy's name and of its parameters.
 function M.kind(policy, params)
   local one = check.shorthand(name_alone, record {
@@ -54,6 +60,8 @@ function M.kind(policy, params)
     { name = "params", kind = params, text = "parameters of that policy, where there is one" },
     { name = "links", kind = check.boolean, default = true,
       text = "fetch what stored responses name as preload, prefetch or next in Link" },
+    { name = "refresh", kind = refresh, default = 0,
+      text = "fetch anew what is asked for in the last part of its lifetime, such as 0.1; 0: do not" },
     { name = "precision", kind = care.share, default = 0.4,
       text = "who has less of his prefetches used than that is not believed for a while" },
     { name = "budget", kind = budget_of, text = "{ in_flight, per_second, share, shelf }: see below" },

@@ -234,6 +234,20 @@ class Prefetch(unittest.TestCase):
         self.gateway.ask("/page")
         self.origin.wait("/a")  # links need no policy
 
+    # --- what is about to expire
+
+    def test_what_is_in_use_does_not_expire(self):
+        self.start(prefetch="{ policy = false, refresh = 0.9 }")
+        self.origin.on("/a", wire.response(fields=[("Cache-Control", "max-age=5")], body=b"a"))
+        self.gateway.ask("/a")
+
+        def refreshed():
+            self.gateway.ask("/a")
+            return self.figures("refresh")["used"] >= 2 or None
+        wire.wait_until(refreshed, "it to be fetched anew")
+        self.assertIn("prefetch", [one.get("Sec-Purpose") for one in self.origin.for_path("/a")])
+        self.assertTrue(self.is_hit("/a"))
+
     # --- operators
 
     def test_what_an_operator_wants_is_fetched(self):
@@ -299,7 +313,7 @@ class Prefetch(unittest.TestCase):
         targets = self.status()["targets"]
         self.gateway.reload(self.config('{ policy = "association", budget = { per_second = 7 }, memory = "1MB" }'),
                             "server reloaded|server reload_done|generation=2")
-        wire.wait_until(lambda: len(self.status()["issuers"]) == 3, "the new generation")
+        wire.wait_until(lambda: len(self.status()["issuers"]) == 4, "the new generation")
         self.assertEqual(self.status()["targets"], targets)
         self.assertTrue(self.is_hit("/a"))
         self.wait_for("links", issued=2, used=1)

@@ -24,15 +24,20 @@ static void wake(neap_feed *feed) {
   sem_post(&((rig *)feed->user)->woken);
 }
 
-static void begin(rig *r, int backends) {
+static void begin_refreshing(rig *r, int backends, uint16_t refresh) {
   memset(r, 0, sizeof *r);
   sem_init(&r->woken, 0, 0);
   neap_feed_init(&r->feed, wake, r);
   r->g = gate_new(backends);
   gate_use_cache(r->g, 4 << 20);
   r->g->rules[0].prefetch = NEAP_FLOW_PREFETCH | NEAP_FLOW_PREFETCH_LINKS;
+  r->g->rules[0].refresh = refresh;
   r->g->flow.feed = &r->feed;
   gate_start(r->g);
+}
+
+static void begin(rig *r, int backends) {
+  begin_refreshing(r, backends, 0);
 }
 
 static void end(rig *r) {
@@ -85,14 +90,23 @@ static void on_order(neap_task *task) {
   neap_flow_prefetch(order->flow, order);
 }
 
-static neap_prefetch_order *prefetch_most(rig *r, const char *target, uint64_t most) {
+static neap_prefetch_order *make_order(rig *r, const char *target, uint64_t most) {
   neap_prefetch_order *order =
       neap_prefetch_order_create(NEAP_BYTES("a"), neap_view_of(target), NEAP_BYTES("gzip"));
   assert_non_null(order);
   order->flow = &r->g->flow;
   order->most_bytes = most;
   order->task.run = on_order;
+  return order;
+}
+
+static void send_order(rig *r, neap_prefetch_order *order) {
   neap_loop_post(r->g->loop, &order->task);
+}
+
+static neap_prefetch_order *prefetch_most(rig *r, const char *target, uint64_t most) {
+  neap_prefetch_order *order = make_order(r, target, most);
+  send_order(r, order);
   return order;
 }
 
@@ -207,6 +221,94 @@ static void test_links_of_a_prefetch_are_told_when_it_is_used(void **state) {
   expect_status(client, "200");
   hear_of(&r, NEAP_FEED_USED, "/page/2");
   hear_of(&r, NEAP_FEED_LINK, "/page/3");
+  close(client);
+  close(backend);
+  end(&r);
+}
+
+static void expect_hit(int client, const char *target, const char *fields, const char *body) {
+  get(client, target, fields);
+  expect_status(client, "200");
+  assert_head_has(head, "Cache-Status: neap; hit\r\n");
+  talk_expect(client, body);
+}
+
+static void test_what_ages_in_use_is_told_once_and_fetched_anew(void **state) {
+  (void)state;
+  rig r;
+  begin_refreshing(&r, 1, 1024); /* its whole life long */
+  int client = talk_connect(r.g->port);
+  get(client, "/a", "");
+  int backend = accept_and_serve(r.g, 0, FRESH(5, "first"));
+  expect_status(client, "200");
+  talk_expect(client, "first");
+  hear_of(&r, NEAP_FEED_MISS, "/a");
+  expect_hit(client, "/a", "", "first");
+  hear_of(&r, NEAP_FEED_AGING, "/a");
+  expect_hit(client, "/a", "", "first");
+  hear_nothing(&r);
+  neap_prefetch_order *order = make_order(&r, "/a", 1 << 20);
+  order->refresh = true;
+  send_order(&r, order);
+  talk_head(backend, head, sizeof head);
+  assert_head_has(head, "Sec-Purpose: prefetch\r\n");
+  expect_hit(client, "/a", "", "first"); /* meanwhile */
+  talk_send(backend, FRESH(5, "again"));
+  ended(&r, order, NEAP_FEED_LANDED);
+  expect_hit(client, "/a", "", "again");
+  hear_of(&r, NEAP_FEED_AGING, "/a"); /* another entry */
+  close(client);
+  close(backend);
+  end(&r);
+}
+
+static void test_what_is_young_is_not_told_of(void **state) {
+  (void)state;
+  rig r;
+  begin_refreshing(&r, 1, 512); /* the last half of a minute */
+  int client = talk_connect(r.g->port);
+  get(client, "/a", "");
+  int backend = accept_and_serve(r.g, 0, FRESH(5, "hello"));
+  expect_status(client, "200");
+  talk_expect(client, "hello");
+  hear_of(&r, NEAP_FEED_MISS, "/a");
+  expect_hit(client, "/a", "", "hello");
+  hear_nothing(&r);
+  get(client, "/b", "");
+  serve(backend, "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nAge: 31\r\nContent-Length: 3\r\n\r\nold");
+  expect_status(client, "200");
+  talk_expect(client, "old");
+  hear_of(&r, NEAP_FEED_MISS, "/b");
+  expect_hit(client, "/b", "", "old");
+  hear_of(&r, NEAP_FEED_AGING, "/b");
+  close(client);
+  close(backend);
+  end(&r);
+}
+
+static void test_of_variants_those_by_encoding_alone_are_refreshed(void **state) {
+  (void)state;
+  static const char *const fields[] = {"Accept-Encoding", "Accept-Language"};
+  rig r;
+  begin_refreshing(&r, 1, 1024);
+  int client = talk_connect(r.g->port), backend = -1;
+  for (int i = 0; i < 2; i++) {
+    char target[8], request[64], response[256];
+    snprintf(target, sizeof target, "/%c", 'a' + i);
+    snprintf(request, sizeof request, "%s: x\r\n", fields[i]);
+    snprintf(response, sizeof response,
+             "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nVary: %s\r\nContent-Length: 1\r\n\r\nx",
+             fields[i]);
+    get(client, target, request);
+    if (backend < 0) backend = talk_accept(r.g->backend_sockets[0]);
+    serve(backend, response);
+    expect_status(client, "200");
+    talk_expect(client, "x");
+    hear_of(&r, NEAP_FEED_MISS, target);
+    expect_hit(client, target, request, "x");
+    if (i == 0) hear_of(&r, NEAP_FEED_AGING, target);
+    hear_nothing(&r);
+  }
   close(client);
   close(backend);
   end(&r);
@@ -449,6 +551,9 @@ int main(void) {
       cmocka_unit_test(test_misses_are_told_with_what_is_needed_to_ask_again),
       cmocka_unit_test(test_links_of_stored_responses_are_told),
       cmocka_unit_test(test_links_of_a_prefetch_are_told_when_it_is_used),
+      cmocka_unit_test(test_what_ages_in_use_is_told_once_and_fetched_anew),
+      cmocka_unit_test(test_what_is_young_is_not_told_of),
+      cmocka_unit_test(test_of_variants_those_by_encoding_alone_are_refreshed),
       cmocka_unit_test(test_a_few_links_of_many_are_told),
       cmocka_unit_test(test_what_is_not_to_be_stored_is_not_read_to_its_end),
       cmocka_unit_test(test_a_prefetch_is_tried_once),
