@@ -65,6 +65,7 @@ void neap_exchange_refuse(neap_exchange *exchange, neap_reason reason) {
     return;
   }
   neap_tiers_leave(exchange);
+  neap_prefetch_leave(exchange);
   /* While its body is read: whoever is answering is cut off, unless nothing has been sent yet. */
   neap_backend_release(exchange, false);
   neap_exchange_resume(exchange, exchange->begun ? NEAP_STEP_FINISH : NEAP_STEP_RECV);

@@ -8,7 +8,7 @@
  *   member_edits.c    changing them; member_changes.c  what was changed
  *   discover.c        those that sources find
  *   tiers.c           what lies below the HTTP cache
- *   prefetch.c        what is fetched before it is asked for; prefetch_show.c  the figures and the verb
+ *   prefetch*.c       what is fetched before it is asked for
  *   listeners.c       sockets, and which worker accepts from which
  *   worker.c          a thread that serves
  *   candidate.c       a generation beside the one in force: shadow.c, shadow_cache.c, canary.c

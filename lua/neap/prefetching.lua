@@ -50,6 +50,12 @@ function M.kind(policy, params)
   local function policies(value, scope)
     local out, hint = list(several(value), scope)
     if out and #out > MOST then return nil, format("must be at most %d policies", MOST) end
+    local seen = {}
+    for i, policy_of in ipairs(out or {}) do
+      local name = policy_of.policy
+      if name and seen[name] then check.problem(check.inside(scope, i), name .. " is there already") end
+      seen[name or ""] = true
+    end
     return out, hint
   end
 

@@ -39,6 +39,29 @@ neap.route { path = "/", pool = "app" }
 LUA
 "$neap" check "$scratch/neap.lua" >"$scratch/out" || wrong "a right configuration: $(cat "$scratch/out")"
 
+# What is prefetched: names and parameters of policies, and the rest.
+check_prefetch() {
+  sed "s|^neap.pool|neap.cache { prefetch = $1 }\\nneap.pool|" "$scratch/neap.lua" >"$scratch/ahead.lua"
+  "$neap" check "$scratch/ahead.lua" >"$scratch/out" 2>&1
+}
+for fine in true false '"default"' '"stride+association"' '{ policy = "association", params = { window = 2 } }' \
+  '{ policy = false, refresh = "10%" }' '{ policy = { "hints", { policy = "stride", params = { depth = 4 } } } }'; do
+  check_prefetch "$fine" || wrong "prefetch = $fine: $(cat "$scratch/out")"
+done
+while IFS='@' read -r value text; do
+  if check_prefetch "$value"; then wrong "prefetch = $value is taken"; fi
+  grep -qF "$text" "$scratch/out" || wrong "not said of prefetch = $value: $text: $(cat "$scratch/out")"
+done <<'CASES'
+"asociation"@ahead.lua:3: error: cache.prefetch.policy[1].policy: "asociation": there is no such policy to prefetch; did you mean "association"?
+"stride+stride"@ahead.lua:3: error: cache.prefetch.policy[2]: stride is there already
+{ polcy = 1 }@ahead.lua:3: error: cache.prefetch.polcy: there is no such key; did you mean "policy"?
+{ params = { window = 2 } }@ahead.lua:3: error: cache.prefetch.params: whose?
+{ policy = "association", params = { windw = 2 } }@windw
+{ budget = { per_second = 0 } }@ahead.lua:3: error: cache.prefetch.budget.per_second: 0: must be at least 0.1
+{ refresh = 1 }@ahead.lua:3: error: cache.prefetch.refresh: 1: must be at most 0.9
+3@ahead.lua:3: error: cache.prefetch: 3: write true, false, "default" or a table
+CASES
+
 # Several faults in several files, all at once, with places.
 sed 's/listen {/listen { htpp = 1,/' "$scratch/neap.lua" >"$scratch/bad.lua"
 printf 'local policy = require "neap.policy"\nlocal p = policy.evict { name = "p" }\nfunction p.inset(s) end\nreturn p\n' \
