@@ -31,6 +31,7 @@ struct neap_port_errand {
   uint64_t deadline_ms;
   size_t used, held_bytes;
   stage stage;
+  bool peeked;                  /* memory has been asked, and has counted that */
   bool strong, looks;           /* looks: its finds are wanted */
   bool wrote, compares;         /* has begun to write, where nobody else has */
   bool deletes;                 /* all its keys: those that can be none are gone */
@@ -87,6 +88,7 @@ static neap_port_errand *begin(neap_port_call *call, bool looks) {
   errand->bytes = call->bytes;
   errand->key_count = keys;
   errand->looks = looks;
+  errand->peeked = call->peeks;
   errand->deadline_ms = neap_loop_now_ms(call->front->loop) + call->keys->tiers.timeout_ms;
   neap_timer_init(&errand->again, on_again);
   client->errand = errand;
@@ -147,8 +149,8 @@ static void find_more(neap_port_errand *errand) {
   while (errand->next < errand->key_count && errand->left < WINDOW) {
     step *it = &errand->finds[errand->next];
     *it = (step){.errand = errand};
-    int code = neap_tiers_get(client->front->port, key_of(errand, errand->next), &options, on_found, it,
-                              &it->reply, &it->op);
+    int code = (errand->peeked ? neap_tiers_get_peeked : neap_tiers_get)(
+        client->front->port, key_of(errand, errand->next), &options, on_found, it, &it->reply, &it->op);
     errand->next++;
     if (code == NEAP_EPENDING)
       errand->left++;

@@ -11,9 +11,9 @@ typedef struct glance {
   bool suspect, past;
 } glance;
 
-static glance look_into_memory(neap_tiers *tiers, neap_view key, uint64_t now_ms) {
+static glance look_into_memory(neap_tiers *tiers, neap_view key, uint64_t now_ms, bool peeked) {
   glance seen = {0};
-  if (neap_cache_get(tiers->memory, key, &seen.entry)) {
+  if ((peeked ? neap_store_find : neap_cache_get)(tiers->memory, key, &seen.entry)) {
     seen.entry = NULL;
     return seen;
   }
@@ -80,7 +80,7 @@ typedef struct asking {
   neap_view key;
   neap_tier_get_options options;
   uint32_t mask, below; /* tiers that may be asked, and those below memory */
-  bool strong, local;
+  bool strong, local, peeked;
   uint64_t now_ms;
   neap_tier_done *done;
   void *user;
@@ -223,7 +223,7 @@ static int get(const asking *ask) {
   uint64_t version;
   bool of_memory = ask->mask & NEAP_TIER_MEMORY;
   glance seen = {0};
-  if (of_memory) seen = look_into_memory(tiers, ask->key, ask->now_ms);
+  if (of_memory) seen = look_into_memory(tiers, ask->key, ask->now_ms, ask->peeked);
   if (is_good(ask, &seen)) {
     answer_hit(ask->port, &seen, ask->now_ms, ask->reply);
     if (drawn(ask->port, &seen.head, ask->now_ms)) refresh(ask, &seen, ask->reply);
@@ -254,17 +254,29 @@ static int check(asking *ask, const neap_tier_get_options *options) {
   return 0;
 }
 
+static int run(asking *ask, const neap_tier_get_options *options) {
+  neap_tiers *tiers = ask->port->tiers;
+  neap_check_magic(ask->port, NEAP_TIERS_PORT_MAGIC);
+  *ask->reply = (neap_tier_reply){.tier = -1};
+  int code = check(ask, options);
+  if (code) return ask->reply->code = code;
+  ask->now_ms = neap_tier_now(ask->port);
+  neap_tier_count(&tiers->lookups, 1);
+  neap_cache_enter(tiers->memory);
+  code = get(ask);
+  neap_cache_leave(tiers->memory);
+  return code;
+}
+
 int neap_tiers_get(neap_tiers_port *port, neap_view key, const neap_tier_get_options *options,
                    neap_tier_done *done, void *user, neap_tier_reply *reply, neap_tier_op **op) {
-  neap_check_magic(port, NEAP_TIERS_PORT_MAGIC);
   asking ask = {.port = port, .key = key, .done = done, .user = user, .reply = reply, .op = op};
-  *reply = (neap_tier_reply){.tier = -1};
-  int code = check(&ask, options);
-  if (code) return reply->code = code;
-  ask.now_ms = neap_tier_now(port);
-  neap_tier_count(&port->tiers->lookups, 1);
-  neap_cache_enter(port->tiers->memory);
-  code = get(&ask);
-  neap_cache_leave(port->tiers->memory);
-  return code;
+  return run(&ask, options);
+}
+
+int neap_tiers_get_peeked(neap_tiers_port *port, neap_view key, const neap_tier_get_options *options,
+                          neap_tier_done *done, void *user, neap_tier_reply *reply, neap_tier_op **op) {
+  asking ask = {
+      .port = port, .key = key, .peeked = true, .done = done, .user = user, .reply = reply, .op = op};
+  return run(&ask, options);
 }

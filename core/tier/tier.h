@@ -123,6 +123,9 @@ int neap_tiers_attach_loop(neap_tiers *tiers, neap_loop *loop, neap_tiers_port *
  * and the entry is borrowed. Counts as an access. 0; NEAP_ENOTFOUND: neap_tiers_get knows more. Any thread.
  * hot: */
 int neap_tiers_peek(neap_tiers *tiers, neap_view key, uint64_t now_ms, const neap_entry **entry);
+/* As neap_tiers_get after that: memory does not count the same access again. */
+int neap_tiers_get_peeked(neap_tiers_port *port, neap_view key, const neap_tier_get_options *options,
+                          neap_tier_done *done, void *user, neap_tier_reply *reply, neap_tier_op **op);
 /* The entry of memory that a value is; NULL: it is none. */
 const neap_entry *neap_tier_value_entry(const neap_tier_value *value);
 

@@ -443,6 +443,10 @@ class Modes(Case):
     def test_info_shows_tiers(self):
         client = self.client(self.gateway())
         client.value("SET", "k", "v")
+        client.value("MGET", "k", "a", "b"), client.value("GET", "c"), client.value("GET", "k")
+        figures = client.value("INFO", "stats").decode().split("\r\n")
+        self.assertIn("keyspace_misses:3", figures)
+        self.assertIn("keyspace_hits:2", figures)
         line = [line for line in client.value("INFO", "tiers").decode().split("\r\n") if line.startswith("neap_tier1:")]
         self.assertIn("name=keys-redis,breaker=closed", line[0])
         self.assertIn("sets=1", line[0])
