@@ -165,10 +165,10 @@ static void find_all(neap_port_errand *errand) {
   find_more(errand);
 }
 
-/* Of a command that only reads, a failure may be a miss. */
+/* Of a command that only reads, a failure may be a miss, but to who was promised to be told the truth. */
 static bool bears(const neap_port_call *call) {
   if (call->command->flags & NEAP_PORT_WRITE) return call->tolerant;
-  return !call->keys->tiers.failures_shown;
+  return !call->keys->tiers.failures_shown && call->client->consistency != NEAP_CONSISTENCY_STRONG;
 }
 
 const neap_port_value *neap_port_look_over_tiers(neap_port_call *call) {

@@ -319,6 +319,7 @@ class Failures(Case):
         self.assertIsNone(client.value("GET", "hot"))
         client.value("NEAP.CONSISTENCY", "strong")
         self.assertIn("ERR", client.value("SET", "strong", "refused"))
+        self.assertIn("ERR", client.value("GET", "cold"))  # nobody knows
         client.value("NEAP.CONSISTENCY", "eventual")
         self.redis.start()
         wire.wait_until(lambda: self.below(b"later") == b"V", "the write that waited", TIMEOUT * 3)
