@@ -7,6 +7,7 @@ import threading
 import time
 import unittest
 
+import test_resp
 import test_resp_like_redis as like
 from harness import Client, Origin, TIMEOUT, wire
 from resp import Redis, RespClient, RespGateway, command, config, plain
@@ -37,6 +38,33 @@ class LikeRedisOverTiers(like.LikeRedis):
         """They are told once more by Redis: see Shared."""
 
     test_tracking_is_refused_alike = test_changes_are_told_alike
+
+
+class ToolsOverTiers(test_resp.Tools):
+    """redis-cli, redis-benchmark and node-redis, unmodified."""
+
+    def start(self, **options):
+        return super().start(keys='tier_timeout = "30s"', more=tiers(self.redis()), **options)
+
+    def test_values_of_all_sizes_come_back_whole(self):
+        gateway = RespGateway(config(memory="256MB", listen='client_memory = "64MB"', keys='tier_timeout = "30s"',
+                                     more=tiers(self.redis(), max_object='"64MB"')))
+        self.addCleanup(gateway.stop)
+        client = self.client(gateway)
+        for size in (0, 1, 4096, 4097, 65536, 65537, 1 << 20, 8 << 20):
+            value = os.urandom(size)
+            self.assertEqual(client.value("SET", "k", value), b"OK")
+            self.assertEqual(client.value("GET", "k"), value)
+            client.value("NEAP.CONSISTENCY", "strong")
+            self.assertEqual(client.value("GET", "k"), value)
+            self.assertEqual(client.value("APPEND", "k", "more"), size + 4)
+            self.assertEqual(client.value("GETSET", "k", b"next"), value + b"more")
+            client.value("NEAP.CONSISTENCY", "eventual")
+
+    def redis(self):
+        redis = Redis()
+        self.addCleanup(redis.close)
+        return redis
 
 
 class StrongLikeRedis(unittest.TestCase):
