@@ -143,12 +143,18 @@ static void wait_for(_Atomic int *count, int at_least, uint16_t port) {
   close(client);
 }
 
-static void get(int client, char *body) {
-  char head[4096];
-  talk_send(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+static void get_at(int client, int number, char *body) {
+  char head[4096], target[16] = "/";
+  if (number > 0) snprintf(target, sizeof target, "/%d", number);
+  snprintf(head, sizeof head, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+  talk_send(client, head);
   talk_head(client, head, sizeof head);
   if (strncmp(head, "HTTP/1.1 200 ", 13)) fail_msg("%s", head);
   talk_bytes(client, body, 1);
+}
+
+static void get(int client, char *body) {
+  get_at(client, 0, body);
 }
 
 /* --- load: every answer is a 200 of one of the generations */
@@ -157,6 +163,7 @@ typedef struct load {
   uint16_t port;
   _Atomic bool over;
   int answers;
+  int targets; /* that are asked for in turn, and one more */
   pthread_t thread;
 } load;
 
@@ -165,7 +172,7 @@ static void *load_run(void *user) {
   int client = talk_connect(l->port);
   while (!atomic_load(&l->over)) {
     char body;
-    get(client, &body);
+    get_at(client, l->targets ? l->answers % (l->targets + 1) : 0, &body);
     if (body != 'a' && body != 'b') fail_msg("a mixed answer: %c", body);
     l->answers++;
   }
@@ -206,6 +213,44 @@ static void test_reloads_under_load_lose_no_request(void **state) {
   end();
   origin_stop(&a);
   origin_stop(&b);
+}
+
+/* Numbers that go up, more than the cache holds: some are prefetched, by whatever is in force. */
+static void test_reloads_change_what_is_prefetched_under_load(void **state) {
+  (void)state;
+  static const char *const prefetch[] = {
+      "true", "{ policy = \"stride\", refresh = 0.9, memory = \"64KB\" }", "false",
+      "{ policy = \"association\", budget = { in_flight = 1, per_second = 100000 } }"};
+  origin a;
+  origin_start(&a, "a");
+  char rest[512];
+  load loads[3];
+  atomic_store(&reloaded, 0);
+  for (int i = 0; i < 8; i++) {
+    snprintf(rest, sizeof rest,
+             "neap.cache { max_memory = \"1MB\", max_entries = 100, prefetch = %s }\n"
+             "neap.route { path = \"/\", pool = \"app\", cache = true }\n",
+             prefetch[i % 4]);
+    config(&a, rest);
+    if (i > 0) {
+      kill(getpid(), SIGHUP);
+      wait_for(&reloaded, i, loads[0].port);
+      continue;
+    }
+    uint16_t port = start();
+    for (int j = 0; j < 3; j++) {
+      loads[j] = (load){.port = port, .targets = 300};
+      assert_int_equal(pthread_create(&loads[j].thread, NULL, load_run, &loads[j]), 0);
+    }
+  }
+  for (int j = 0; j < 3; j++) {
+    atomic_store(&loads[j].over, true);
+    pthread_join(loads[j].thread, NULL);
+    assert_true(loads[j].answers > 0);
+  }
+  kill(getpid(), SIGTERM);
+  end();
+  origin_stop(&a);
 }
 
 static void test_a_broken_file_is_refused_whole_with_its_line_and_the_cache_stays(void **state) {
@@ -330,6 +375,7 @@ int main(void) {
   close(fd);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_reloads_under_load_lose_no_request),
+      cmocka_unit_test(test_reloads_change_what_is_prefetched_under_load),
       cmocka_unit_test(test_a_broken_file_is_refused_whole_with_its_line_and_the_cache_stays),
       cmocka_unit_test(test_stopping_finishes_what_is_under_way),
       cmocka_unit_test(test_what_does_not_finish_is_cut_off_after_the_grace),
