@@ -7,6 +7,7 @@
  *   resp_commands.c    the table of commands, and what is said about them
  *   resp_tracking.c    who is told when a key changes
  *   resp_tiers.c       commands that wait for the tiers below memory
+ *   resp_errand.c      what they ask of them
  *   resp_strings.c ... the commands, by theme
  *
  * A client that has asked nothing holds no buffer: requests are read into the loop's scratch memory and

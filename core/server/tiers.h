@@ -18,6 +18,7 @@ int neap_cascade_create(neap_gateway *gateway, const neap_config_tiers *config, 
                         neap_err *err);
 /* One that was never in force. */
 void neap_cascade_destroy(neap_cascade **cascade);
+neap_tiers *neap_cascade_tiers(const neap_cascade *cascade);
 /* The one in force, NULL for none, is what the configuration says. */
 bool neap_cascade_is_same(const neap_cascade *cascade, const neap_config_tiers *config);
 /* Where `changes`: puts *made (taken; NULL for none) in force. All workers get what is in force. */
