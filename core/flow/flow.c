@@ -9,7 +9,7 @@ _Static_assert(sizeof(neap_http_field) == sizeof(neap_header_row), "a request bo
 _Static_assert(offsetof(neap_http_field, value) == offsetof(neap_header_row, value), "the same rows");
 _Static_assert(offsetof(neap_http_slice, size) == offsetof(neap_slice, size), "the same slices");
 
-enum { BLOCKS_KEPT = 64 };
+enum { BLOCKS_KEPT = 64, JOIN_MS = 1000 };
 
 static neap_step (*const steps[])(neap_exchange *exchange) = {
 #define STEP_FUNCTION(NAME, name, text) [NEAP_STEP_##NAME] = neap_step_##name,
@@ -175,6 +175,7 @@ void neap_flow_init(neap_flow *flow, neap_loop *loop, uint32_t worker,
   flow->cache = cache;
   flow->tally = tally;
   flow->random.state = seed;
+  if (flow->join_ms == 0) flow->join_ms = JOIN_MS;
   flow->recent = calloc(NEAP_RECENT, sizeof *flow->recent); /* without it nothing is remembered */
   neap_blocks_init(&flow->blocks, NEAP_BLOCK, BLOCKS_KEPT);
 }

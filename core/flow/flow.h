@@ -185,6 +185,7 @@ struct neap_flow {
   neap_recent *recent; /* a ring; NULL: nothing is remembered */
   uint64_t recent_count;
   neap_feed *feed;       /* of the prefetcher; NULL: nothing is prefetched */
+  uint64_t join_ms;      /* so long a client waits for one; init makes it a second, where it is 0 */
   neap_exchange *aheads; /* prefetches, under way */
 };
 

@@ -13,8 +13,7 @@ enum {
   LINKS_MAX = 16,     /* taken of one response */
   LOOKED_AT = 256,    /* links of one response that are looked at */
   ENCODING_MAX = 128, /* bytes of an Accept-Encoding */
-  HOST_MAX = 255,
-  JOIN_MS = 1000 /* a client waits so long for a prefetch */
+  HOST_MAX = 255
 };
 
 static neap_view view_of(neap_http_slice slice) {
@@ -163,7 +162,7 @@ bool neap_prefetch_join(neap_exchange *exchange) {
     exchange->joined = ahead;
     exchange->next_joiner = ahead->joiners;
     ahead->joiners = exchange;
-    neap_backend_wait(exchange, NEAP_STEP_LOOKUP, JOIN_MS);
+    neap_backend_wait(exchange, NEAP_STEP_LOOKUP, exchange->flow->join_ms);
     return true;
   }
   return false;

@@ -206,7 +206,7 @@ class Prefetch(unittest.TestCase):
                     client.ask(path)
         figures = self.figures("association")
         self.assertEqual(figures["state"], "open", figures)
-        self.assertGreater(figures["used"], 50, figures)
+        self.assertGreater(figures["used"], 20, figures)
 
     def test_a_policy_that_never_ends_is_taken_out(self):
         with tempfile.TemporaryDirectory() as folder:

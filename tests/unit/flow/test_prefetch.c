@@ -18,6 +18,7 @@ typedef struct rig {
   sem_t woken;
   told list[64];
   size_t count, next, ended;
+  uint64_t join_ms; /* set before begin; 0: long */
 } rig;
 
 static void wake(neap_feed *feed) {
@@ -25,7 +26,9 @@ static void wake(neap_feed *feed) {
 }
 
 static void begin_refreshing(rig *r, int backends, uint16_t refresh) {
+  uint64_t join_ms = r->join_ms;
   memset(r, 0, sizeof *r);
+  r->join_ms = join_ms;
   sem_init(&r->woken, 0, 0);
   neap_feed_init(&r->feed, wake, r);
   r->g = gate_new(backends);
@@ -33,6 +36,7 @@ static void begin_refreshing(rig *r, int backends, uint16_t refresh) {
   r->g->rules[0].prefetch = NEAP_FLOW_PREFETCH | NEAP_FLOW_PREFETCH_LINKS;
   r->g->rules[0].refresh = refresh;
   r->g->flow.feed = &r->feed;
+  r->g->flow.join_ms = r->join_ms ? r->join_ms : 60000;
   gate_start(r->g);
 }
 
@@ -125,7 +129,7 @@ static const told *ended(rig *r, neap_prefetch_order *order, neap_feed_kind kind
 
 static void test_what_is_prefetched_is_a_hit(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a?b");
   int backend = talk_accept(r.g->backend_sockets[0]);
@@ -157,7 +161,7 @@ static void test_what_is_prefetched_is_a_hit(void **state) {
 
 static void test_misses_are_told_with_what_is_needed_to_ask_again(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   int client = talk_connect(r.g->port);
   get(client, "/a?b", "Accept-Encoding: br\r\n");
@@ -181,7 +185,7 @@ static void test_misses_are_told_with_what_is_needed_to_ask_again(void **state) 
 
 static void test_links_of_stored_responses_are_told(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   int client = talk_connect(r.g->port);
   get(client, "/page/1", "");
@@ -208,7 +212,7 @@ static void test_links_of_stored_responses_are_told(void **state) {
 
 static void test_links_of_a_prefetch_are_told_when_it_is_used(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/page/2");
   int backend = accept_and_serve(r.g, 0,
@@ -235,7 +239,7 @@ static void expect_hit(int client, const char *target, const char *fields, const
 
 static void test_what_ages_in_use_is_told_once_and_fetched_anew(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin_refreshing(&r, 1, 1024); /* its whole life long */
   int client = talk_connect(r.g->port);
   get(client, "/a", "");
@@ -264,7 +268,7 @@ static void test_what_ages_in_use_is_told_once_and_fetched_anew(void **state) {
 
 static void test_what_is_young_is_not_told_of(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin_refreshing(&r, 1, 512); /* the last half of a minute */
   int client = talk_connect(r.g->port);
   get(client, "/a", "");
@@ -289,7 +293,7 @@ static void test_what_is_young_is_not_told_of(void **state) {
 static void test_of_variants_those_by_encoding_alone_are_refreshed(void **state) {
   (void)state;
   static const char *const fields[] = {"Accept-Encoding", "Accept-Language"};
-  rig r;
+  rig r = {.join_ms = 0};
   begin_refreshing(&r, 1, 1024);
   int client = talk_connect(r.g->port), backend = -1;
   for (int i = 0; i < 2; i++) {
@@ -316,7 +320,7 @@ static void test_of_variants_those_by_encoding_alone_are_refreshed(void **state)
 
 static void test_a_few_links_of_many_are_told(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   int client = talk_connect(r.g->port);
   get(client, "/", "");
@@ -347,7 +351,7 @@ static void test_what_is_not_to_be_stored_is_not_read_to_its_end(void **state) {
       "HTTP/1.1 200 OK\r\nCache-Control: private, max-age=60\r\nContent-Length: 1000\r\n\r\n",
       "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1000\r\n\r\n", /* too large */
       "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n"};
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   char body[1000];
   memset(body, 'x', sizeof body);
@@ -364,7 +368,7 @@ static void test_what_is_not_to_be_stored_is_not_read_to_its_end(void **state) {
 
 static void test_a_prefetch_is_tried_once(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a");
   int backend = talk_accept(r.g->backend_sockets[0]);
@@ -376,7 +380,7 @@ static void test_a_prefetch_is_tried_once(void **state) {
 
 static void test_a_pool_in_trouble_is_left_alone(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 2);
   for (int i = 0; i < 2; i++) { /* nobody can be reached any more */
     close(r.g->backend_sockets[i]);
@@ -400,7 +404,7 @@ static void test_a_pool_in_trouble_is_left_alone(void **state) {
 
 static void test_who_asks_meanwhile_waits_for_it(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a");
   int backend = talk_accept(r.g->backend_sockets[0]), clients[3];
@@ -426,7 +430,7 @@ static void test_who_asks_meanwhile_waits_for_it(void **state) {
 
 static void test_who_waits_for_what_fails_asks_for_itself(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a");
   int backend = talk_accept(r.g->backend_sockets[0]), client = talk_connect(r.g->port);
@@ -448,7 +452,7 @@ static void test_who_waits_for_what_fails_asks_for_itself(void **state) {
 
 static void test_nobody_waits_long_for_a_slow_prefetch(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 50};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a");
   int backend = talk_accept(r.g->backend_sockets[0]), client = talk_connect(r.g->port);
@@ -475,7 +479,7 @@ static void on_stopper(neap_task *task) {
 
 static void test_the_end_of_the_worker_ends_prefetches(void **state) {
   (void)state;
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order = prefetch(&r, "/a");
   int backend = talk_accept(r.g->backend_sockets[0]);
@@ -494,7 +498,7 @@ static void test_what_is_no_request_is_not_sent(void **state) {
   assert_null(neap_prefetch_order_create(NEAP_BYTES("a"), NEAP_BYTES("a"), NEAP_BYTES("")));
   assert_null(neap_prefetch_order_create(NEAP_BYTES(""), NEAP_BYTES("/a"), NEAP_BYTES("")));
   assert_null(neap_prefetch_order_create(NEAP_BYTES("a\nb"), NEAP_BYTES("/a"), NEAP_BYTES("")));
-  rig r;
+  rig r = {.join_ms = 0};
   begin(&r, 1);
   neap_prefetch_order *order =
       neap_prefetch_order_create(NEAP_BYTES("a b"), NEAP_BYTES("/a"), NEAP_BYTES(""));
