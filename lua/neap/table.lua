@@ -7,10 +7,11 @@ local M = {}
 
 local type, error, format, tostring = type, error, string.format, tostring
 
+---@alias neap.TableKey string|neap.Value|nil
 ---@class neap.Table
----@field get fun(table: neap.Table, key: string|neap.Value|nil): neap.Value? the value of a key; nil where there is none
----@field has fun(table: neap.Table, key: string|neap.Value|nil): boolean
----@field draw fun(table: neap.Table, by: neap.Value|number|nil): neap.Value? a name by weight; the same for the same `by`
+---@field get fun(table: neap.Table, key: neap.TableKey): neap.Value? the value of a key; nil where there is none
+---@field has fun(table: neap.Table, key: neap.TableKey): boolean
+---@field draw fun(table: neap.Table, by: neap.Value|number|nil): neap.Value? a name by weight, the same for the same
 
 local HANDLE = ffi.typeof "struct { const int32_t index; }"
 
