@@ -226,7 +226,7 @@ class WhateverFails(Rig):
         self.redis.ask("CLIENT", "PAUSE", dice.randrange(50, 400), dice.choice(["WRITE", "ALL"]))
 
     def stop_the_process(self, dice):
-        self.redis.process.send_signal(signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         time.sleep(dice.uniform(0.05, 0.8))
         self.redis.process.send_signal(signal.SIGCONT)
 

@@ -79,11 +79,13 @@ class Servers(unittest.TestCase):
         for node in self.nodes:
             wire.wait_until(lambda node=node: node.waiting() == 0, "what waits to be written")
             self.make_sure(node)
-        wire.wait_until(self.agree, "the same answers of all nodes")
+        wire.wait_until(lambda: not self.differences(), lambda: "the same answers of all nodes: %s" % self.differences())
 
-    def agree(self):
-        return all(len({node.do("get", "k%d" % key, mode=mode)["value"] for node in self.nodes
-                        for mode in ("strong", "eventual")}) == 1 for key in range(KEYS))
+    def differences(self):
+        """The keys of which not all nodes say the same, with what each says."""
+        said = {"k%d" % key: {(node.name, mode): node.do("get", "k%d" % key, mode=mode)["value"] for node in self.nodes
+                              for mode in ("strong", "eventual")} for key in range(KEYS)}
+        return {key: answers for key, answers in said.items() if len(set(answers.values())) > 1}
 
     def lines(self):
         return [line for node in self.nodes for line in node.history if '"sure"' not in line]

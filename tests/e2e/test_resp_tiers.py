@@ -317,7 +317,7 @@ class Order(Case):
 
     def test_who_leaves_while_it_waits_is_forgotten(self):
         gateway = self.gateway()
-        os.kill(self.redis.process.pid, signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         self.addCleanup(os.kill, self.redis.process.pid, signal.SIGCONT)
         for _ in range(20):
             with RespClient(gateway.port) as client:
@@ -359,7 +359,7 @@ class Failures(Case):
         client = self.client(self.gateway(timeout="200ms", keys='tier_timeout = "500ms"'))
         client.value("SET", "hot", "here")
         self.assertEqual(client.value("GET", "hot"), b"here")
-        os.kill(self.redis.process.pid, signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         try:
             for args, expected in ((["GET", "hot"], b"here"), (["GET", "cold"], None), (["SET", "k", "v"], b"OK"),
                                    (["GET", "k"], b"v"), (["MGET", "a", "hot", "b"], [None, b"here", None])):
@@ -393,7 +393,7 @@ class Failures(Case):
     def test_what_is_asked_is_answered_before_the_end(self):
         gateway = self.gateway(timeout="1s")
         client = self.client(gateway)
-        os.kill(self.redis.process.pid, signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         self.addCleanup(os.kill, self.redis.process.pid, signal.SIGCONT)
         client.send(command("GET", "cold"))
         with RespClient(gateway.port) as other:

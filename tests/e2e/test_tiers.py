@@ -343,7 +343,7 @@ class Shared(Case):
                               % self.redis.port)
         self.connect(second)
         asked = self.figure(second, 'neap_tier_lookups_total{tier="redis",result="hit"}')
-        self.redis.process.send_signal(signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         clients = [second.client() for _ in range(8)]
         for client in clients:
             client.send(wire.request(self.path))
@@ -420,7 +420,7 @@ class Outage(Case):
         gateway = self.gateway(self.tiers())
         gateway.ask(self.path)
         self.stored()
-        self.redis.process.send_signal(signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         took = self.miss(gateway, 0)
         self.assertGreater(took, 0.2)
         self.assertLess(took, 2)
@@ -442,7 +442,7 @@ class Outage(Case):
                                % self.redis.port)
         self.on()
         self.connect(gateway)
-        self.redis.process.send_signal(signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         with gateway.client() as client:
             client.send(wire.request(self.path))
             wire.wait_until(lambda: self.figures(gateway)["neap_requests_in_flight"] >= 1 or None, "it waits")
@@ -605,7 +605,7 @@ class Reload(Case):
         waits = '{ redis = { url = "redis://127.0.0.1:%d", timeout = "30s" }, soft_timeout = "30s" }' % self.redis.port
         gateway = self.gateway(waits)
         self.connect(gateway)
-        self.redis.process.send_signal(signal.SIGSTOP)
+        wire.freeze(self.redis.process.pid)
         with gateway.client() as client:
             client.send(wire.request(self.path))
             wire.wait_until(lambda: self.figures(gateway)["neap_requests_in_flight"] >= 1 or None, "it waits")

@@ -1,7 +1,9 @@
 """HTTP/1 on raw sockets, for both ends of a test: strict where the gateway must be, and without opinions where
 a test wants to send nonsense."""
 
+import os
 import select
+import signal
 import socket
 import time
 
@@ -259,12 +261,23 @@ def chunk(data):
 
 
 def wait_until(condition, what, timeout=TIMEOUT):
-    """For what cannot be waited for otherwise: asks again every few milliseconds."""
+    """For what cannot be waited for otherwise: asks again every few milliseconds. `what`: text, or what makes it."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError("waited in vain for " + what)
+            raise AssertionError("waited in vain for " + (what() if callable(what) else what))
         time.sleep(0.005)
+
+
+def freeze(pid):
+    """Stops a process; when this returns it does nothing more until SIGCONT."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped():
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+
+    wait_until(stopped, "process %d to stop" % pid)
