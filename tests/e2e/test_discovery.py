@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import unittest
 import urllib.request
 
 from harness import PROGRAM, Gateway, Origin, TIMEOUT, wire
+from test_control import Line
 
 CONFIG = """
 local neap = require "neap"
@@ -245,14 +247,14 @@ class Discovery(unittest.TestCase):
         with open(path, "w") as file:
             file.write("".join("never%d.test:80\n" % i for i in range(100)))
         gateway.wait_line("discovered pool=app .*backends=100 joined=0 awaited=100 failed=0 left=0")
-        adding = subprocess.Popen([PROGRAM, "add", "app", "never.test:80", "--config", gateway.config],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.addCleanup(adding.communicate)
-        self.assertEqual(self.neap(gateway, "add", "app", one.address).returncode, 1)  # it is there: an answer at once
-        self.assertIsNone(adding.poll())
-        self.assertEqual(self.bodies(gateway), {b"one"})
-        gateway.stop()  # tells those that wait
-        self.assertIn(b"stopping", adding.communicate(timeout=TIMEOUT)[0])
+        with Line(os.path.join(gateway.folder, "neap.sock")) as adding:
+            asked = {"verb": "add", "args": {"pool": "app", "backend": "never.test:80"}}
+            adding.send(json.dumps(asked).encode() + b"\n")
+            self.assertEqual(self.neap(gateway, "add", "app", one.address).returncode, 1)  # it is there: answered at once
+            self.assertEqual(select.select([adding.sock], [], [], 0)[0], [])
+            self.assertEqual(self.bodies(gateway), {b"one"})
+            gateway.stop()  # tells those that wait
+            self.assertIn("stopping", adding.answer()["error"])
 
     def test_a_backend_is_added_by_its_name(self):
         one, two = self.make_origin(b"one"), self.make_origin(b"two")
