@@ -45,6 +45,7 @@ class Load(threading.Thread):
         super().__init__(daemon=True)
         self.port, self.kept, self.stopped = port, kept, False
         self.count, self.failures, self.newest = 0, [], 0
+        self.falls_back = ()  # generations whose own pick may be out, so that another picks
 
     def run(self):
         client = None
@@ -66,7 +67,8 @@ class Load(threading.Thread):
         self.count += 1
         assert answer.status == 200, answer
         route, asked, backend = answer.get("X-Route"), answer.get("X-Asked"), answer.get("X-Backend")
-        assert route == asked and int(route) % 2 + 1 == int(backend), "mixed: %s %s %s" % (route, asked, backend)
+        picked = int(route) in self.falls_back or int(route) % 2 + 1 == int(backend)
+        assert route == asked and picked, "mixed: %s %s %s" % (route, asked, backend)
         self.newest = max(self.newest, int(route))
         return answer.get("Connection") == "close"
 
@@ -342,6 +344,8 @@ class Reload(unittest.TestCase):
         loads = self.load()
         bodies = ["while true do end", "error 'no'", "local t = {} for i = 1, 1e9 do t[i] = { i } end",
                   "asked = asked + 1 while asked > 200 do end return true", "return req:header('x-none'):eq 'a'"]
+        for one in loads:
+            one.falls_back = (4,)  # where memory ends before time does, the VM of its pick ends with it
         for number, body in enumerate(bodies, 2):
             answer = self.reload("local asked = 0\n" + self.text(number, when=body, more=spare % (number, number)))
             self.assertTrue(answer["ok"], answer)
