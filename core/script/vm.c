@@ -15,9 +15,10 @@
 
 enum {
   START_CHECKS = 1024,   /* before the first look at the clock: more than a usual batch takes */
-  FIRST_CHECKS = 64,     /* after it, when nothing is known of their pace */
+  FIRST_CHECKS = 16,     /* after it, when nothing is known of their pace, and where there are long texts */
   MOST_CHECKS = 1024,    /* few: code that was fast may turn to something slow that cannot be counted */
   PACE_NS = 250000,      /* aimed at between two looks at the clock */
+  LONG_BYTES = 32 << 10, /* of a text (or table): to take it as a number costs 10 us and more */
   CHURN_BYTES = 4 << 20, /* allocated or looked at between two looks */
   BLOCK_SHARE = 32       /* one block takes at most this part of the memory: work on it stays short */
 };
@@ -74,6 +75,10 @@ static void *refuse(neap_vm *vm) {
 /* False: the state will not get it. What is refused once ends the VM. */
 static bool may_allocate(neap_vm *vm, size_t old_size, size_t size) {
   if (vm->used - old_size + size > vm->limit || size > vm->block_limit) return false;
+  if (size >= LONG_BYTES) {
+    vm->holds_long = true;
+    vm->fuel.n = NEAP_MIN(vm->fuel.n, FIRST_CHECKS);
+  }
   if (!vm->running) return true;
   vm->churn += size;
   return vm->churn < CHURN_BYTES || look_at_clock(vm);
@@ -97,7 +102,7 @@ static void *allocate(void *user, void *block, size_t old_size, size_t size) {
 
 /* --- one call --- */
 static void begin(neap_vm *vm, uint64_t budget_ns) {
-  vm->fuel.n = START_CHECKS;
+  vm->fuel.n = vm->holds_long ? FIRST_CHECKS : START_CHECKS;
   vm->fuel.at = 0;
   vm->call_budget_ns = budget_ns;
   vm->clocked = vm->expired = vm->syntax = false;

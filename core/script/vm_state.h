@@ -23,6 +23,7 @@ struct neap_vm {
   /* of the call that runs */
   bool running, clocked, expired, starved, syntax;
   bool dead;
+  bool holds_long; /* a long text or table was made, in this call or before */
   uint64_t call_budget_ns, deadline_ns, looked_ns;
   int32_t checks;
   size_t churn;
