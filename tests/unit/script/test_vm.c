@@ -205,6 +205,34 @@ static void test_a_vm_that_wanted_too_much_memory_never_runs_again(void **state)
   neap_vm_destroy(&vm);
 }
 
+static uint64_t looks;
+
+static uint64_t counted_cpu_ns(void *user) {
+  (void)user;
+  return ++looks;
+}
+
+/* How often a call that checks a hundred times looks at the clock. */
+static uint64_t looks_of(const char *text) {
+  neap_vm *vm = make(0, NULL);
+  int ref;
+  neap_err err;
+  assert_int_equal(load(vm, text, &ref, &err), 0);
+  host.thread_cpu_ns = counted_cpu_ns;
+  looks = 0;
+  assert_int_equal(neap_vm_call(vm, ref), 0);
+  neap_vm_destroy(&vm);
+  return looks;
+}
+
+static void test_where_there_are_long_texts_the_clock_is_looked_at_early(void **state) {
+  (void)state;
+  assert_int_equal(looks_of("local s = 'x' return function() for i = 1, 100 do end return s end"), 0);
+  assert_true(looks_of("local s = ('x'):rep(40000) return function() for i = 1, 100 do end return s end") >
+              0);
+  assert_true(looks_of("return function() local s = ('x'):rep(40000) for i = 1, 100 do end end") > 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_function_is_loaded_and_called),
@@ -217,6 +245,7 @@ int main(void) {
       cmocka_unit_test(test_the_public_modules_are_there),
       cmocka_unit_test(test_a_vm_without_memory_is_refused_and_not_half_made),
       cmocka_unit_test(test_a_vm_that_wanted_too_much_memory_never_runs_again),
+      cmocka_unit_test(test_where_there_are_long_texts_the_clock_is_looked_at_early),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
