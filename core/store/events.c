@@ -41,7 +41,8 @@ void neap_ring_push(neap_seat *seat, const neap_record *record) {
   set_mark(seat);
 }
 
-int neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot) {
+int neap_ring_attend(neap_seat *seat, uint32_t slot) {
+  neap_cache *cache = seat->cache;
   uint32_t size = seat->mask + 1;
   if (ring_used(seat) >= size / 2 && pthread_mutex_trylock(&cache->maintenance) == 0) {
     neap_events_drain(cache, seat);
@@ -118,7 +119,7 @@ static inline bool lives_on(const neap_slot *slot, uint32_t slot_and_generation)
 static inline bool note_hit(neap_slot *slot, uint32_t hit, uint32_t now) {
   uint32_t tally = tally_of(slot);
   if (NEAP_UNLIKELY(!lives_on(slot, hit) || !(tally & NEAP_TALLY_KNOWN))) return false;
-  if (NEAP_LIKELY(~tally & NEAP_TALLY_COUNT)) set_tally(slot, tally + 1);
+  if (NEAP_LIKELY((tally + 1) & NEAP_TALLY_COUNT)) set_tally(slot, tally + 1);
   atomic_store_explicit(&slot->seen, now, memory_order_relaxed);
   return true;
 }
@@ -204,16 +205,16 @@ static bool is_hit(uint32_t word) {
   return (word & NEAP_SLOT_MASK) >= NEAP_SLOT_FIRST;
 }
 
-/* hot: drains the HITs from `tail` on up to `head` or to what is none. Returns where it stopped. */
-static uint32_t drain_hits(neap_cache *cache, const neap_seat *seat, uint32_t tail, uint32_t head,
-                           uint32_t now) {
-  enum { AHEAD = 24 }; /* hits go all over the columns: fetch early */
+/* hot: drains the HITs from `tail` on up to `end` or to what is none. Returns where it stopped. Hits go all
+ * over the columns: those that come `ahead` later are fetched, which must be on the ring, too. 0: none. */
+NEAP_INLINE uint32_t drain_run(neap_cache *cache, const neap_seat *seat, uint32_t tail, uint32_t end,
+                               uint32_t ahead, uint32_t now) {
   neap_slot *slots = cache->slots;
   neap_event *const events = cache->evictor->board->events, *const full = events + NEAP_EVENTS_MAX;
   neap_event *next = events + cache->event_count;
   const uint32_t *ring = seat->ring, mask = seat->mask;
-  for (uint32_t word; tail != head && is_hit(word = ring[tail & mask]); tail++) {
-    if (head - tail > AHEAD) __builtin_prefetch(&slots[ring[(tail + AHEAD) & mask] & NEAP_SLOT_MASK], 1);
+  for (uint32_t word; tail != end && is_hit(word = ring[tail & mask]); tail++) {
+    if (ahead != 0) __builtin_prefetch(&slots[ring[(tail + ahead) & mask] & NEAP_SLOT_MASK], 1);
     uint32_t slot = word & NEAP_SLOT_MASK;
     if (!note_hit(&slots[slot], word, now)) continue;
     if (NEAP_UNLIKELY(next == full)) {
@@ -225,6 +226,18 @@ static uint32_t drain_hits(neap_cache *cache, const neap_seat *seat, uint32_t ta
   }
   cache->event_count = (int32_t)(next - events);
   return tail;
+}
+
+/* The same up to `head`. */
+static uint32_t drain_hits(neap_cache *cache, const neap_seat *seat, uint32_t tail, uint32_t head,
+                           uint32_t now) {
+  enum { AHEAD = 24 };
+  if (head - tail > AHEAD) {
+    uint32_t stop = head - AHEAD;
+    tail = drain_run(cache, seat, tail, stop, AHEAD, now);
+    if (tail != stop) return tail;
+  }
+  return drain_run(cache, seat, tail, head, 0, now);
 }
 
 static void drain_seat(neap_cache *cache, neap_seat *seat, uint32_t now) {

@@ -594,7 +594,7 @@ static neap_store_found look(neap_cache *cache, uint64_t key, uint64_t hash) {
   neap_entry *entry = neap_index_find(neap_cache_shard(cache, hash), hash, view);
   bool first = entry != NULL && neap_shelf_take(cache, entry);
   uint32_t slot = entry != NULL ? entry->slot : 0, held = first ? (uint32_t)entry->version : 0;
-  if (entry != NULL && !first) neap_ring_hit(cache, seat, slot);
+  if (entry != NULL && !first) neap_ring_hit(seat, slot);
   neap_seat_leave(seat);
   neap_seat_count(seat, NEAP_COUNT_hits, entry != NULL);
   if (first) tell_use(cache, seat, slot, held, hash);

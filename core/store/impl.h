@@ -53,7 +53,8 @@ struct neap_cache {
   uint64_t id; /* for seats */
   neap_hash_key hash_key;
   neap_shard *shards;
-  unsigned shard_count, shard_shift;
+  uint64_t shard_mask;
+  unsigned shard_count;
   neap_slot *slots;
   int32_t slot_end;
   uint64_t start_ms; /* times inside are since then */
@@ -117,7 +118,7 @@ static inline uint64_t neap_cache_hash(const neap_cache *cache, neap_view key) {
   return neap_keyed_hash(&cache->hash_key, key.ptr, key.size);
 }
 static inline neap_shard *neap_cache_shard(const neap_cache *cache, uint64_t hash) {
-  return neap_shard_of(cache->shards, cache->shard_shift, hash);
+  return neap_shard_of(cache->shards, cache->shard_mask, hash);
 }
 static inline double neap_hash_double(uint64_t hash) {
   return (double)(hash >> 11);
@@ -217,7 +218,7 @@ void neap_ring_ensure(neap_cache *cache, neap_seat *seat, uint32_t words);
 /* Pushes a record; room was made. */
 void neap_ring_push(neap_seat *seat, const neap_record *record);
 /* What a HIT does when the ring needs attention. Returns 0. */
-int neap_ring_attend(neap_cache *cache, neap_seat *seat, uint32_t slot);
+int neap_ring_attend(neap_seat *seat, uint32_t slot);
 /* Drains all rings to the policy. Under maintenance. */
 void neap_events_drain(neap_cache *cache, neap_seat *self);
 /* Tells the policy one event, and all told so far. Under maintenance. */
@@ -227,9 +228,9 @@ void neap_events_flush(neap_cache *cache);
 void neap_events_gone(neap_cache *cache, uint32_t slot);
 
 /* hot: */
-static inline int neap_ring_hit(neap_cache *cache, neap_seat *seat, uint32_t slot) {
+static inline int neap_ring_hit(neap_seat *seat, uint32_t slot) {
   uint32_t head = atomic_load_explicit(&seat->head, memory_order_relaxed);
-  if (NEAP_UNLIKELY(head == seat->mark)) return neap_ring_attend(cache, seat, slot);
+  if (NEAP_UNLIKELY(head == seat->mark)) return neap_ring_attend(seat, slot);
   seat->ring[head & seat->mask] = slot;
   atomic_store_explicit(&seat->head, head + 1, memory_order_release);
   return 0;

@@ -84,22 +84,23 @@ static uint64_t hash_of(const neap_cache *cache, uint64_t word) {
   return neap_cache_hash(cache, neap_entry_key(neap_word_entry(word)));
 }
 
-/* Moves to bucket `to` what the chain of `from` holds for it: all copies first, then `count`, then `moves`,
+/* Moves to bucket `to` what the chain of `from` holds for it: all copies first, then `width`, then `moves`,
  * then the old places. False where the copies found no room: then nothing has happened. */
 static bool split_chain(neap_cache *cache, neap_shard *shard, uint32_t from, uint32_t to) {
+  uint64_t width = neap_index_width(to + 1);
   neap_bucket *old = &shard->buckets[from], *young = &shard->buckets[to];
   for (neap_bucket *at = old; at != NULL; at = neap_index_linked(shard, at))
     for (unsigned i = 0; i < NEAP_BUCKET_SLOTS; i++) {
       uint64_t word = neap_index_load(&at->slots[i]);
-      if (word == 0 || neap_index_number(hash_of(cache, word), to + 1) != to) continue;
+      if (word == 0 || neap_index_number(hash_of(cache, word), width) != to) continue;
       if (chain_add(cache, shard, young, word)) return false;
     }
-  atomic_store_explicit(&shard->count, to + 1, memory_order_release);
+  neap_index_store(&shard->width, width);
   neap_index_store(&shard->moves, neap_index_load(&shard->moves) + 1);
   for (neap_bucket *at = old; at != NULL; at = neap_index_linked(shard, at))
     for (unsigned i = 0; i < NEAP_BUCKET_SLOTS; i++) {
       uint64_t word = neap_index_load(&at->slots[i]);
-      if (word != 0 && neap_index_number(hash_of(cache, word), to + 1) == to)
+      if (word != 0 && neap_index_number(hash_of(cache, word), width) == to)
         neap_index_store(&at->slots[i], 0);
     }
   return true;
@@ -114,7 +115,7 @@ static void chain_clear(neap_shard *shard, neap_bucket *bucket) {
 
 /* Splits the next bucket in line. Where there is no room for it the chains grow longer until there is. */
 static void split(neap_cache *cache, neap_shard *shard) {
-  uint32_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
+  uint32_t count = neap_index_count(shard);
   if (count == shard->limit) return;
   if (count == shard->charged) {
     if (!reserve_page(cache, count)) return;
@@ -131,8 +132,7 @@ int neap_index_insert(neap_cache *cache, neap_shard *shard, uint64_t hash, neap_
   int rc = chain_add(cache, shard, neap_index_bucket(shard, hash), neap_index_word(hash, entry));
   if (rc) return rc;
   shard->entries++;
-  if (shard->entries > (uint64_t)LOAD * atomic_load_explicit(&shard->count, memory_order_relaxed))
-    split(cache, shard);
+  if (shard->entries > (uint64_t)LOAD * neap_index_count(shard)) split(cache, shard);
   return 0;
 }
 
@@ -163,7 +163,7 @@ void neap_shard_init(neap_cache *cache, neap_shard *shard, char *base, size_t by
   shard->buckets = (neap_bucket *)(void *)base;
   shard->overflow = (neap_bucket *)(void *)(base + bytes / 2);
   shard->limit = (uint32_t)NEAP_MIN(bytes / 2 / sizeof(neap_bucket), UINT32_MAX / 4);
-  atomic_init(&shard->count, FIRST_BUCKETS);
+  atomic_init(&shard->width, neap_index_width(FIRST_BUCKETS));
   shard->charged = NEAP_PAGE / sizeof(neap_bucket);
   neap_assert(reserve_page(cache, 0));
   pthread_mutex_init(&shard->lock, NULL);

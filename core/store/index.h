@@ -26,18 +26,23 @@ typedef struct neap_bucket {
 } neap_bucket;
 
 typedef struct neap_shard {
-  /* Read by all. */
+  /* Read by all; what changes here changes when the table grows. */
   _Alignas(NEAP_CACHE_LINE) _Atomic uint64_t moves;
-  _Atomic uint32_t count; /* buckets */
-  uint32_t limit;         /* of buckets, and of overflow buckets */
+  _Atomic uint64_t width; /* neap_index_width */
   neap_bucket *buckets, *overflow;
+  uint32_t limit;                        /* of buckets, and of overflow buckets */
+  uint32_t charged;                      /* buckets whose pages are reserved */
+  uint32_t overflow_used, overflow_free; /* free: number + 1, linked */
   /* Under the lock. */
   _Alignas(NEAP_CACHE_LINE) pthread_mutex_t lock;
   uint64_t entries;
-  uint64_t version;                      /* last one counted up */
-  uint32_t charged;                      /* buckets whose pages are reserved */
-  uint32_t overflow_used, overflow_free; /* free: number + 1, linked */
+  uint64_t version; /* last one counted up */
 } neap_shard;
+
+/* The hash's top six bits, shifted and masked, are a shard's distance from the first. */
+enum { NEAP_SHARD_BYTES = 2 * NEAP_CACHE_LINE, NEAP_SHARD_SHIFT = 64 - 6 - 7 };
+_Static_assert(sizeof(neap_shard) == NEAP_SHARD_BYTES && NEAP_SHARD_BYTES == 1 << 7, "for the shift");
+_Static_assert(NEAP_SHARDS_MAX == 1 << 6, "for the shift");
 
 /* Address space that the index of a cache of up to `entries` wants per shard, for buckets and as much again
  * for overflow; and its set-up. */
@@ -45,9 +50,12 @@ size_t neap_index_reserve_bytes(uint64_t entries, unsigned shards);
 void neap_shard_init(neap_cache *cache, neap_shard *shard, char *base, size_t bytes);
 void neap_shard_fini(neap_shard *shard);
 
-/* In two steps, so that there may be one shard and a shift of 64. */
-static inline neap_shard *neap_shard_of(neap_shard *shards, unsigned shard_shift, uint64_t hash) {
-  return &shards[hash >> 1 >> (shard_shift - 1)];
+/* For so many shards, a power of two. */
+static inline uint64_t neap_shard_mask(unsigned shards) {
+  return (uint64_t)(shards - 1) * NEAP_SHARD_BYTES;
+}
+static inline neap_shard *neap_shard_of(neap_shard *shards, uint64_t mask, uint64_t hash) {
+  return (neap_shard *)(void *)((char *)shards + (hash >> NEAP_SHARD_SHIFT & mask));
 }
 
 /* Under the lock: */

@@ -32,12 +32,21 @@ static inline void neap_index_store(_Atomic uint64_t *word, uint64_t value) {
   atomic_store_explicit(word, value, memory_order_release);
 }
 
-/* With n buckets: as many low bits as n - 1 has, one less for those whose split is still to come. No branch:
+/* A table's width: its number of buckets and, in the upper half, as many low bits as the last one's number
+ * has. Both in one word, so that a reader gets them together and works out neither. */
+static inline uint64_t neap_index_width(uint32_t count) {
+  return (uint64_t)(UINT32_MAX >> __builtin_clz(count - 1)) << 32 | count;
+}
+
+static inline uint32_t neap_index_count(const neap_shard *shard) {
+  return (uint32_t)neap_index_load(&shard->width);
+}
+
+/* A hash's bucket: as many low bits as there are, one less for those whose split is still to come. No branch:
  * nobody could predict it. */
-static inline uint32_t neap_index_number(uint64_t hash, uint32_t count) {
-  uint32_t mask = UINT32_MAX >> __builtin_clz(count - 1);
-  uint32_t number = (uint32_t)hash & mask;
-  return number & mask >> (number >= count);
+static inline uint32_t neap_index_number(uint64_t hash, uint64_t width) {
+  uint32_t mask = (uint32_t)(width >> 32), number = (uint32_t)hash & mask;
+  return number & mask >> (number >= (uint32_t)width);
 }
 
 static inline neap_bucket *neap_index_linked(const neap_shard *shard, const neap_bucket *bucket) {
@@ -46,8 +55,7 @@ static inline neap_bucket *neap_index_linked(const neap_shard *shard, const neap
 }
 
 static inline neap_bucket *neap_index_bucket(const neap_shard *shard, uint64_t hash) {
-  uint32_t count = atomic_load_explicit((_Atomic uint32_t *)&shard->count, memory_order_acquire);
-  return &shard->buckets[neap_index_number(hash, count)];
+  return &shard->buckets[neap_index_number(hash, neap_index_load(&shard->width))];
 }
 
 /* Starts to fetch the bucket where `hash` is looked up first. Any thread. */
@@ -59,28 +67,33 @@ NEAP_INLINE bool neap_index_same_key(const neap_entry *entry, neap_view key) {
   return entry->key_size == key.size && neap_hash_same(entry->bytes, key.ptr, key.size);
 }
 
-/* Which slots of a bucket have the tag: bit i for slot i. Without a branch for each, which could not be
- * predicted: then the processor runs ahead into the next look-up while this one waits for memory. */
+/* Which slots of a bucket have the tag: bits to be taken by neap_index_first, lowest first. Without a branch
+ * for each, which could not be predicted: then the processor runs ahead into the next look-up while this one
+ * waits for memory. Two bits for each word of the bucket, the upper one counts; the first word is the link.
+ */
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 static inline unsigned neap_index_tagged(const neap_bucket *bucket, uint64_t tag) {
+  enum { SLOTS = 0xaaa8 };
   const __m128 *quarters =
       (const __m128 *)(const void *)bucket; /* each half of one is loaded as one, as words are */
-  __m128i wanted = _mm_set1_epi32((int)tag);
+  __m128i wanted = _mm_set1_epi16((short)tag);
   __m128i low = _mm_castps_si128(_mm_shuffle_ps(quarters[0], quarters[1], _MM_SHUFFLE(3, 1, 3, 1)));
   __m128i high = _mm_castps_si128(_mm_shuffle_ps(quarters[2], quarters[3], _MM_SHUFFLE(3, 1, 3, 1)));
-  low = _mm_cmpeq_epi32(_mm_srli_epi32(low, 16), wanted);
-  high = _mm_cmpeq_epi32(_mm_srli_epi32(high, 16), wanted);
-  __m128i all = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
-  return (unsigned)_mm_movemask_epi8(all) >> 1; /* the first word is the link */
+  __m128i all = _mm_packs_epi16(_mm_cmpeq_epi16(low, wanted), _mm_cmpeq_epi16(high, wanted));
+  return (unsigned)_mm_movemask_epi8(all) & SLOTS;
 }
 #else
 static inline unsigned neap_index_tagged(const neap_bucket *bucket, uint64_t tag) {
   unsigned found = 0;
   for (unsigned i = 0; i < NEAP_BUCKET_SLOTS; i++)
-    found |= (unsigned)(neap_index_load(&bucket->slots[i]) >> NEAP_TAG_SHIFT == tag) << i;
+    found |= (unsigned)(neap_index_load(&bucket->slots[i]) >> NEAP_TAG_SHIFT == tag) << (2 * i + 3);
   return found;
 }
 #endif
+
+static inline _Atomic uint64_t *neap_index_first(neap_bucket *bucket, unsigned tagged) {
+  return (_Atomic uint64_t *)bucket + ((unsigned)__builtin_ctz(tagged) >> 1);
+}
 
 /* Where the key is in the chain of its bucket, and the word read there. */
 static inline _Atomic uint64_t *neap_index_search(const neap_shard *shard, uint64_t hash, neap_view key,
@@ -89,7 +102,7 @@ static inline _Atomic uint64_t *neap_index_search(const neap_shard *shard, uint6
   for (neap_bucket *bucket = neap_index_bucket(shard, hash); bucket != NULL;
        bucket = neap_index_linked(shard, bucket)) {
     for (unsigned rest = neap_index_tagged(bucket, tag); rest != 0; rest &= rest - 1) {
-      _Atomic uint64_t *place = &bucket->slots[__builtin_ctz(rest)];
+      _Atomic uint64_t *place = neap_index_first(bucket, rest);
       uint64_t word = neap_index_load(place); /* again: it may have changed */
       if (NEAP_UNLIKELY(word >> NEAP_TAG_SHIFT != tag || !neap_index_same_key(neap_word_entry(word), key)))
         continue;
@@ -102,10 +115,9 @@ static inline _Atomic uint64_t *neap_index_search(const neap_shard *shard, uint6
 
 /* Starts to fetch the entry that neap_index_glance would look at. Any thread that is inside. */
 static inline void neap_index_prefetch_entry(const neap_shard *shard, uint64_t hash) {
-  const neap_bucket *bucket = neap_index_bucket(shard, hash);
+  neap_bucket *bucket = neap_index_bucket(shard, hash);
   unsigned tagged = neap_index_tagged(bucket, neap_index_tag(hash));
-  if (tagged != 0)
-    __builtin_prefetch(neap_word_entry(neap_index_load(&bucket->slots[__builtin_ctz(tagged)])));
+  if (tagged != 0) __builtin_prefetch(neap_word_entry(neap_index_load(neap_index_first(bucket, tagged))));
 }
 
 /* Finds the entry of `key` where it is the first with its tag in its first bucket, as nine of ten are. NULL:
@@ -115,7 +127,7 @@ NEAP_INLINE neap_entry *neap_index_glance(const neap_shard *shard, uint64_t hash
   neap_bucket *bucket = neap_index_bucket(shard, hash);
   unsigned tagged = neap_index_tagged(bucket, tag);
   if (NEAP_UNLIKELY(tagged == 0)) return NULL;
-  uint64_t word = neap_index_load(&bucket->slots[__builtin_ctz(tagged)]); /* again: it may have changed */
+  uint64_t word = neap_index_load(neap_index_first(bucket, tagged)); /* again: it may have changed */
   neap_entry *entry = neap_word_entry(word);
   return NEAP_LIKELY(word >> NEAP_TAG_SHIFT == tag && neap_index_same_key(entry, key)) ? entry : NULL;
 }

@@ -28,7 +28,7 @@ uint64_t neap_store_scan(neap_cache *cache, uint64_t cursor,
   neap_seat *seat = neap_seat_get(cache);
   neap_seat_enter(cache, seat);
   pthread_mutex_lock(&shard->lock);
-  uint32_t count = atomic_load_explicit(&shard->count, memory_order_relaxed);
+  uint32_t count = neap_index_count(shard);
   if (number < count) visit_chain(cache, shard, (uint32_t)number, visit, user);
   pthread_mutex_unlock(&shard->lock);
   neap_seat_leave(seat);

@@ -83,10 +83,10 @@ static void set_sizes(neap_cache *cache, const neap_cache_options *options) {
       most < NEAP_SLOT_MASK / SLOTS_SPARE ? NEAP_MAX(most * SLOTS_SPARE, SLOTS_LEAST) : NEAP_SLOT_MASK;
   uint64_t scale = cache->mode == NEAP_STORE_KEYS ? options->max_memory * 64 : options->max_memory;
   cache->slot_end = (int32_t)slots;
-  cache->shard_shift = 64;
   cache->shard_count = 1;
   while (cache->shard_count < NEAP_SHARDS_MAX && cache->shard_count * (uint64_t)SHARD_BYTES < scale)
-    cache->shard_count *= 2, cache->shard_shift--;
+    cache->shard_count *= 2;
+  cache->shard_mask = neap_shard_mask(cache->shard_count);
   cache->ring_words = scale < 1u << 20 ? 512 : scale < 16u << 20 ? 1024 : 4096;
 }
 
@@ -239,35 +239,41 @@ static inline int missed(neap_seat *seat) {
   return NEAP_ENOTFOUND;
 }
 
-static inline int hit(neap_cache *cache, neap_seat *seat, neap_entry *entry, neap_entry **out) {
+static inline int hit(neap_seat *seat, neap_entry *entry, neap_entry **out) {
   NEAP_COUNT(seat, hits);
   *out = entry;
-  return neap_ring_hit(cache, seat, entry->slot);
+  return neap_ring_hit(seat, entry->slot);
 }
+
+/* What seldom comes after a look-up takes the cache from the seat: so nobody has to keep it that long. */
 
 /* An entry that does not live for ever. */
-static __attribute__((noinline)) int hit_in_time(neap_cache *cache, neap_seat *seat, neap_entry *entry,
-                                                 neap_entry **out) {
-  return neap_entry_expired(cache, entry) ? missed(seat) : hit(cache, seat, entry, out);
+static __attribute__((noinline)) int hit_in_time(neap_seat *seat, neap_entry *entry, neap_entry **out) {
+  return neap_entry_expired(seat->cache, entry) ? missed(seat) : hit(seat, entry, out);
 }
 
-static __attribute__((noinline)) int look_up_fully(neap_cache *cache, neap_seat *seat, neap_view key,
-                                                   uint64_t hash, neap_entry **out) {
-  neap_entry *entry = find(cache, hash, key);
-  return entry == NULL ? missed(seat) : hit(cache, seat, entry, out);
+static __attribute__((noinline)) int look_up_fully(neap_seat *seat, neap_view key, neap_entry **out) {
+  neap_entry *entry = find(seat->cache, neap_cache_hash(seat->cache, key), key);
+  return entry == NULL ? missed(seat) : hit(seat, entry, out);
 }
 
 /* hot: finds and counts. The seat is inside, the key fits. */
 NEAP_INLINE int look_up_hashed(neap_cache *cache, neap_seat *seat, neap_view key, uint64_t hash,
                                neap_entry **out) {
   neap_entry *entry = neap_index_glance(neap_cache_shard(cache, hash), hash, key);
-  if (NEAP_UNLIKELY(entry == NULL)) return look_up_fully(cache, seat, key, hash, out);
-  if (neap_life_expires(neap_entry_life(entry)) != NEAP_NEVER) return hit_in_time(cache, seat, entry, out);
-  return hit(cache, seat, entry, out);
+  if (NEAP_UNLIKELY(entry == NULL)) return look_up_fully(seat, key, out);
+  if (neap_life_expires(neap_entry_life(entry)) != NEAP_NEVER) return hit_in_time(seat, entry, out);
+  return hit(seat, entry, out);
 }
 
-NEAP_INLINE int look_up(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
+static __attribute__((noinline)) int look_up_any(neap_seat *seat, neap_view key, neap_entry **out) {
   if (NEAP_UNLIKELY(!key_ok(key))) return NEAP_EKEY;
+  return look_up_hashed(seat->cache, seat, key, neap_cache_hash(seat->cache, key), out);
+}
+
+/* Keys of 8 to 16 bytes need no loop: what is left of hash and compare then takes few registers. */
+NEAP_INLINE int look_up(neap_cache *cache, neap_seat *seat, neap_view key, neap_entry **out) {
+  if (NEAP_UNLIKELY(key.size - 8 > 8)) return look_up_any(seat, key, out);
   return look_up_hashed(cache, seat, key, neap_cache_hash(cache, key), out);
 }
 
