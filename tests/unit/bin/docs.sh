@@ -37,10 +37,15 @@ sed -n '/^    local neap = require/,/^$/s/^    //p' "$root/README.md" >"$work/ne
 [ -s "$work/neap.lua" ] || wrong "the README shows no configuration"
 fine neap.lua
 
-# Every section that the README's transcript shows is one of the demonstration's.
-sed -n '/^What the demonstration shows/,/^A configuration is/s/^    \([A-Z].*\)/\1/p' "$root/README.md" >"$work/titles"
-[ -s "$work/titles" ] || wrong "the README shows no transcript"
-while read -r title; do
-  grep -qF "say \"$title\"" "$root/examples/quickstart/run" || wrong "the demonstration does not say '$title'"
-done <"$work/titles"
+# Every section that the README's transcripts show is one of the demonstration's.
+# shown FROM TO EXAMPLE: the transcript between these two beginnings of lines.
+shown() {
+  sed -n "/^$1/,/^$2/s/^    \([A-Z].*\)/\1/p" "$root/README.md" >"$work/titles"
+  [ -s "$work/titles" ] || wrong "the README shows no transcript of examples/$3"
+  while read -r title; do
+    grep -qF "say \"$title\"" "$root/examples/$3/run" || wrong "examples/$3 does not say '$title'"
+  done <"$work/titles"
+}
+shown 'What the demonstration shows' 'A configuration is' quickstart
+shown 'Tiers below memory' '## Where things are' tiered
 exit $status
