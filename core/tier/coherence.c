@@ -13,16 +13,17 @@ static void suspect_older(neap_tiers *tiers, neap_view key, uint64_t version) {
   neap_cache_leave(tiers->memory);
 }
 
-void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
-  if (!neap_tier_rules(tiers, NEAP_TIER_LEAVING)) return;
-  neap_tier_key_seen(tiers, key, version);
-  suspect_older(tiers, neap_tier_key_view(key), version);
-}
-
 static void forget_negative(neap_tiers *tiers, neap_view key, uint64_t version) {
   neap_tier_negative known;
   if (neap_tier_negative_find(tiers, key, &known) && (version == 0 || known.version < version))
     neap_cache_remove(tiers->negatives, key);
+}
+
+void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version) {
+  if (!neap_tier_rules(tiers, NEAP_TIER_LEAVING)) return;
+  neap_tier_key_seen(tiers, key, version);
+  suspect_older(tiers, neap_tier_key_view(key), version);
+  forget_negative(tiers, neap_tier_key_view(key), version);
 }
 
 void neap_tiers_invalidate(neap_tiers *tiers, neap_view view, uint64_t version) {

@@ -221,10 +221,11 @@ struct neap_tier_lookup {
   uint32_t mask, failed, missed;
   bool strong, no_promote, refresh;
   bool closed, killed, soft_passed;
-  bool starting;         /* inside the call of who asked: nothing is told */
-  int at;                /* the tier asked now */
-  uint64_t clears;       /* neap_tiers.clears when it was sent */
-  uint64_t suspects;     /* neap_tiers.suspects then */
+  bool own_delete;   /* that waits to be sent is why a tier has nothing: not to be remembered as its answer */
+  bool starting;     /* inside the call of who asked: nothing is told */
+  int at;            /* the tier asked now */
+  uint64_t clears;   /* neap_tiers.clears when it was sent */
+  uint64_t suspects; /* neap_tiers.suspects then */
   uint64_t sent_version; /* a version of when it was sent */
   uint64_t deny;         /* what is older than that has been deleted */
   uint64_t known;        /* version that memory has; 0: none */
@@ -251,7 +252,7 @@ void neap_tier_key_leave(neap_tier_shard *shard, neap_tier_key *key, uint64_t no
 void neap_tier_key_written(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
 /* R5: callers get to see `version`: nothing older goes into memory any more, nor is joined. */
 void neap_tier_key_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
-/* The same where memory has not taken it: what it has that is older is suspect. */
+/* The same where memory has not taken it: what it has that is older is suspect, or forgotten as a miss. */
 void neap_tier_seen(neap_tiers *tiers, neap_tier_key *key, uint64_t version);
 /* Commits where the rules allow it; else drops. True: memory has it, `entry` is referenced where wanted. */
 bool neap_tier_key_commit(neap_tiers *tiers, neap_tier_key *key, neap_tier_fill *fill, uint64_t clears,

@@ -61,8 +61,11 @@ static void settle_nothing(neap_tier_lookup *lookup) {
   neap_tier_shard *shard = shard_of(lookup);
   uint64_t now_ms = neap_tier_now(lookup->port);
   finding found = {.code = lookup->failed ? NEAP_EUNAVAIL : NEAP_ENOTFOUND, .tier = lookup->at};
+  if (found.code == NEAP_ENOTFOUND && !lookup->own_delete) found.version = lookup->deny;
   pthread_mutex_lock(&shard->lock);
-  bool fresh_news = !lookup->killed && !lookup->closed && lookup->clears == atomic_load(&tiers->clears);
+  bool fresh_news = !lookup->killed && !lookup->closed && !lookup->own_delete &&
+                    lookup->clears == atomic_load(&tiers->clears);
+  if (found.code == NEAP_ENOTFOUND && lookup->deny > 0) neap_tier_seen(tiers, lookup->key, lookup->deny);
   if (found.code == NEAP_EUNAVAIL && !lookup->strong)
     lookup->key->retry_ms = now_ms + tiers->options.fail_safe_throttle_ms;
   if (found.code == NEAP_ENOTFOUND && fresh_news && !lookup->refresh && lookup->key->writes == 0) {
@@ -274,6 +277,7 @@ void neap_tier_lookup_walk(neap_tier_lookup *lookup) {
     bool deleted = false;
     bool checked = lookup->strong && tier == tiers->authority; /* what waits has not happened yet */
     if (!checked && answered_by_queue(lookup, tier, &deleted)) return;
+    lookup->own_delete |= deleted;
     if (deleted) continue;
     if (ask(lookup, tier) == 0) {
       lookup->starting = false;

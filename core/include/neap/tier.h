@@ -188,7 +188,7 @@ typedef struct neap_tier_reply {
   int stale;             /* `value` is past its time, or may be older than what others wrote */
   int shared;            /* of a get: answered by a lookup that another caller had started */
   int refresh;           /* of a get: this caller was drawn to make the value anew before its time comes */
-  uint64_t version;      /* of the value, or of the write; 0: none */
+  uint64_t version;      /* of the value, of the write, or of a miss: of the delete that is known; 0: none */
   uint64_t ttl_ms;       /* left, of a get; 0 where stale */
   uint32_t failed;       /* tiers that could not be asked, or have not got the write */
   uint32_t queued;       /* of these: tiers for which the write waits to be repeated, or sent behind */

@@ -209,6 +209,46 @@ static void test_strong_needs_a_tier_that_gives_out_versions(void **state) {
   assert_int_equal(get_with(0, "k", &strong_get, &it), NEAP_EINVAL);
 }
 
+static void test_a_reply_older_than_a_delete_that_was_seen_is_not_kept(void **state) {
+  (void)state;
+  build("v", NULL);
+  told first, second;
+  assert_int_equal(get(0, "k", &first), NEAP_EPENDING);
+  neap_tiers_invalidate(the.tiers, NEAP_BYTES("k"), 5); /* nobody joins it any more */
+  assert_int_equal(get(0, "k", &second), NEAP_EPENDING);
+  answer(1, 1, (neap_tier_answer){.code = NEAP_ENOTFOUND, .object.version = 20});
+  settle_ports();
+  assert_int_equal(second.code, NEAP_ENOTFOUND);
+  assert_int_equal(second.version, 20);
+  answer_value(1, 0, "old", 10, 60000);
+  settle_ports();
+  assert_int_equal(first.code, 0);
+  assert_int_equal(get(0, "k", &first), NEAP_ENOTFOUND);
+  assert_int_equal(first.version, 20);
+}
+
+/* What has been seen since is newer than what was remembered of an earlier delete. */
+static void test_a_miss_that_is_older_than_what_was_seen_is_forgotten(void **state) {
+  (void)state;
+  build("v", NULL);
+  told it, other;
+  assert_int_equal(get(0, "k", &it), NEAP_EPENDING);
+  answer(1, 0, (neap_tier_answer){.code = NEAP_ENOTFOUND, .object.version = 10});
+  settle_ports();
+  assert_int_equal(get(0, "k", &it), NEAP_ENOTFOUND); /* remembered */
+  assert_int_equal(it.version, 10);
+  const neap_tier_get_options strong = {.consistency = NEAP_CONSISTENCY_STRONG};
+  assert_int_equal(get_with(0, "k", &strong, &it), NEAP_EPENDING);
+  assert_int_equal(set(0, "k", "mine", &other), NEAP_EPENDING); /* so that the miss is no news */
+  answer(1, 1, (neap_tier_answer){.code = NEAP_ENOTFOUND, .object.version = 20});
+  settle_ports();
+  assert_int_equal(it.version, 20);
+  assert_int_equal(get(0, "k", &it), NEAP_EPENDING);
+  answer_code(1, 2, NEAP_EIO);
+  answer_code(1, 3, NEAP_EIO);
+  settle_ports();
+}
+
 static void test_a_copy_older_than_a_delete_known_above_is_not_believed(void **state) {
   (void)state;
   build("vs", NULL);
@@ -565,6 +605,8 @@ int main(void) {
       TEST(test_unchanged_without_anything_to_compare_is_a_failure),
       TEST(test_unchanged_asks_again_for_what_memory_has_lost),
       TEST(test_a_reply_older_than_an_invalidation_is_told_but_not_kept),
+      TEST(test_a_reply_older_than_a_delete_that_was_seen_is_not_kept),
+      TEST(test_a_miss_that_is_older_than_what_was_seen_is_forgotten),
       TEST(test_an_invalidation_without_a_version_kills_what_is_under_way),
       TEST(test_while_a_write_is_under_way_memory_is_not_believed),
       TEST(test_another_write_seen_before_our_answer_keeps_ours_out),
